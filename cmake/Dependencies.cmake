@@ -1,0 +1,26 @@
+# Libraries from the distribution. Boost.Asio, Boost.Beast and Boost.JSON are compiled once, in trib_boost;
+# the separate-compilation definitions are PUBLIC so that no file disagrees about them.
+find_package(Threads REQUIRED)
+find_package(OpenSSL 3.0 REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2)
+pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)
+if(TARGET yaml-cpp::yaml-cpp)
+  add_library(trib_yaml ALIAS yaml-cpp::yaml-cpp)
+else()
+  add_library(trib_yaml INTERFACE)
+  target_link_libraries(trib_yaml INTERFACE yaml-cpp)
+endif()
+
+add_library(trib_boost STATIC cmake/boost_impl.cpp)
+target_compile_definitions(trib_boost PUBLIC
+  BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED)
+target_link_libraries(trib_boost PUBLIC Boost::boost OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
+if(TRIB_SANITIZE)
+  target_compile_options(trib_boost PRIVATE -fsanitize=${TRIB_SANITIZE})
+endif()
+if(TRIB_FUZZ)
+  target_compile_options(trib_boost PRIVATE -fsanitize=fuzzer-no-link,address,undefined)
+endif()

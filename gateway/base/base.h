@@ -1,0 +1,11 @@
+// The ground floor: what every room may lean on and what leans on nothing.
+#pragma once
+#include "gateway/base/assert.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/disk.h"
+#include "gateway/base/fault.h"
+#include "gateway/base/hash.h"
+#include "gateway/base/id.h"
+#include "gateway/base/rng.h"
+#include "gateway/base/timer_wheel.h"
+#include "gateway/base/transport.h"

@@ -1,0 +1,208 @@
+// Configuration: YAML -> typed sections -> one immutable ConfigSnapshot, swapped whole on reload.
+// Reading throws ConfigError, whose text is one line: FILE:LINE:COLUMN: PATH: why and the mend.
+// Amounts and prices are exact; durations are milliseconds, sizes are bytes. The table of every key
+// with default, unit and bounds is docs/configuration.md; a test holds the two together.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "gateway/base/base.h"
+#include "gateway/money/money.h"
+
+namespace trib::config {
+
+class ConfigError : public std::runtime_error {
+ public:
+  ConfigError(std::string file, int line, int column, std::string path, const std::string& why);
+  std::string file;
+  int line;    // 1-based; 0: the whole file
+  int column;  // 1-based
+  std::string path;  // "gateway.deadlines.gap"
+};
+
+struct Address {
+  std::string host;  // a name, an IPv4 or an IPv6 address without brackets
+  std::uint16_t port = 0;
+  std::string text() const;  // "127.0.0.1:8080", "[::1]:8080"
+  bool loopback() const;
+};
+
+struct Deadlines {  // all in milliseconds
+  std::int64_t head_ms = 10'000;
+  std::int64_t body_ms = 30'000;
+  std::int64_t connect_ms = 2'000;
+  std::int64_t first_token_ms = 30'000;
+  std::int64_t unary_token_ms = 100;
+  std::int64_t gap_ms = 15'000;
+  std::int64_t stall_ms = 30'000;
+  std::int64_t keepalive_ms = 5'000;
+  std::int64_t idle_ms = 60'000;
+  std::int64_t total_ms = 600'000;
+  std::int64_t drain_ms = 30'000;
+};
+
+struct Limits {
+  std::uint64_t head_bytes = 16u << 10;
+  std::uint32_t headers = 100;
+  std::uint64_t body_bytes = 16u << 20;
+  std::uint64_t event_bytes = 1u << 20;
+  std::uint64_t unary_hold_bytes = 1u << 20;
+  std::uint64_t buffers_bytes = 1u << 30;
+  std::uint32_t connections = 20'000;
+  std::uint64_t idempotent_answer_bytes = 1u << 20;
+  std::uint64_t idempotent_total_bytes = 256u << 20;
+};
+
+struct Tls {
+  std::string certificate;  // PEM paths, relative to the file
+  std::string key;
+};
+
+struct SitesDoor {
+  Address listen{"127.0.0.1", 8443};
+  std::vector<Address> reached_at;  // key `public`; default: listen
+};
+
+struct JournalConfig {
+  bool sync_always = true;
+  std::int64_t sync_window_ms = 0;  // when not sync_always
+  std::int64_t keep_ms = 24 * 3'600'000;
+  std::uint64_t segment_bytes = 64u << 20;
+};
+
+struct GatewayConfig {
+  Address listen{"127.0.0.1", 8080};
+  std::optional<Tls> tls;
+  bool insecure = false;
+  SitesDoor sites;
+  std::string data = "var";
+  JournalConfig journal;
+  unsigned workers = 0;  // 0: auto, one a core
+  Deadlines deadlines;
+  Limits limits;
+  unsigned continuations = 3;
+  std::string admin_token_env = "TRIBUTARY_ADMIN_TOKEN";
+  std::string admin_token;  // the variable's value; empty: the admin doors answer 401
+};
+
+struct PriceTax {
+  std::uint32_t percent = 0;
+  bool inclusive = true;
+};
+
+struct PriceConfig {
+  std::optional<std::int64_t> from_ms;  // none: the first start of this gateway
+  money::Price input, cached_input, output, reasoning, cache_write;
+  std::optional<PriceTax> tax;
+};
+
+struct ModelConfig {
+  std::string id;
+  std::uint32_t context = 0;  // tokens
+  std::vector<PriceConfig> prices;  // by from; the YAML's `price` is one or a list
+};
+
+struct Shares {  // ppm; sum 1,000,000
+  std::uint32_t platform = 0, site = 0, vendor = 0, referrer = 0;
+};
+
+struct ContractConfig {
+  std::string id;
+  std::int64_t from_ms = 0;
+  std::optional<std::int64_t> to_ms;
+  Shares shares;
+  enum class OnCancel { received, delivered, acknowledged } on_cancel = OnCancel::received;
+  enum class OnBreak { output_only, all, nothing } on_break = OnBreak::output_only;
+  std::string referrer_party;  // empty: none
+  std::optional<std::int64_t> referrer_until_ms;
+  std::string terms;  // canonical text of all terms, hashed and kept whole
+};
+
+struct EngineConfig {
+  Endpoint endpoint;
+  std::string base_path;  // "" or "/prefix"
+  std::vector<std::pair<std::string, std::string>> models;  // public name, engine's own name
+  std::uint32_t capacity = 32;  // requests in flight
+};
+
+enum class SiteKind { hosted, datacenter, lab, edge, cafe };
+
+struct SiteConfig {
+  std::string id;
+  SiteKind kind = SiteKind::datacenter;
+  std::string vendor;  // empty: from its devices, else suspense
+  std::string contract;
+  std::vector<EngineConfig> engines;  // empty: the site's agent dials in
+};
+
+enum class Privacy { any, dc, tee };
+
+struct TenantLimits {  // 0: no limit
+  std::uint32_t requests_per_minute = 600;
+  std::uint64_t tokens_per_minute = 200'000;
+  std::uint32_t in_flight = 64;
+};
+
+struct TenantConfig {
+  std::string id;
+  std::vector<Sha256> keys;
+  money::Amount balance;  // posted once as top-up "opening:ID"
+  Privacy privacy = Privacy::dc;
+  TenantLimits limits;
+};
+
+struct ConfigSnapshot {
+  std::string file;
+  GatewayConfig gateway;
+  std::string store_path;  // of "sqlite:PATH", relative to the working directory
+  std::vector<ModelConfig> models;
+  std::vector<ContractConfig> contracts;
+  std::vector<SiteConfig> sites;
+  std::vector<TenantConfig> tenants;
+};
+
+struct AgentEngineConfig {
+  std::string url;               // already running
+  Endpoint endpoint;
+  std::string base_path;
+  std::vector<std::string> run;  // or: started by the agent; "{port}" is replaced
+  std::vector<std::pair<std::string, std::string>> models;  // empty: all that the engine lists, same names
+  std::uint32_t capacity = 0;    // 0: the engine's own slots, else 8
+};
+
+struct ManualDevice {
+  std::string vendor, name;
+  std::uint64_t memory_bytes = 0;
+  std::uint32_t count = 1;
+};
+
+struct AgentConfig {
+  std::string file;
+  std::string gateway_host;
+  std::uint16_t gateway_port = 443;
+  std::string state = "var/agent";
+  std::optional<Address> proxy;  // HTTP CONNECT
+  std::vector<AgentEngineConfig> engines;
+  enum class When { idle, always } lend = When::always;
+  std::vector<std::string> device_plugins;  // absolute folders
+  std::vector<ManualDevice> manual_devices;
+};
+
+// Reads and checks a whole file. `env` answers ${NAME}. Throws ConfigError.
+using Environment = const char* (*)(const char* name);
+std::shared_ptr<const ConfigSnapshot> load_gateway(const std::string& file, Environment env);
+std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file, const std::string& yaml, Environment env);
+std::shared_ptr<const AgentConfig> load_agent(const std::string& file, Environment env);
+std::shared_ptr<const AgentConfig> parse_agent(const std::string& file, const std::string& yaml, Environment env);
+
+// "2026-01-01" or RFC 3339 -> Unix ms; a bare date is 00:00 in Asia/Shanghai.
+std::optional<std::int64_t> parse_date(std::string_view text);
+std::string_view name(SiteKind kind);
+std::string_view name(Privacy tier);
+
+}  // namespace trib::config

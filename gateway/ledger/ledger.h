@@ -1,0 +1,6 @@
+// The ledger: dated prices and contracts, rating, splitting, and the poster that turns released
+// FINALs of the journal into rows, one database transaction a batch.
+#pragma once
+#include "gateway/ledger/book.h"
+#include "gateway/ledger/rating.h"
+#include "gateway/ledger/store.h"

@@ -1,0 +1,86 @@
+// The write-ahead journal: preallocated segments of records, each with length, CRC32C, LSN and the
+// hash chained from the record before it. Many threads append; one writer (a thread in production,
+// the simulation's step otherwise) calls pump(). Group commit: what queued during one sync goes out
+// with the next, no gathering timer. A torn tail is cut at the first bad record; damage before the
+// tail refuses the start and names segment and record.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/base/base.h"
+#include "gateway/metering/records.h"
+
+namespace trib::metering {
+
+using Lsn = std::uint64_t;  // of a record; the first is 1; 0 means none
+
+struct JournalOptions {
+  std::string dir;
+  std::uint64_t segment_bytes = 64u << 20;
+  bool sync_always = true;          // else: written to the kernel at once, synced within sync_window_ms
+  std::int64_t sync_window_ms = 5;
+  std::uint64_t queue_bytes_max = 64u << 20;  // append refuses above it
+};
+
+struct JournalError {  // why a journal cannot be opened
+  std::string segment;
+  std::uint64_t offset = 0;
+  Lsn record = 0;
+  std::string why;
+};
+
+class Journal {
+ public:
+  virtual ~Journal() = default;
+
+  // Any thread. Returns the record's LSN, or 0 when the journal has failed or its queue is full:
+  // the caller answers 503. Never blocks on the disk.
+  virtual Lsn append(const Record& record) = 0;
+
+  // Any thread. Records up to this LSN may be relied on: durable with sync always, in the kernel
+  // with a window.
+  virtual Lsn released() const = 0;
+
+  // The first error of the disk, sticky: from then on append returns 0 and released() stands still.
+  virtual std::error_code failed() const = 0;
+
+  // Called by the writer after released() or failed() changed. Set before the first append.
+  virtual void on_released(std::function<void()> wake) = 0;
+
+  // The writer's turn: writes and syncs what has queued; false when there was nothing. One thread.
+  virtual bool pump() = 0;
+  // Blocks until there is something to pump, at most this long. One thread (production's writer).
+  virtual void wait(std::int64_t ms_max) = 0;
+
+  // Reads released records from `from` on, in order, until `visit` returns false. Any thread.
+  // Used by the poster and by recovery.
+  using Visit = std::function<bool(Lsn, const Record&)>;
+  virtual std::error_code read(Lsn from, const Visit& visit) = 0;
+
+  virtual Sha256 hash_at(Lsn lsn) = 0;  // the chain's hash at a record; zero when it is not kept
+  virtual Lsn first() const = 0;        // the oldest record kept
+  virtual Lsn last() const = 0;         // the newest appended
+  // Deletes whole segments whose records all lie before `keep_from`.
+  virtual std::error_code trim(Lsn keep_from) = 0;
+};
+
+// Opens or creates; reads every segment kept. On failure returns null and fills `error`.
+std::unique_ptr<Journal> open_journal(Disk& disk, Clock& clock, const JournalOptions& options, JournalError& error);
+
+// Requests that were admitted and have no FINAL, with their last marks, from the journal alone.
+struct OpenRequest {
+  Admit admit;
+  std::vector<Attempt> attempts;
+  std::vector<Progress> marks;  // the last one of each attempt, same order as attempts
+};
+std::vector<OpenRequest> open_requests(Journal& journal);
+
+// The FINAL that recovery writes for one (outcome recovered; billed by marks under on_break, void
+// when nothing was delivered).
+Final recover(const OpenRequest& request, std::int64_t wall_ms);
+
+}  // namespace trib::metering

@@ -1,0 +1,113 @@
+// The journal's records. Plain values; their binary form is encode/decode in records.cpp, version 1,
+// little-endian, length-prefixed strings, and is frozen by a golden test.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "gateway/base/base.h"
+#include "gateway/money/money.h"
+
+namespace trib::metering {
+
+// Disjoint classes; input excludes cached_input and cache_write, output excludes reasoning.
+struct TokenCounts {
+  std::uint64_t input = 0, cached_input = 0, cache_write = 0, output = 0, reasoning = 0;
+  std::uint64_t total() const { return input + cached_input + cache_write + output + reasoning; }
+  friend bool operator==(const TokenCounts&, const TokenCounts&) = default;
+};
+
+enum class CountSource : std::uint8_t {
+  none,      // nothing to count
+  exact,     // token ids or the model's own tokenizer
+  claimed,   // the engine's usage, inside the plausibility band
+  derived,   // from the finishing attempt's prompt count
+  estimate,  // the gateway's count of text pieces
+};
+
+enum class Outcome : std::uint8_t { completed, cancelled, partial, failed, refused, recovered, quarantined };
+
+std::string_view name(CountSource source);
+std::string_view name(Outcome outcome);
+
+struct Admit {
+  RequestId id;
+  std::int64_t wall_ms = 0;
+  std::string tenant;
+  std::string model;               // public name
+  Sha256 key_hash{};
+  Sha256 body_hash{};
+  std::uint32_t price_version = 0;  // of the model, 1-based
+  std::uint64_t book_revision = 0;  // of the contract book
+  money::Amount hold;               // worst case, > 0 unless the price is zero
+  std::string idempotency;          // SHA-256 hex of tenant + key; empty: none
+  std::string operation;            // "chat", "completions", "embeddings"
+  friend bool operator==(const Admit&, const Admit&) = default;
+};
+
+struct Attempt {
+  RequestId id;
+  std::uint16_t n = 0;  // 1-based, in order of dispatch
+  std::int64_t wall_ms = 0;
+  std::string site, seat, device, engine, vendor;  // vendor: whose chips; empty: unknown
+  std::string contract;
+  std::uint32_t contract_version = 0;  // 1-based
+  friend bool operator==(const Attempt&, const Attempt&) = default;
+};
+
+// Monotone counters of one attempt, every 32 tokens or 1 s.
+struct Progress {
+  RequestId id;
+  std::uint16_t n = 0;
+  std::int64_t wall_ms = 0;
+  std::uint64_t pieces = 0;  // text pieces delivered: the gateway's own count
+  std::uint64_t bytes = 0;   // UTF-8 bytes of text delivered
+  friend bool operator==(const Progress&, const Progress&) = default;
+};
+
+struct AttemptResult {
+  std::uint16_t n = 0;
+  std::string fault;  // name(FaultKind), "none"
+  std::string side;   // name(Side)
+  std::uint64_t delivered = 0;  // output tokens of this attempt that the customer was billed for
+  std::uint64_t pieces = 0;     // text pieces received from it
+  std::uint64_t bytes = 0;      // UTF-8 bytes of text received from it
+  std::optional<TokenCounts> claimed;  // the engine's normalised usage; none: it gave none
+  friend bool operator==(const AttemptResult&, const AttemptResult&) = default;
+};
+
+// Ends a request. Repeats the ADMIT's pins so that old segments may go.
+struct Final {
+  Admit admit;
+  std::int64_t wall_ms = 0;  // never before the ADMIT's
+  Outcome outcome = Outcome::failed;
+  std::uint16_t status = 0;   // HTTP status that the customer saw; 0: none
+  TokenCounts counts;         // the billed count
+  CountSource source = CountSource::none;
+  std::uint64_t bytes_delivered = 0;
+  std::vector<Attempt> attempts;        // as dispatched
+  std::vector<AttemptResult> results;   // same order
+  friend bool operator==(const Final&, const Final&) = default;
+};
+
+// Any other movement: top-ups, publications, site approvals. `id` is its idempotency key.
+struct Command {
+  std::string id;    // "opening:acme", "topup:acme:2026-11-24-1"
+  std::string kind;  // "topup", "publish_price", "publish_contract", ...
+  std::int64_t wall_ms = 0;
+  std::string body;  // canonical JSON
+  friend bool operator==(const Command&, const Command&) = default;
+};
+
+// Where the poster's batches ended, written after each commit, so that a replay reproduces them.
+struct Seal {
+  std::uint64_t from_lsn = 0, to_lsn = 0;
+  Sha256 chain{};
+  friend bool operator==(const Seal&, const Seal&) = default;
+};
+
+using Record = std::variant<Admit, Attempt, Progress, Final, Command, Seal>;
+
+}  // namespace trib::metering
