@@ -45,6 +45,10 @@ class Journal {
   // with a window.
   virtual Lsn released() const = 0;
 
+  // Any thread. Records up to this LSN are on the disk; the poster goes no further. With sync always
+  // it equals released().
+  virtual Lsn durable() const = 0;
+
   // The first error of the disk, sticky: from then on append returns 0 and released() stands still.
   virtual std::error_code failed() const = 0;
 
