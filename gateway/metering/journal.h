@@ -81,7 +81,8 @@ struct OpenRequest {
   std::vector<Attempt> attempts;
   std::vector<Progress> marks;  // the last one of each attempt, same order as attempts
 };
-std::vector<OpenRequest> open_requests(Journal& journal);
+std::vector<OpenRequest> open_requests(Journal& journal);  // a disk that fails here ends the process
+std::error_code open_requests(Journal& journal, std::vector<OpenRequest>& out);  // in order of admission
 
 // The FINAL that recovery writes for one (outcome recovered; billed by marks under on_break, void
 // when nothing was delivered).
