@@ -8,7 +8,8 @@ namespace trib::metering {
 namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
-constexpr std::size_t idle_queue_bytes_max = 8u << 20;  // a burst's memory is given back above it
+constexpr std::size_t block_bytes = 1u << 20;  // of queued frames: written and synced as one lot
+constexpr std::size_t idle_blocks_max = 4;     // a burst's memory is given back above it
 
 }  // namespace
 
@@ -24,7 +25,8 @@ JournalFile::JournalFile(Disk& disk, Clock& clock, const JournalOptions& options
 JournalFile::~JournalFile() {
   wake_ = nullptr;
   if (file_ == nullptr) return;
-  pump();
+  while (pump()) {
+  }
   if (!failed() && durable() < written_) sync_segment();
 }
 
@@ -66,13 +68,25 @@ Lsn JournalFile::append(const Record& record) {
   {
     const std::lock_guard lock(queue_mutex_);
     if (failed_.load(std::memory_order_relaxed) != 0) return 0;
-    if (queue_.size() + frame_header_bytes + payload.size() > options_.queue_bytes_max) return 0;
+    const std::size_t bytes = frame_header_bytes + payload.size();
+    if (queue_bytes_ + bytes > options_.queue_bytes_max) return 0;
+    if (queue_.empty() || queue_.back().size() + bytes > queue_.back().capacity()) add_block(bytes);
     lsn = ++appended_;
-    append_unsealed_frame(queue_, lsn, payload);
+    append_unsealed_frame(queue_.back(), lsn, payload);
+    queue_bytes_ += bytes;
     wake_writer = std::exchange(waiting_, false);
   }
   if (wake_writer) queued_.notify_one();
   return lsn;
+}
+
+void JournalFile::add_block(std::size_t bytes) {
+  if (idle_blocks_.empty() || bytes > block_bytes) {
+    queue_.emplace_back().reserve(std::max(bytes, block_bytes));
+  } else {
+    queue_.push_back(std::move(idle_blocks_.back()));
+    idle_blocks_.pop_back();
+  }
 }
 
 Lsn JournalFile::last() const {
@@ -88,6 +102,7 @@ void JournalFile::fail(std::error_code error) {
   const std::lock_guard lock(queue_mutex_);
   failed_.store(error.value() == 0 ? EIO : error.value(), std::memory_order_release);
   queue_.clear();
+  queue_bytes_ = 0;
 }
 
 void JournalFile::wait(std::int64_t ms_max) {
@@ -103,41 +118,48 @@ void JournalFile::wait(std::int64_t ms_max) {
 }
 
 bool JournalFile::take_queue() {
-  batch_.clear();
-  if (batch_.capacity() > idle_queue_bytes_max) batch_.shrink_to_fit();
   const std::lock_guard lock(queue_mutex_);
+  for (std::string& block : batch_) {
+    if (idle_blocks_.size() >= idle_blocks_max || block.capacity() > 2 * block_bytes) continue;
+    block.clear();
+    idle_blocks_.push_back(std::move(block));
+  }
+  batch_.clear();
   batch_.swap(queue_);
+  queue_bytes_ = 0;
   return !batch_.empty();
 }
 
+// Every lot is released before the next is begun: after a stall the first waiters do not wait for all
+// that queued behind them.
 bool JournalFile::pump() {
   if (failed()) return false;
-  const std::int64_t begun_ns = clock_.mono_ns();
-  bool changed = false;
-  if (take_queue()) {
-    changed = true;
-    if (auto error = write_batch()) {
-      fail(error);
-    } else if (options_.sync_always) {
-      if (auto sync_error = sync_segment()) fail(sync_error);
-    } else {
+  bool changed = take_queue();
+  for (std::string& block : batch_) {
+    const std::int64_t begun_ns = clock_.mono_ns();
+    auto error = write_block(block);
+    if (!error && options_.sync_always) error = sync_segment();
+    if (error) fail(error);
+    if (!error && !options_.sync_always) {
       if (unsynced_since_ns_ < 0) unsynced_since_ns_ = begun_ns;
       released_.store(written_, std::memory_order_release);
     }
     if (wake_) wake_();
+    if (error) return true;
+    sync_if_due(changed);
+    if (failed()) return true;
   }
-  if (!failed() && sync_if_due(changed) && wake_) wake_();
+  sync_if_due(changed);
   if (!failed()) prepare_ahead();
   return changed;
 }
 
-// True when durable() or failed() changed.
-bool JournalFile::sync_if_due(bool& changed) {
-  if (unsynced_since_ns_ < 0) return false;
-  if (clock_.mono_ns() - unsynced_since_ns_ < options_.sync_window_ms * ns_per_ms) return false;
+void JournalFile::sync_if_due(bool& changed) {
+  if (unsynced_since_ns_ < 0) return;
+  if (clock_.mono_ns() - unsynced_since_ns_ < options_.sync_window_ms * ns_per_ms) return;
   changed = true;
   if (auto error = sync_segment()) fail(error);
-  return true;
+  if (wake_) wake_();
 }
 
 // All that was written becomes durable, and with it released.
@@ -149,14 +171,14 @@ std::error_code JournalFile::sync_segment() {
   return {};
 }
 
-std::error_code JournalFile::write_batch() {
+std::error_code JournalFile::write_block(std::string& block) {
   std::size_t begin = 0;  // of the run that goes out in one write
   std::size_t at = 0;
-  while (at < batch_.size()) {
-    char* const frame = batch_.data() + at;
+  while (at < block.size()) {
+    char* const frame = block.data() + at;
     const std::size_t bytes = unsealed_frame_bytes(frame);
     if (offset_ + (at - begin) + bytes > file_bytes_) {
-      if (auto error = write_run(begin, at)) return error;
+      if (auto error = write_run(std::string_view(block).substr(begin, at - begin))) return error;
       begin = at;
       if (auto error = rotate(written_ + 1, bytes)) return error;
     }
@@ -169,13 +191,13 @@ std::error_code JournalFile::write_batch() {
     }
     at += bytes;
   }
-  return write_run(begin, at);
+  return write_run(std::string_view(block).substr(begin, at - begin));
 }
 
-std::error_code JournalFile::write_run(std::size_t begin, std::size_t end) {
-  if (begin == end) return {};
-  if (auto error = file_->write(offset_, std::string_view(batch_).substr(begin, end - begin))) return error;
-  offset_ += end - begin;
+std::error_code JournalFile::write_run(std::string_view frames) {
+  if (frames.empty()) return {};
+  if (auto error = file_->write(offset_, frames)) return error;
+  offset_ += frames.size();
   return {};
 }
 

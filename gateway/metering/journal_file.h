@@ -67,14 +67,15 @@ class JournalFile final : public Journal {
   std::error_code next_frame(Cursor& cursor, Frame& frame);
   void remember(const Cursor& cursor);
 
+  void add_block(std::size_t bytes);
   bool take_queue();
-  std::error_code write_batch();
-  std::error_code write_run(std::size_t begin, std::size_t end);
+  std::error_code write_block(std::string& block);
+  std::error_code write_run(std::string_view frames);
   std::error_code rotate(Lsn first, std::size_t frame_bytes);
   std::error_code make_spare();
   std::error_code adopt_spare(Lsn first, std::uint64_t bytes);
   std::error_code sync_segment();
-  bool sync_if_due(bool& changed);
+  void sync_if_due(bool& changed);
   void prepare_ahead();
   void fail(std::error_code error);
 
@@ -85,7 +86,9 @@ class JournalFile final : public Journal {
 
   mutable std::mutex queue_mutex_;
   std::condition_variable queued_;
-  std::string queue_;      // unsealed frames
+  std::vector<std::string> queue_;  // blocks of unsealed frames
+  std::size_t queue_bytes_ = 0;
+  std::vector<std::string> idle_blocks_;  // empty, with their memory
   Lsn appended_ = 0;
   bool waiting_ = false;   // the writer sleeps: the next append wakes it
 
@@ -103,7 +106,7 @@ class JournalFile final : public Journal {
   std::atomic<int> failed_{0};  // errno of the first error
 
   // The writer's own.
-  std::string batch_;
+  std::vector<std::string> batch_;
   std::unique_ptr<File> file_;        // the last segment
   std::uint64_t file_bytes_ = 0;      // its size
   std::uint64_t offset_ = 0;          // where the next frame goes
