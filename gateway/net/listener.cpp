@@ -24,12 +24,17 @@ std::string Listener::open(const std::string& host, std::uint16_t port) {
     acceptor_.close(ignored);
     return ec.message();
   };
-  if (acceptor_.open(endpoint.protocol(), ec)) return fail();
-  if (acceptor_.set_option(tcp::acceptor::reuse_address(true), ec)) return fail();
+  acceptor_.open(endpoint.protocol(), ec);
+  if (ec) return fail();
+  acceptor_.set_option(tcp::acceptor::reuse_address(true), ec);
+  if (ec) return fail();
   using reuse_port = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
-  if (acceptor_.set_option(reuse_port(true), ec)) return fail();
-  if (acceptor_.bind(endpoint, ec)) return fail();
-  if (acceptor_.listen(4096, ec)) return fail();
+  acceptor_.set_option(reuse_port(true), ec);
+  if (ec) return fail();
+  acceptor_.bind(endpoint, ec);
+  if (ec) return fail();
+  acceptor_.listen(4096, ec);
+  if (ec) return fail();
   port_ = acceptor_.local_endpoint(ec).port();
   return {};
 }

@@ -2,6 +2,7 @@
 // tried at once, and only what does not fit is copied.
 #pragma once
 #include <boost/asio/ip/tcp.hpp>
+#include <map>
 #include <memory>
 #include <string>
 
