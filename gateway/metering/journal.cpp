@@ -1,4 +1,5 @@
 // The journal's writing side: the queue, the batch, segments and their syncs.
+#include <utility>
 #include <algorithm>
 #include <chrono>
 
