@@ -1,6 +1,8 @@
 // The journal's writing side: the queue, the batch, segments and their syncs.
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "gateway/metering/journal_file.h"
 
