@@ -1,4 +1,5 @@
 // What we rely on in the compilers: the safe coroutine forms, and integers wide enough for money.
+#include "gateway/money/money.h"
 #include "tests/catch.h"
 #include "tests/toolchain/coroutine_right.h"
 
@@ -16,6 +17,7 @@ TEST_CASE("safe coroutine forms keep their values") {
 }
 
 TEST_CASE("128-bit integers carry a million yuan times a million ppm") {
-  const __extension__ __int128 pico = static_cast<__int128>(1'000'000) * 1'000'000'000'000;
+  using trib::money::int128;
+  const int128 pico = static_cast<int128>(1'000'000) * 1'000'000'000'000;
   CHECK(static_cast<long long>(pico * 1'000'000 / 1'000'000 / 1'000'000'000'000) == 1'000'000);
 }
