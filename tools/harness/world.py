@@ -52,9 +52,10 @@ class World:
     def start(self, name, argv, env=None):
         return self.children.start(name, argv, self.folder / f"{name}.log", env, self.folder)
 
-    def engine(self, name, argv=None, timeout_s=60.0):
+    def engine(self, name, argv=None, timeout_s=60.0, flags=()):
         """Starts an engine, the scripted one unless `argv` says otherwise. Gives its URL."""
-        child = self.start(name, argv or [self.fake_engine(), "--port", "0"])
+        scripted = [self.fake_engine(), "--port", "0", "--name", name, "--models", "smollm2-135m", *flags]
+        child = self.start(name, argv or scripted)
         return child.wait_ready(r"^ready (http://\S+)", timeout_s).group(1)
 
     def fake_engine(self):
