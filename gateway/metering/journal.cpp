@@ -1,4 +1,5 @@
 // The journal's writing side: the queue, the batch, segments and their syncs.
+#include <utility>
 #include <algorithm>
 #include <chrono>
 
@@ -50,12 +51,27 @@ std::error_code JournalFile::start(Scan scan) {
       if (auto error = file_->allocate(options_.segment_bytes)) return error;
       file_bytes_ = options_.segment_bytes;
     }
-    // What was found may be in the kernel alone, the segment's name too.
+    // What was found may be in the kernel alone, the segment's name too. After a sync that failed the
+    // kernel shows such bytes as clean and a later sync passes them over: they are written again.
+    if (auto error = write_again(scan.doubtful, scan.tail)) return error;
     if (auto error = file_->sync_data()) return error;
     if (auto error = disk_.sync_dir(options_.dir)) return error;
   }
   released_.store(scan.last, std::memory_order_release);
   durable_.store(scan.last, std::memory_order_release);
+  return {};
+}
+
+std::error_code JournalFile::write_again(std::uint64_t begin, std::uint64_t end) {
+  std::string piece;
+  while (begin < end) {
+    piece.resize(std::min<std::uint64_t>(block_bytes, end - begin));
+    std::size_t got = 0;
+    if (auto error = file_->read(begin, {piece.data(), piece.size()}, got)) return error;
+    if (got != piece.size()) return std::make_error_code(std::errc::io_error);
+    if (auto error = file_->write(begin, piece)) return error;
+    begin += got;
+  }
   return {};
 }
 

@@ -34,6 +34,7 @@ struct Scan {
   Lsn last = 0;                  // of the newest good record
   Sha256 chain{};                // its hash
   std::uint64_t tail = 0;        // where the next frame goes in the last segment
+  std::uint64_t doubtful = 0;    // from here to the tail no record says that the disk has it
   bool torn = false;             // something that is no record stands at the tail
 };
 bool scan_journal(Disk& disk, const std::string& dir, Scan& scan, JournalError& error);
@@ -71,6 +72,7 @@ class JournalFile final : public Journal {
   bool take_queue();
   std::error_code write_block(std::string& block);
   std::error_code write_run(std::string_view frames);
+  std::error_code write_again(std::uint64_t begin, std::uint64_t end);
   std::error_code rotate(Lsn first, std::size_t frame_bytes);
   std::error_code make_spare();
   std::error_code adopt_spare(Lsn first, std::uint64_t bytes);

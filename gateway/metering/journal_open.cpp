@@ -37,6 +37,7 @@ class Scanner {
     if (auto code = disk_.open(found.path, Disk::Mode::read, file)) return refuse(code.message());
     if (!header(*file, name, found.header)) return false;
     scan_.segments.push_back(std::move(found));
+    scan_.doubtful = segment_header_bytes;
     FrameReader reader(std::move(file), segment_header_bytes, piece_bytes);
     return frames(reader) && end(reader, newest);
   }
@@ -74,6 +75,7 @@ class Scanner {
       if (frame.hash != hash) return refuse("the chain of hashes is broken");
       if (!decode(frame.payload)) return refuse("a record of an unknown kind or version");
       mark_frame(scan_.segments.back(), frame.lsn, error_.offset);
+      if (frame.pending == 1) scan_.doubtful = error_.offset;
       scan_.last = frame.lsn;
       scan_.chain = hash;
     }
