@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -109,5 +110,18 @@ struct Seal {
 };
 
 using Record = std::variant<Admit, Attempt, Progress, Final, Command, Seal>;
+
+// Bounds of the binary form. A string is at most 65,535 bytes, a command's body record_body_bytes_max,
+// a FINAL's lists record_attempts_max entries each.
+constexpr std::size_t record_body_bytes_max = 4u << 20;
+constexpr std::size_t record_attempts_max = 1024;
+constexpr std::size_t record_bytes_max = 8u << 20;  // encoded, whatever the kind
+
+// Appends the binary form; false, and `out` as it was, when a bound is broken.
+bool encode_to(const Record& record, std::string& out);
+std::string encode(const Record& record);  // empty when a bound is broken
+// One text for one value: refuses unknown versions, kinds and enumerators, lengths beyond the bounds
+// or the input, and trailing bytes. Any input is safe.
+std::optional<Record> decode(std::string_view bytes);
 
 }  // namespace trib::metering

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include <climits>
+#include <cstring>
 
 namespace trib::net {
 namespace {
