@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 #include <map>
 
 #include "gateway/base/json.h"
@@ -327,6 +328,10 @@ void AgentEnd::serve_events(std::int32_t stream) {
   provider.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t* out, std::size_t room, std::uint32_t*,
                               nghttp2_data_source* source, void*) -> ssize_t {
     auto& self = *static_cast<AgentEnd*>(source->ptr);
+    if (self.events_.empty() && !self.pages_.empty()) {
+      self.events_ = std::move(self.pages_.front());
+      self.pages_.pop_front();
+    }
     const std::size_t bytes = std::min(room, self.events_.size() - self.events_at_);
     if (bytes == 0) return NGHTTP2_ERR_DEFERRED;
     std::memcpy(out, self.events_.data() + self.events_at_, bytes);
@@ -355,7 +360,10 @@ void AgentEnd::tell(std::string line) {
 
 void AgentEnd::tell_capacity() {
   capacity_ns_ = now_ns();
-  for (auto& line : write(revision_, offers_, stamp())) tell(std::move(line));
+  // Pages wait behind every other line, and a newer revision takes the place of what has not left.
+  auto lines = write(revision_, offers_, stamp());
+  pages_.assign(std::make_move_iterator(lines.begin()), std::make_move_iterator(lines.end()));
+  tell({});
 }
 
 void AgentEnd::offer(std::vector<fleet::AgentOffer> offers) {

@@ -115,6 +115,7 @@ class AgentEnd final : public Session {
   std::int32_t events_stream_ = 0;
   std::string events_;           // lines that wait for the window
   std::size_t events_at_ = 0;
+  std::deque<std::string> pages_;  // of the last capacity, not yet among the lines
   bool welcomed_ = false, draining_ = false;
   std::uint32_t heartbeat_s_ = 5;
   std::vector<fleet::AgentOffer> offers_;

@@ -21,6 +21,14 @@ std::string_view view(const std::uint8_t* bytes, std::size_t count) {
 struct SessionCallbacks {
   static Session& self(void* user) { return *static_cast<Session*>(user); }
 
+  // nghttp2 takes pushes until our settings are acknowledged; we never do.
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    if (head->type == NGHTTP2_PUSH_PROMISE) {
+      self(user).doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "http/2: a push"});
+    }
+    return 0;
+  }
+
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     if (!self(user).doomed_) self(user).on_begin(frame->hd.stream_id);
     return 0;
@@ -93,6 +101,7 @@ struct SessionCallbacks {
     static nghttp2_session_callbacks* callbacks = [] {
       nghttp2_session_callbacks* c = nullptr;
       nghttp2_session_callbacks_new(&c);
+      nghttp2_session_callbacks_set_on_begin_frame_callback(c, begin_frame);
       nghttp2_session_callbacks_set_on_begin_headers_callback(c, begin_headers);
       nghttp2_session_callbacks_set_on_header_callback(c, header);
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, data_chunk);
