@@ -15,6 +15,11 @@
 namespace trib::config {
 namespace {
 
+std::string printable(const std::string& key) {
+  const std::string quoted = shown(key);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 // Builds the tree from the parser's events; what we do not allow ends the parse at its place.
 class TreeBuilder final : public YAML::EventHandler {
  public:
@@ -68,14 +73,15 @@ class TreeBuilder final : public YAML::EventHandler {
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
     if (!tag.empty() && tag != "?" && tag != "!") refuse(mark, "tags (!) are not read; leave the tag out");
   }
-  // The path so far, from the open maps and lists.
+  // The path so far, from the open maps and lists; an outer one stands at its newest child.
   std::string where() const {
     std::string path;
     for (const Open& open : open_) {
+      const bool inner = &open == &open_.back();
       if (open.node->kind == Node::Kind::list) {
-        path += "[" + std::to_string(open.node->items.size()) + "]";
-      } else if (!open.node->entries.empty() && !open.key_next) {
-        path += (path.empty() ? "" : ".") + open.node->entries.back().key;
+        path += "[" + std::to_string(open.node->items.size() - (inner ? 0 : 1)) + "]";
+      } else if (!open.node->entries.empty() && !(inner && open.key_next)) {
+        path += (path.empty() ? "" : ".") + printable(open.node->entries.back().key);
       }
     }
     return path.empty() ? "document" : path;
@@ -94,7 +100,9 @@ class TreeBuilder final : public YAML::EventHandler {
     Open& open = open_.back();
     if (key.empty() || key.size() > 256) refuse(mark, "a key must have 1 to 256 bytes");
     if (!open.keys.insert(key).second) {
-      refuse(mark, "the key " + shown(key) + " stands here twice; keep one of them");
+      open.key_next = false;  // so that the place names the key
+      open.node->entries.push_back({key, 0, 0, {}});
+      refuse(mark, "this key stands here twice; keep one of them");
     }
     open.key_next = false;
     Entry entry;
@@ -202,7 +210,9 @@ void Document::check_bytes(const std::string& yaml) const {
 }
 
 void Document::parse(const std::string& yaml) {
-  std::istringstream in(yaml);
+  // With an end of document after it, a quote left open is an error; at the bare end of the text the
+  // library would take what there is.
+  std::istringstream in(yaml + "\n...\n");
   try {
     YAML::Parser parser(in);
     TreeBuilder first(file_);
