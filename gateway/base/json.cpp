@@ -10,14 +10,12 @@ namespace {
 constexpr std::uint64_t ones = 0x0101010101010101u;
 constexpr std::uint64_t highs = 0x8080808080808080u;
 
-// High bit set in each byte of `word` that is below `n` (n <= 0x80), for bytes below 0x80. A borrow
-// may set bits above a true hit only, which is enough to ask "any?".
+// High bit set in each byte of `word` that is below `n` (n <= 0x80), for bytes below 0x80. A borrow may
+// set bits above a true hit only, which is enough to ask "any?".
 constexpr std::uint64_t below(std::uint64_t word, std::uint64_t n) {
   return (word - ones * n) & ~word & highs;
 }
-constexpr std::uint64_t equal(std::uint64_t word, std::uint64_t c) {
-  return below(word ^ ones * c, 1);
-}
+constexpr std::uint64_t equal(std::uint64_t word, std::uint64_t c) { return below(word ^ ones * c, 1); }
 
 std::uint64_t load8(const char* p) {
   std::uint64_t word;
@@ -25,9 +23,7 @@ std::uint64_t load8(const char* p) {
   return word;
 }
 
-constexpr bool digit(char c) {
-  return c >= '0' && c <= '9';
-}
+constexpr bool digit(char c) { return c >= '0' && c <= '9'; }
 
 int hex_value(char c) {
   if (digit(c)) return c - '0';
@@ -47,16 +43,11 @@ int hex4(const char* p) {
   return value;
 }
 
-constexpr bool high_surrogate(int c) {
-  return c >= 0xd800 && c < 0xdc00;
-}
-constexpr bool low_surrogate(int c) {
-  return c >= 0xdc00 && c < 0xe000;
-}
+constexpr bool high_surrogate(int c) { return c >= 0xd800 && c < 0xdc00; }
+constexpr bool low_surrogate(int c) { return c >= 0xdc00 && c < 0xe000; }
 
-// Size of the well-formed UTF-8 sequence at `p` whose first byte is not ASCII; 0 if it is
-// malformed. The second byte's range is what excludes overlong forms, surrogates and values above
-// U+10FFFF.
+// Size of the well-formed UTF-8 sequence at `p` whose first byte is not ASCII; 0 if it is malformed.
+// The second byte's range is what excludes overlong forms, surrogates and values above U+10FFFF.
 std::size_t utf8_sequence(const char* p, const char* end) {
   const auto at = [p](std::size_t i) { return static_cast<unsigned char>(p[i]); };
   const auto left = static_cast<std::size_t>(end - p);
@@ -98,22 +89,13 @@ void append_utf8(std::string& out, std::uint32_t c) {
 // The byte that a one-letter escape stands for, or 0 if there is none such.
 char simple_escape(char c) {
   switch (c) {
-    case '"':
-    case '\\':
-    case '/':
-      return c;
-    case 'b':
-      return '\b';
-    case 'f':
-      return '\f';
-    case 'n':
-      return '\n';
-    case 'r':
-      return '\r';
-    case 't':
-      return '\t';
-    default:
-      return 0;
+    case '"': case '\\': case '/': return c;
+    case 'b': return '\b';
+    case 'f': return '\f';
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    default: return 0;
   }
 }
 
@@ -160,32 +142,14 @@ Type Cursor::peek() {
     return Type::none;
   }
   switch (text_[at_]) {
-    case '{':
-      return Type::object;
-    case '[':
-      return Type::array;
-    case '"':
-      return Type::string;
-    case 't':
-    case 'f':
-      return Type::boolean;
-    case 'n':
-      return Type::null;
-    case '-':
-    case '0':
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9':
-      return Type::number;
-    default:
-      fail("not a value");
-      return Type::none;
+    case '{': return Type::object;
+    case '[': return Type::array;
+    case '"': return Type::string;
+    case 't': case 'f': return Type::boolean;
+    case 'n': return Type::null;
+    case '-': case '0': case '1': case '2': case '3': case '4':
+    case '5': case '6': case '7': case '8': case '9': return Type::number;
+    default: fail("not a value"); return Type::none;
   }
 }
 
@@ -220,8 +184,7 @@ bool Cursor::leave(bool object) {
   return true;
 }
 
-// Moves past the comma to the next member of the innermost container; false at its end, which it
-// leaves.
+// Moves past the comma to the next member of the innermost container; false at its end, which it leaves.
 bool Cursor::next_member(bool object) {
   if (!ok()) return false;
   if (due_) return fail("the value before was not read");
@@ -242,12 +205,8 @@ bool Cursor::next_member(bool object) {
   return true;
 }
 
-bool Cursor::enter_object() {
-  return value_due(Type::object, "not an object") && enter(true);
-}
-bool Cursor::enter_array() {
-  return value_due(Type::array, "not an array") && enter(false);
-}
+bool Cursor::enter_object() { return value_due(Type::object, "not an object") && enter(true); }
+bool Cursor::enter_array() { return value_due(Type::array, "not an array") && enter(false); }
 
 bool Cursor::next_element() {
   if (!next_member(false)) return false;
@@ -298,16 +257,11 @@ bool Cursor::scan_scalar(Type type) {
   bool escaped = false;
   due_ = false;
   switch (type) {
-    case Type::string:
-      return scan_string(raw, escaped);
-    case Type::number:
-      return scan_number();
-    case Type::boolean:
-      return scan_literal(text_[at_] == 't' ? "true" : "false");
-    case Type::null:
-      return scan_literal("null");
-    default:
-      return false;
+    case Type::string: return scan_string(raw, escaped);
+    case Type::number: return scan_number();
+    case Type::boolean: return scan_literal(text_[at_] == 't' ? "true" : "false");
+    case Type::null: return scan_literal("null");
+    default: return false;
   }
 }
 
@@ -362,9 +316,7 @@ bool Cursor::read_bool(bool& out) {
   return scan_scalar(Type::boolean);
 }
 
-bool Cursor::read_null() {
-  return value_due(Type::null, "not null") && scan_scalar(Type::null);
-}
+bool Cursor::read_null() { return value_due(Type::null, "not null") && scan_scalar(Type::null); }
 
 bool Cursor::read_integer(std::int64_t& out) {
   if (!value_due(Type::number, "not a number")) return false;
@@ -523,28 +475,13 @@ void quote(std::string_view text, std::string& out) {
     plain_from = i + 1;
     out.push_back('\\');
     switch (c) {
-      case '"':
-      case '\\':
-        out.push_back(static_cast<char>(c));
-        break;
-      case '\b':
-        out.push_back('b');
-        break;
-      case '\f':
-        out.push_back('f');
-        break;
-      case '\n':
-        out.push_back('n');
-        break;
-      case '\r':
-        out.push_back('r');
-        break;
-      case '\t':
-        out.push_back('t');
-        break;
-      default:
-        out.append("u00").push_back(hex[c >> 4]);
-        out.push_back(hex[c & 15]);
+      case '"': case '\\': out.push_back(static_cast<char>(c)); break;
+      case '\b': out.push_back('b'); break;
+      case '\f': out.push_back('f'); break;
+      case '\n': out.push_back('n'); break;
+      case '\r': out.push_back('r'); break;
+      case '\t': out.push_back('t'); break;
+      default: out.append("u00").push_back(hex[c >> 4]); out.push_back(hex[c & 15]);
     }
   }
   out.append(text, plain_from);

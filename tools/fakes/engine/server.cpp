@@ -62,7 +62,6 @@ struct Conn {
   std::uint64_t record = 0;
   bool wants_write = false;
   bool continue_sent = false;
-  bool in_process = false;       // process() is on the stack
   bool busy() const { return reply.has_value() || queued.has_value(); }
 };
 
@@ -81,7 +80,6 @@ struct Engine {
   std::deque<std::pair<std::uint32_t, std::uint32_t>> queue;  // slot, generation
   std::map<std::string, json::object> scripts;                // by model; "" for all
   int health = 200;
-  bool starting = false;  // start_queued() is on the stack
   std::int64_t prompt_tokens = 0;
   std::int64_t tokens = 0;
 };
@@ -125,7 +123,6 @@ struct Server::Impl {
   void on_event(Conn& conn, std::uint32_t events);
   bool read_some(Conn& conn);
   void process(Conn& conn);
-  void process_all(Conn& conn);
   void route(Conn& conn, const Request& request);
   void control(Conn& conn, const Request& request);
   void set_script(Conn& conn, const Request& request);
@@ -289,14 +286,6 @@ bool Server::Impl::read_some(Conn& conn) {
 }
 
 void Server::Impl::process(Conn& conn) {
-  if (conn.in_process) return;  // its loop goes on
-  const std::uint32_t generation = conn.generation;
-  conn.in_process = true;
-  process_all(conn);
-  if (conn.generation == generation) conn.in_process = false;
-}
-
-void Server::Impl::process_all(Conn& conn) {
   const std::uint32_t generation = conn.generation;
   Request request;
   while (conn.fd >= 0 && conn.generation == generation && !conn.busy() && !conn.in.empty() &&
@@ -661,8 +650,6 @@ void Server::Impl::settle(Conn& conn, bool peer_left) {
 }
 
 void Server::Impl::start_queued(Engine& engine) {
-  if (engine.starting) return;
-  engine.starting = true;
   while (engine.running < options.slots && !engine.queue.empty()) {
     const auto [slot, generation] = engine.queue.front();
     engine.queue.pop_front();
@@ -671,7 +658,6 @@ void Server::Impl::start_queued(Engine& engine) {
     Plan plan = std::move(*next.queued);
     begin(next, std::move(plan));
   }
-  engine.starting = false;
 }
 
 void Server::Impl::answer(Conn& conn, int status, std::string_view type, std::string_view body,
