@@ -6,6 +6,7 @@
 #include "gateway/base/fault.h"
 #include "gateway/base/hash.h"
 #include "gateway/base/id.h"
+#include "gateway/base/json.h"
 #include "gateway/base/rng.h"
 #include "gateway/base/timer_wheel.h"
 #include "gateway/base/transport.h"

@@ -4,11 +4,13 @@
 // lone surrogates, control characters in strings, anything after the value.
 //
 // Usage: walk one value from the top, then finish(). Every call returns false or an empty view once
-// an error is set; check `ok()` at the end only.
+// an error is set; check `ok()` at the end only. Asking for a type that is not there is an error too:
+// peek() first where several are fine. Nothing is allocated but for decoded text and unique_keys.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <forward_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,16 +19,19 @@ namespace trib::json {
 
 enum class Type : std::uint8_t { none, object, array, string, number, boolean, null };
 
+inline constexpr unsigned depth_max = 256;
+
 struct Limits {
-  unsigned depth = 64;          // of nested arrays and objects
+  unsigned depth = 64;          // of nested arrays and objects; at most depth_max
   bool unique_keys = false;     // refuse an object that has a key twice (compared decoded)
 };
 
 class Cursor {
  public:
   explicit Cursor(std::string_view text, Limits limits = {});
+  void reset(std::string_view text);  // begins anew with the same limits, keeping buffers
 
-  Type peek();  // type of the value at the cursor; none on error or end
+  Type peek();  // type of the value at the cursor; none (and an error) where no value can begin
 
   // Object: enter, then next_key() until false (which also leaves it). After each key its value must
   // be read or skipped. `key` is decoded; it is valid until the next call.
@@ -44,29 +49,39 @@ class Cursor {
   bool read_null();
 
   std::size_t offset() const { return at_; }  // of the next byte to read (blanks skipped after peek())
-  bool finish();                             // only blanks may follow
+  bool finish();                              // one whole value was read and only blanks may follow
   bool ok() const { return error_ == nullptr; }
   const char* error() const { return error_; }  // static text, null when fine
 
  private:
-  struct Level {
-    bool object = false;
-    bool first = true;
-    std::size_t keys_from = 0;  // into keys_
-  };
   bool fail(const char* why);
   void blanks();
+  bool value_due(Type wanted, const char* why);
+  bool enter(bool object);
+  bool leave(bool object);
+  bool next_member(bool object);
+  bool scan_scalar(Type type);
   bool scan_string(std::string_view& raw, bool& escaped);
+  bool scan_escape(const char*& p, const char* end);
   bool scan_number();
   bool scan_literal(std::string_view word);
-  bool remember_key(std::string_view decoded);
+  void remember_key(std::string_view decoded, bool in_scratch);
+  bool keys_differ();
+  bool in_object() const { return (objects_[(level_ - 1) / 64] >> ((level_ - 1) % 64) & 1) != 0; }
 
   std::string_view text_;
   std::size_t at_ = 0;
   Limits limits_;
   const char* error_ = nullptr;
-  std::vector<Level> levels_;
-  std::vector<std::string> keys_;  // of open objects, when unique_keys
+  unsigned level_ = 0;   // open arrays and objects
+  bool due_ = true;      // a value is due at the cursor
+  bool first_ = false;   // the innermost array or object has had no member yet
+  std::array<std::uint64_t, depth_max / 64> objects_{};  // a bit a level: object, not array
+  // Only with unique_keys: the keys of all open objects, and where each level's begin. Checked when
+  // an object closes, so that a hostile one costs n log n.
+  std::vector<std::string_view> keys_;
+  std::vector<std::size_t> keys_from_;
+  std::forward_list<std::string> decoded_keys_;  // those that had escapes
   std::string scratch_;
 };
 
