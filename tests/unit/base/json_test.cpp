@@ -148,8 +148,9 @@ TEST_CASE("json: mutated documents are judged as a second strict parser judges t
     if (cursor.finish() != ours) FAIL_CHECK("skip() and the pulling calls differ on " << text);
     if (ours) {
       ++taken;
-      if (boost::json::parse(out) != boost::json::parse(text))
-        FAIL_CHECK("read otherwise: " << text);
+      const boost::json::value value = boost::json::parse(text);
+      const bool comparable = value == boost::json::parse(text);  // 0e999 is not a number to it
+      if (comparable && boost::json::parse(out) != value) FAIL_CHECK("read otherwise: " << text);
     }
   }
   CHECK(taken > 5000);
