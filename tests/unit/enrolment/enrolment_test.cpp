@@ -6,11 +6,11 @@
 #include "gateway/net/pki.h"
 #include "gateway/net/tls.h"
 #include "tests/catch.h"
-#include "tests/unit/enrolment/memory_disk.h"
+#include "tests/support/mem_disk.h"
 
 using namespace trib;
 using namespace trib::fleet;
-using trib::test::MemoryDisk;
+using trib::test::MemDisk;
 
 namespace {
 
@@ -21,7 +21,7 @@ struct Wall final : Clock {
 };
 
 struct Office {
-  MemoryDisk disk;
+  MemDisk disk{1};
   Wall clock;
   std::unique_ptr<SiteRegistry> registry;
   std::unique_ptr<Enrolment> enrolment;
@@ -233,12 +233,30 @@ TEST_CASE("five tries a minute for an address, others are not held up") {
 TEST_CASE("a full disk changes nothing: the token still works later") {
   Office office;
   const std::string token = office.invite();
-  office.disk.full = true;
+  office.disk.full(true);
   CHECK(office.enrol(token).status == 503);
   CHECK(office.registry->find("cafe-one")->state == SiteState::invited);
   CHECK_FALSE(office.registry->approve("cafe-one", 1).empty());
-  office.disk.full = false;
+  office.disk.full(false);
   CHECK(office.enrol(token).status == 201);
+}
+
+TEST_CASE("a power cut at any moment of an enrolment: the token is whole or burnt, never answered and forgotten") {
+  for (std::uint64_t operation = 1; operation <= 12; ++operation) {
+    Office office;
+    const std::string token = office.invite();
+    office.disk.cut_power_at(office.disk.operations() + operation);
+    const auto reply = office.enrol(token);
+    const auto answered = reply.status == 201;
+    office.disk.crash();
+    office.restart();
+    const auto record = office.registry->find("cafe-one");
+    REQUIRE(record);
+    if (answered) CHECK(record->check_words == reply.check_words);
+    // Whatever was kept, the token opens the door at most once more.
+    const bool burnt = !record->serial.empty();
+    CHECK(office.enrol(token).status == (burnt ? 403 : 201));
+  }
 }
 
 TEST_CASE("a second enrolment replaces the key and asks for approval again") {
@@ -281,7 +299,7 @@ TEST_CASE("unusable files stop the start and say where") {
   std::string why;
   SECTION("the registry") {
     for (const char* text : {"", "{", "{\"version\":2}", "{\"version\":1,\"sites\":{\"a\":{\"state\":\"odd\"}}}", "{\"version\":1,\"new\":1}"}) {
-      *office.disk.files["var/sites.json"] = text;
+      office.disk.replace("var/sites.json", text);
       SiteRegistry registry(office.disk, "var/sites.json");
       why.clear();
       CHECK_FALSE(registry.open(why));
@@ -290,7 +308,7 @@ TEST_CASE("unusable files stop the start and say where") {
   }
   SECTION("a key of another CA") {
     Office other;
-    office.disk.files["var/ca/ca.key"] = other.disk.files["var/ca/ca.key"];
+    office.disk.replace("var/ca/ca.key", other.disk.content("var/ca/ca.key"));
     CHECK_FALSE(Enrolment::open(office.disk, "var", *office.registry, office.clock, why));
     CHECK(why.find("do not belong together") != std::string::npos);
   }
