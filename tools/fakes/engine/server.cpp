@@ -28,7 +28,7 @@ namespace trib::fake {
 namespace {
 
 namespace json = boost::json;
-constexpr std::size_t kRoom = 256 * 1024;       // bytes of an answer that wait for the peer
+constexpr std::size_t kRoom = 256 * 1024;  // bytes of an answer that wait for the peer
 constexpr std::size_t kReadMost = 66 * 1024 * 1024;
 constexpr std::size_t kCountersMax = 65536;
 constexpr std::size_t kLoggedBody = 65536;
@@ -50,19 +50,19 @@ struct Conn {
   std::uint64_t number = 0;
   std::uint64_t requests = 0;
   unsigned engine = 0;
-  std::uint32_t slot = 0;        // place in the table
+  std::uint32_t slot = 0;  // place in the table
   std::uint32_t generation = 0;
   std::string in;
   std::string out;
   std::size_t out_from = 0;
-  std::optional<Plan> queued;    // waits for a slot
+  std::optional<Plan> queued;  // waits for a slot
   std::optional<Reply> reply;
-  Then then = Then::wait;        // keep: nothing; close or reset: once `out` is empty
+  Then then = Then::wait;  // keep: nothing; close or reset: once `out` is empty
   std::int64_t due_us = -1;
   std::uint64_t record = 0;
   bool wants_write = false;
   bool continue_sent = false;
-  bool in_process = false;       // process() is on the stack
+  bool in_process = false;  // process() is on the stack
   bool busy() const { return reply.has_value() || queued.has_value(); }
 };
 
@@ -372,9 +372,11 @@ void Server::Impl::route(Conn& conn, const Request& request) {
   const bool llama = options.dialect == Dialect::llamacpp;
   const bool vllm = options.dialect == Dialect::vllm;
   if (path == "/health") {
-    const std::string_view body = !llama                 ? std::string_view{}
-                                  : engine.health == 200 ? R"({"status":"ok"})"
-                                                         : R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})";
+    const std::string_view body =
+        !llama ? std::string_view{}
+        : engine.health == 200
+            ? R"({"status":"ok"})"
+            : R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})";
     return answer(conn, engine.health, "application/json", body, request.close);
   }
   if (!options.api_key.empty() && request.field("authorization") != "Bearer " + options.api_key) {
@@ -427,7 +429,8 @@ void Server::Impl::control(Conn& conn, const Request& request) {
     for (const auto& one : conns) open += one->fd >= 0 && one->engine == conn.engine;
     return answer(conn, 200, "application/json", body + std::to_string(open) + "}", request.close);
   }
-  if (request.method != "POST") return refuse(conn, {404, "not_found_error", "", "no such path"}, false);
+  if (request.method != "POST")
+    return refuse(conn, {404, "not_found_error", "", "no such path"}, false);
   if (path == "/fake/script") return set_script(conn, request);
   if (path == "/fake/reset") {
     log.reset();
@@ -498,8 +501,8 @@ void Server::Impl::count_fault(const Call& call, Script& script) {
   if (!hit) script.ill = Ill::none;
 }
 
-// Whether the dialect goes on with the assistant's last message; a status in `refusal` other than 200
-// refuses the request.
+// Whether the dialect goes on with the assistant's last message; a status in `refusal` other than
+// 200 refuses the request.
 bool Server::Impl::continues(const Call& call, Refusal& refusal) const {
   refusal.status = 200;
   if (options.dialect == Dialect::generic || call.kind != Call::Kind::chat) return false;
@@ -522,8 +525,9 @@ void Server::Impl::call(Conn& conn, Call::Kind kind, const Request& request) {
   bool known = options.any_model;
   for (const std::string& model : options.models) known = known || model == plan.call.model;
   if (!known) {
-    return refuse(conn, {404, "not_found_error", "model_not_found",
-                         "The model `" + plan.call.model + "` does not exist."},
+    return refuse(conn,
+                  {404, "not_found_error", "model_not_found",
+                   "The model `" + plan.call.model + "` does not exist."},
                   request.close);
   }
   Refusal refusal;
@@ -630,8 +634,10 @@ bool Server::Impl::flush(Conn& conn) {
   const Then then = conn.then;
   conn.then = Then::wait;
   settle(conn, false);
-  if (then != Then::keep) drop(conn, then == Then::reset);
-  else if (!conn.in.empty()) process(conn);
+  if (then != Then::keep)
+    drop(conn, then == Then::reset);
+  else if (!conn.in.empty())
+    process(conn);
   return true;
 }
 
@@ -648,10 +654,10 @@ void Server::Impl::settle(Conn& conn, bool peer_left) {
     record->status = reply.status();
     record->tokens = reply.tokens_sent();
     record->ended_ms = (now_us() - started_us) / 1000;
-    record->outcome = peer_left                ? "cancelled"
-                      : reply.complete()       ? "completed"
-                      : reply.status() >= 400  ? "refused"
-                                               : "faulted";
+    record->outcome = peer_left               ? "cancelled"
+                      : reply.complete()      ? "completed"
+                      : reply.status() >= 400 ? "refused"
+                                              : "faulted";
   }
   engine.tokens += reply.tokens_sent();
   --engine.running;
@@ -725,13 +731,17 @@ Server::~Server() {
   close(impl_->wake);
 }
 
-std::uint16_t Server::port(unsigned engine) const { return impl_->engines.at(engine).port; }
+std::uint16_t Server::port(unsigned engine) const {
+  return impl_->engines.at(engine).port;
+}
 
 std::string Server::url(unsigned engine) const {
   return "http://" + impl_->options.bind + ':' + std::to_string(port(engine));
 }
 
-void Server::run() { impl_->loop(); }
+void Server::run() {
+  impl_->loop();
+}
 
 void Server::stop() {
   const std::uint64_t one = 1;
