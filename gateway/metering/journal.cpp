@@ -1,7 +1,9 @@
 // The journal's writing side: the queue, the batch, segments and their syncs.
 #include <utility>
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "gateway/metering/journal_file.h"
 
