@@ -9,7 +9,8 @@ import subprocess
 from tools.harness.doors import Admin
 from tools.harness.processes import Child, Failed, wait_until
 
-NAMES = ("direct", "nginx", "haproxy", "gateway-5ms", "gateway-always")
+# "floor" is tools/bench/net_floor: the gateway's own net and http rooms and nothing else.
+NAMES = ("direct", "nginx", "haproxy", "floor", "gateway-5ms", "gateway-always")
 KEY = "bench-key"
 ADMIN = "bench-admin-token"
 
@@ -189,7 +190,8 @@ class Field:
 
     def start(self, name):
         program = {"nginx": shutil.which("nginx") or "/usr/sbin/nginx",
-                   "haproxy": shutil.which("haproxy") or "/usr/sbin/haproxy"}.get(name, self.chosen.gateway)
+                   "haproxy": shutil.which("haproxy") or "/usr/sbin/haproxy",
+                   "floor": str(pathlib.Path(self.chosen.build) / "net_floor")}.get(name, self.chosen.gateway)
         if not os.access(program, os.X_OK):
             self.notes.append(f"{name} is left out: no {program}")
             return
@@ -197,13 +199,14 @@ class Field:
         values = {"port": port, "engine": self.engine_port, "workers": self.chosen.workers, "name": name,
                   "folder": self.folder, "key": hashlib.sha256(KEY.encode()).hexdigest(),
                   "sync": name.partition("-")[2]}
-        text = {"nginx": NGINX, "haproxy": HAPROXY}.get(name, GATEWAY).format(**values)
+        text = {"nginx": NGINX, "haproxy": HAPROXY, "floor": ""}.get(name, GATEWAY).format(**values)
         config = self.folder / f"{name}.conf"
         config.write_text(text, encoding="utf-8")
         if name.startswith("gateway"):
             (self.folder / name).mkdir(exist_ok=True)
         argv = {"nginx": [program, "-p", self.folder, "-e", self.folder / "nginx-error.log", "-c", config],
-                "haproxy": [program, "-db", "-f", config]}.get(name, [program, "gateway", "--config", config])
+                "haproxy": [program, "-db", "-f", config],
+                "floor": [program, port, self.engine_port]}.get(name, [program, "gateway", "--config", config])
         child = Child(name, argv, self.folder / f"{name}.log", env={"TRIBUTARY_ADMIN_TOKEN": ADMIN})
         self.children[name] = child
         self.ports[name] = port
