@@ -83,7 +83,7 @@ Opened open(const std::vector<std::pair<std::string, std::string>>& files, std::
   journal = must_open(disk, clock, options);
   auto expected = *out.records;
   expected.push_back(more);
-  REQUIRE(records_of(*journal) == expected);
+  REQUIRE((records_of(*journal) == expected));
   return out;
 }
 
@@ -107,7 +107,7 @@ TEST_CASE("a file cut at any byte of its last records gives the whole records be
     for (std::size_t cut = w.begins[n - 3]; cut <= w.begins[n] + 5; ++cut) {
       const std::size_t whole = cut >= w.begins[n] ? n : record_at(w, cut);
       const auto shortened = open({{w.files[0].first, w.files[0].second.substr(0, cut)}}, 8192);
-      REQUIRE(shortened.records == prefix(w, whole));
+      REQUIRE((shortened.records == prefix(w, whole)));
       // The same cut in a file that keeps its size: zeros from there on.
       std::string zeroed = w.files[0].second;
       std::fill(zeroed.begin() + static_cast<long>(cut), zeroed.end(), '\0');
@@ -117,7 +117,7 @@ TEST_CASE("a file cut at any byte of its last records gives the whole records be
           !changed ? n : record_at(w, static_cast<std::size_t>(std::mismatch(zeroed.begin(), zeroed.end(),
                                                                             w.files[0].second.begin()).first -
                                                               zeroed.begin()));
-      REQUIRE(open({{w.files[0].first, zeroed}}, 8192).records == prefix(w, left));
+      REQUIRE((open({{w.files[0].first, zeroed}}, 8192).records == prefix(w, left)));
     }
   }
 }
@@ -134,9 +134,9 @@ TEST_CASE("every flipped byte of every record is caught") {
       const auto opened = open({{w.files[0].first, bytes}}, 8192);
       INFO("byte " << at << " of record " << hit + 1);
       if (hit >= synced_before_last) {
-        REQUIRE(opened.records == prefix(w, hit));
+        REQUIRE((opened.records == prefix(w, hit)));
       } else {
-        REQUIRE_FALSE(opened.records);
+        REQUIRE_FALSE(opened.records.has_value());
         REQUIRE(opened.error.record == hit + 1);
         REQUIRE(opened.error.offset == w.begins[hit]);
         REQUIRE(dir + "/" + opened.error.segment == w.files[0].first);
@@ -154,7 +154,7 @@ TEST_CASE("every flipped byte of a segment's header refuses the start") {
       auto files = w.files;
       files[file].second[at] = static_cast<char>(files[file].second[at] ^ 0x10);
       const auto opened = open(files, 1536);
-      REQUIRE_FALSE(opened.records);
+      REQUIRE_FALSE(opened.records.has_value());
       REQUIRE(dir + "/" + opened.error.segment == w.files[file].first);
     }
   }
@@ -166,13 +166,13 @@ TEST_CASE("in a segment that is not the last nothing counts as tail") {
     for (std::size_t at = segment_header_bytes; at < w.files[file].second.size(); ++at) {
       auto files = w.files;
       files[file].second[at] = static_cast<char>(files[file].second[at] ^ 0x21);
-      REQUIRE_FALSE(open(files, 1536).records);
+      REQUIRE_FALSE(open(files, 1536).records.has_value());
     }
     auto files = w.files;  // its last record gone without a trace
     const Lsn next = *parse_segment_name(w.files[file + 1].first.substr(dir.size() + 1));
     files[file].second.resize(w.begins[next - 2]);
     const auto opened = open(files, 1536);
-    REQUIRE_FALSE(opened.records);
+    REQUIRE_FALSE(opened.records.has_value());
     REQUIRE(opened.error.record == next - 1);
   }
 }
@@ -183,14 +183,14 @@ TEST_CASE("a segment missing in the middle refuses the start; one missing at the
   auto files = w.files;
   files.erase(files.begin() + 1);
   const auto holed = open(files, 1536);
-  CHECK_FALSE(holed.records);
+  CHECK_FALSE(holed.records.has_value());
   CHECK(dir + "/" + holed.error.segment == w.files[2].first);
   CHECK(holed.error.record == *parse_segment_name(w.files[1].first.substr(dir.size() + 1)));
 
   files = w.files;
   files.erase(files.begin());
   const auto trimmed = open(files, 1536);
-  REQUIRE(trimmed.records);
+  REQUIRE(trimmed.records.has_value());
   CHECK(trimmed.records->back() == w.records.back());
 }
 
@@ -203,7 +203,7 @@ TEST_CASE("a record of another journal in place of ours breaks the chain") {
     const std::size_t size = ours.begins[i + 1] - ours.begins[i];
     bytes.replace(ours.begins[i], size, theirs.files[0].second, ours.begins[i], size);
     const auto opened = open({{ours.files[0].first, bytes}}, 8192);
-    REQUIRE_FALSE(opened.records);
+    REQUIRE_FALSE(opened.records.has_value());
     CHECK(opened.error.record == (i == 0 ? 2 : i + 1));  // both chains begin with nothing
   }
 }
@@ -228,14 +228,14 @@ TEST_CASE("a lot of which the disk kept the end and lost the beginning was never
     std::string bytes = w.files[0].second;
     std::fill(bytes.begin() + static_cast<long>(w.begins[lost]), bytes.begin() + static_cast<long>(w.begins[lost + 1]),
               '\0');
-    CHECK(open({{w.files[0].first, bytes}}, 8192).records == prefix(w, lost));
+    CHECK((open({{w.files[0].first, bytes}}, 8192).records == prefix(w, lost)));
   }
   for (std::size_t lost = 0; lost < 3; ++lost) {  // these were: the later lot says so
     std::string bytes = w.files[0].second;
     std::fill(bytes.begin() + static_cast<long>(w.begins[lost]), bytes.begin() + static_cast<long>(w.begins[lost + 1]),
               '\0');
     const auto opened = open({{w.files[0].first, bytes}}, 8192);
-    CHECK_FALSE(opened.records);
+    CHECK_FALSE(opened.records.has_value());
     CHECK(opened.error.record == lost + 1);
   }
 }
@@ -249,7 +249,7 @@ TEST_CASE("rubbish in the unused room is cleared") {
     for (std::size_t i = at; i < std::min(bytes.size(), at + 1 + rng.below(200)); ++i) {
       bytes[i] = static_cast<char>(rng.next());
     }
-    REQUIRE(open({{w.files[0].first, bytes}}, 8192).records == w.records);
+    REQUIRE((open({{w.files[0].first, bytes}}, 8192).records == w.records));
   }
 }
 
@@ -262,7 +262,7 @@ TEST_CASE("other files in the directory are left alone and a half-made segment i
   disk.replace(dir + "/" + std::string(spare_name), "half a header");
   JournalOptions options;
   options.dir = dir;
-  CHECK(records_of(*must_open(disk, clock, options)) == w.records);
+  CHECK((records_of(*must_open(disk, clock, options)) == w.records));
   CHECK(disk.names(dir) == std::vector<std::string>{segment_name(1), "notes.txt"});
 }
 

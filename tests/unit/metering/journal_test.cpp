@@ -49,13 +49,13 @@ TEST_CASE("a new journal is empty and what is pumped comes back after a reopen")
       }
     }
     drain(*journal);
-    CHECK(records_of(*journal) == written);
+    CHECK((records_of(*journal) == written));
   }
   CHECK(disk.names("var/journal").size() > 10);
   auto journal = must_open(disk, clock, small());
   CHECK(journal->last() == 300);
   CHECK(journal->durable() == 300);
-  CHECK(records_of(*journal) == written);
+  CHECK((records_of(*journal) == written));
   CHECK(journal->append(admit(1)) == 301);
 }
 
@@ -216,9 +216,9 @@ TEST_CASE("a record larger than a segment gets a segment of its size") {
     auto journal = must_open(disk, clock, small());
     for (const auto& record : records) journal->append(record);
     drain(*journal);
-    CHECK(records_of(*journal) == records);
+    CHECK((records_of(*journal) == records));
   }
-  CHECK(records_of(*must_open(disk, clock, small())) == records);
+  CHECK((records_of(*must_open(disk, clock, small())) == records));
 }
 
 TEST_CASE("the next segment is allocated before it is needed") {
@@ -304,7 +304,7 @@ TEST_CASE("a reader sees only what is released") {
   CHECK(records_of(*journal).empty());
   journal->pump();
   journal->append(admit(2));
-  CHECK(records_of(*journal).size() == 1);
+  CHECK((records_of(*journal).size() == 1));
 }
 
 TEST_CASE("a visitor may append") {
@@ -336,7 +336,7 @@ TEST_CASE("trim deletes whole segments before the record to keep and no more") {
   const Lsn first = journal->first();
   CHECK(first > 1);
   CHECK(first <= 120);
-  CHECK(records_of(*journal) == std::vector<Record>(all.begin() + static_cast<long>(first) - 1, all.end()));
+  CHECK((records_of(*journal) == std::vector<Record>(all.begin() + static_cast<long>(first) - 1, all.end())));
   CHECK(journal->read(first - 1, [](Lsn, const Record&) { return true; }) == std::errc::result_out_of_range);
   CHECK(journal->hash_at(first - 1) != Sha256{});  // the next batch's header needs it
   CHECK(journal->hash_at(first - 2) == Sha256{});
@@ -384,7 +384,7 @@ TEST_CASE("a disk that is full or broken fails the journal for good, and release
   CHECK(journal->append(admit(3)) == 0);
   CHECK_FALSE(journal->pump());
   CHECK(journal->released() == 1);
-  CHECK(records_of(*journal).size() == 1);
+  CHECK((records_of(*journal).size() == 1));
 }
 
 TEST_CASE("a disk too full for the next segment fails only when that one is needed") {
@@ -492,7 +492,7 @@ TEST_CASE("the real file system holds a journal as the one in memory does") {
     }
   }
   auto journal = must_open(system_disk(), clock, options);
-  CHECK(records_of(*journal) == written);
+  CHECK((records_of(*journal) == written));
   CHECK_FALSE(journal->trim(20));
   CHECK(journal->first() > 1);
   journal.reset();
