@@ -20,10 +20,14 @@ std::string printable(const std::string& key) {
   return quoted.substr(1, quoted.size() - 2);
 }
 
+ConfigError ends_inside(const std::string& file, int lines) {
+  return {file, lines, 1, "document", "broken YAML: the file ends inside a quote, a list or a map; close it"};
+}
+
 // Builds the tree from the parser's events; what we do not allow ends the parse at its place.
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(const std::string& file) : file_(file) {}
+  TreeBuilder(const std::string& file, int lines) : file_(file), lines_(lines) {}
   Node take() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark&) override {}
@@ -65,6 +69,7 @@ class TreeBuilder final : public YAML::EventHandler {
   };
 
   [[noreturn]] void refuse(const YAML::Mark& mark, const std::string& why) const {
+    if (mark.line >= lines_) throw ends_inside(file_, lines_);
     throw ConfigError(file_, mark.line + 1, mark.column + 1, where(), why);
   }
   [[noreturn]] void refuse_anchor(const YAML::Mark& mark) const {
@@ -112,6 +117,7 @@ class TreeBuilder final : public YAML::EventHandler {
     open.node->entries.push_back(std::move(entry));
   }
   Node* add(Node node) {
+    node.line = std::min(node.line, lines_);
     if (open_.empty()) {
       root_ = std::move(node);
       return &root_;
@@ -122,6 +128,10 @@ class TreeBuilder final : public YAML::EventHandler {
       return &open.node->items.back();
     }
     open.key_next = true;
+    if (node.kind == Node::Kind::null) {  // it stands nowhere: show its key
+      node.line = open.node->entries.back().line;
+      node.column = open.node->entries.back().column;
+    }
     open.node->entries.back().value = std::move(node);
     return &open.node->entries.back().value;
   }
@@ -136,6 +146,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   const std::string& file_;
+  const int lines_;
   Node root_;
   std::vector<Open> open_;
 };
@@ -179,8 +190,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Document::Document(std::string file, const std::string& yaml, Environment env)
-    : file_(std::move(file)), env_(env) {
+Document::Document(std::string file, const std::string& yaml, Environment environment)
+    : file_(std::move(file)), env_(environment) {
   if (yaml.size() > file_bytes_max) {
     throw ConfigError(file_, 0, 0, "document", "larger than 1 MiB; a configuration is at most that");
   }
@@ -213,20 +224,23 @@ void Document::parse(const std::string& yaml) {
   // With an end of document after it, a quote left open is an error; at the bare end of the text the
   // library would take what there is.
   std::istringstream in(yaml + "\n...\n");
+  const auto newlines = static_cast<int>(std::count(yaml.begin(), yaml.end(), '\n'));
+  const int lines = std::max(1, newlines + (yaml.empty() || yaml.back() == '\n' ? 0 : 1));
   try {
     YAML::Parser parser(in);
-    TreeBuilder first(file_);
+    TreeBuilder first(file_, lines);
     if (!parser.HandleNextDocument(first)) {
       throw ConfigError(file_, 0, 0, "document", "empty; start from configs/minimal.yaml");
     }
     root_ = first.take();
-    TreeBuilder second(file_);
+    TreeBuilder second(file_, lines);
     if (parser.HandleNextDocument(second)) {
       const Node extra = second.take();
       throw ConfigError(file_, std::max(extra.line, 1), std::max(extra.column, 1), "document",
                         "a second YAML document; keep one document in a file");
     }
   } catch (const YAML::Exception& error) {
+    if (error.mark.line >= lines) throw ends_inside(file_, lines);
     throw ConfigError(file_, error.mark.line + 1, error.mark.column + 1, "document",
                       "broken YAML: " + error.msg + "; look for wrong indentation, quotes or brackets here");
   }
@@ -324,7 +338,7 @@ std::string shown(std::string_view value) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(word.size() / 3, 1) + 1;
+  std::size_t best_distance = std::min(std::max<std::size_t>(word.size() / 3, 1) + 1, word.size());
   if (word.size() > 64) return best;
   for (const std::string& candidate : known) {
     const std::size_t distance = edit_distance(word, candidate);

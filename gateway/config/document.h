@@ -33,7 +33,7 @@ struct Entry {
 // One file being read. Throws ConfigError from every call.
 class Document {
  public:
-  Document(std::string file, const std::string& yaml, Environment env);
+  Document(std::string file, const std::string& yaml, Environment environment);
 
   const std::string& file() const { return file_; }
   const Node& root() const { return root_; }

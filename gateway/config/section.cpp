@@ -132,7 +132,7 @@ std::string Section::scalar_of(const Node& node, const std::string& path) const 
 std::string Section::scalar(std::string_view key) const {
   const Node* at = node(key);
   if (at != nullptr) return scalar_of(*at, path_of(key));
-  if (row(key).fallback == required) fail(key, "is missing; it has no default");
+  if (row(key).fallback == required) fail(key, "is missing; add it, it has no default");
   return std::string(row(key).fallback);
 }
 
@@ -243,7 +243,7 @@ Section Section::child(const Node& node, std::string path, std::string pattern) 
 
 Section Section::section(std::string_view key) const {
   const Node* at = node(key);
-  if (at == nullptr && row(key).fallback == required) fail(key, "is missing; it has no default");
+  if (at == nullptr && row(key).fallback == required) fail(key, "is missing; add it, it has no default");
   if (at == nullptr) return {*document_, nullptr, *place_, path_of(key), join_path(pattern_, key), keys_};
   return child(*at, path_of(key), join_path(pattern_, key));
 }
