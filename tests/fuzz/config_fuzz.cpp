@@ -8,7 +8,9 @@
 
 namespace {
 
-const char* env(const char* name) { return name[0] == 'A' ? "1" : nullptr; }
+const char* env(const char* name) {
+  return name[0] == 'A' ? "1" : nullptr;
+}
 
 template <typename Parse>
 void read(Parse parse, const std::string& yaml) {

@@ -13,7 +13,9 @@ using namespace trib::config;
 
 namespace {
 
-const char* no_env(const char*) { return nullptr; }
+const char* no_env(const char*) {
+  return nullptr;
+}
 
 std::vector<Key> all_keys() {
   std::vector<Key> keys = gateway_file_keys();
@@ -40,7 +42,8 @@ TEST_CASE("every sample loads") {
   const auto gateway = load_gateway("configs/gateway.yaml", no_env);
   REQUIRE(gateway->tenants.size() == 1);
   CHECK(gateway->tenants[0].keys.at(0) == sha256("change-me"));
-  CHECK(load_gateway("configs/minimal.yaml", no_env)->tenants.at(0).keys.at(0) == sha256("change-me"));
+  CHECK(load_gateway("configs/minimal.yaml", no_env)->tenants.at(0).keys.at(0) ==
+        sha256("change-me"));
 }
 
 TEST_CASE("the documentation lists exactly the rows that the parsers use") {
@@ -60,23 +63,32 @@ TEST_CASE("the documentation lists exactly the rows that the parsers use") {
   }
 }
 
-TEST_CASE("rows make sense: bounds parse, the default lies within, every key has its parent's row") {
+TEST_CASE(
+    "rows make sense: bounds parse, the default lies within, every key has its parent's row") {
   std::set<std::string> gateway_paths;
   for (const Key& key : gateway_file_keys()) gateway_paths.insert(std::string(key.path));
   for (const Key& key : all_keys()) {
     INFO(key.path);
     const std::string_view fallback = key.fallback;
-    const bool has_default = !fallback.empty() && fallback != required && fallback != "auto" && fallback != "always";
+    const bool has_default =
+        !fallback.empty() && fallback != required && fallback != "auto" && fallback != "always";
     CHECK_FALSE(key.meaning.empty());
     if (key.type == Type::duration) {
       REQUIRE((parse_duration_ms(key.least) && parse_duration_ms(key.most)));
-      if (has_default) CHECK((parse_duration_ms(fallback) >= parse_duration_ms(key.least) && parse_duration_ms(fallback) <= parse_duration_ms(key.most)));
+      if (has_default)
+        CHECK((parse_duration_ms(fallback) >= parse_duration_ms(key.least) &&
+               parse_duration_ms(fallback) <= parse_duration_ms(key.most)));
     } else if (key.type == Type::size) {
       REQUIRE((parse_size(key.least) && parse_size(key.most)));
-      if (has_default) CHECK((parse_size(fallback) >= parse_size(key.least) && parse_size(fallback) <= parse_size(key.most)));
-    } else if (key.type == Type::count || key.type == Type::list || key.type == Type::texts || key.type == Type::models) {
+      if (has_default)
+        CHECK((parse_size(fallback) >= parse_size(key.least) &&
+               parse_size(fallback) <= parse_size(key.most)));
+    } else if (key.type == Type::count || key.type == Type::list || key.type == Type::texts ||
+               key.type == Type::models) {
       REQUIRE((parse_count(key.least) && parse_count(key.most)));
-      if (has_default) CHECK((parse_count(fallback) >= parse_count(key.least) && parse_count(fallback) <= parse_count(key.most)));
+      if (has_default)
+        CHECK((parse_count(fallback) >= parse_count(key.least) &&
+               parse_count(fallback) <= parse_count(key.most)));
     } else if (key.type == Type::choice) {
       CHECK_FALSE(key.least.empty());
     }

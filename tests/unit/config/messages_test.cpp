@@ -47,27 +47,26 @@ void check_agent(std::initializer_list<Case> cases) {
 
 TEST_CASE("refused: the file as a whole") {
   check_gateway({
-      {"",
-       "f.yaml:1:1: document: empty; start from configs/minimal.yaml"},
-      {"# nothing\n",
-       "f.yaml:1:1: document: empty; start from configs/minimal.yaml"},
-      {"- a\n",
-       "f.yaml:1:1: document: must be a map of sections"},
-      {"just words\n",
-       "f.yaml:1:1: document: must be a map of sections"},
+      {"", "f.yaml:1:1: document: empty; start from configs/minimal.yaml"},
+      {"# nothing\n", "f.yaml:1:1: document: empty; start from configs/minimal.yaml"},
+      {"- a\n", "f.yaml:1:1: document: must be a map of sections"},
+      {"just words\n", "f.yaml:1:1: document: must be a map of sections"},
       {"gateway: {}\n"
        "---\n"
        "store: {}\n",
        "f.yaml:3:1: document: a second YAML document; keep one document in a file"},
       {"gateway: {\n",
-       "f.yaml:1:1: document: broken YAML: the file ends inside a quote, a list or a map; close it"},
+       "f.yaml:1:1: document: broken YAML: the file ends inside a quote, a list or a map; close "
+       "it"},
       {"gateway:\n"
        "\tlisten: a\n",
-       "f.yaml:2:8: document: broken YAML: illegal map value; look for wrong indentation, quotes or "
+       "f.yaml:2:8: document: broken YAML: illegal map value; look for wrong indentation, quotes "
+       "or "
        "brackets here"},
       {"store:\n"
        "  url: \"sqlite:a\n",
-       "f.yaml:2:1: document: broken YAML: the file ends inside a quote, a list or a map; close it"},
+       "f.yaml:2:1: document: broken YAML: the file ends inside a quote, a list or a map; close "
+       "it"},
       {"gateway: &all {}\n",
        "f.yaml:1:10: gateway: anchors and aliases (&, *) are not read; write the value out"},
       {"gateway: {listen: &a x}\n",
@@ -82,32 +81,32 @@ TEST_CASE("refused: the file as a whole") {
        "    id: b\n",
        "f.yaml:3:5: models[0].id: this key stands here twice; keep one of them"},
       {"[a, b]: 1\n",
-       "f.yaml:1:1: document: a key must be a word, not a list or a map; put it in quotes if it holds "
+       "f.yaml:1:1: document: a key must be a word, not a list or a map; put it in quotes if it "
+       "holds "
        "brackets"},
       {"~: 1\n",
        "f.yaml:1:1: document: a key is missing or is null; write it as a word, or in quotes"},
       {"gateway: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: {a: 1}}}}}}}}}}}}\n",
-       "f.yaml:1:54: gateway.a.a.a.a.a.a.a.a.a.a.a: nested deeper than 12 levels; nothing here needs that"},
-      {"gateway: {data: a\004b}\n",
-       "f.yaml:1:18: document: a control byte; remove it"},
-      {"gateway: {data: \"\377\"}\n",
-       "f.yaml:1:18: document: not UTF-8; save the file as UTF-8"},
+       "f.yaml:1:54: gateway.a.a.a.a.a.a.a.a.a.a.a: nested deeper than 12 levels; nothing here "
+       "needs that"},
+      {"gateway: {data: a\004b}\n", "f.yaml:1:18: document: a control byte; remove it"},
+      {"gateway: {data: \"\377\"}\n", "f.yaml:1:18: document: not UTF-8; save the file as UTF-8"},
   });
 }
 
 TEST_CASE("refused: keys and kinds of value") {
   check_gateway({
-      {"gatway: {}\n",
-       "f.yaml:1:1: gatway: unknown key; did you mean gateway?"},
+      {"gatway: {}\n", "f.yaml:1:1: gatway: unknown key; did you mean gateway?"},
       {"gateway: {deadlines: {frist_token: 1s}}\n",
        "f.yaml:1:23: gateway.deadlines.frist_token: unknown key; did you mean first_token?"},
       {"gateway: {colour: red}\n",
-       "f.yaml:1:11: gateway.colour: unknown key; known here: listen, tls, insecure, sites, data, journal, "
+       "f.yaml:1:11: gateway.colour: unknown key; known here: listen, tls, insecure, sites, data, "
+       "journal, "
        "workers, deadlines, limits, continuations, admin"},
-      {"sites: {}\n",
-       "f.yaml:1:8: sites: must be a list; begin each entry with \"- \""},
+      {"sites: {}\n", "f.yaml:1:8: sites: must be a list; begin each entry with \"- \""},
       {"gateway: [a]\n",
-       "f.yaml:1:10: gateway: must be a map with the keys listen, tls, insecure, sites, data, journal, "
+       "f.yaml:1:10: gateway: must be a map with the keys listen, tls, insecure, sites, data, "
+       "journal, "
        "workers, deadlines, limits, continuations, admin"},
       {"gateway: {listen: [a]}\n",
        "f.yaml:1:19: gateway.listen: must be one value, not a list or a map"},
@@ -125,9 +124,11 @@ TEST_CASE("refused: keys and kinds of value") {
        "  -\n",
        "f.yaml:2:1: tenants[0]: is empty; fill it or remove it"},
       {"gateway: {data: \"${UNSET}\"}\n",
-       "f.yaml:1:17: gateway.data: ${UNSET} is not set in the environment; set it or write the value"},
+       "f.yaml:1:17: gateway.data: ${UNSET} is not set in the environment; set it or write the "
+       "value"},
       {"gateway: {data: \"${SE-T}\"}\n",
-       "f.yaml:1:17: gateway.data: \"${SE-T}\" has a broken ${NAME}; a name is letters, digits and _"},
+       "f.yaml:1:17: gateway.data: \"${SE-T}\" has a broken ${NAME}; a name is letters, digits and "
+       "_"},
       {"gateway: {data: \"${LONG}\"}\n",
        "f.yaml:1:17: gateway.data: longer than 4096 bytes; shorten it"},
   });
@@ -139,28 +140,34 @@ TEST_CASE("refused: the gateway") {
        "f.yaml:1:19: gateway.listen: \"localhost\" is not an address; write host:port, such as "
        "127.0.0.1:8080 or [::1]:8080"},
       {"gateway: {listen: 127.0.0.1:65536}\n",
-       "f.yaml:1:19: gateway.listen: \"127.0.0.1:65536\" is not an address; write host:port, such as "
+       "f.yaml:1:19: gateway.listen: \"127.0.0.1:65536\" is not an address; write host:port, such "
+       "as "
        "127.0.0.1:8080 or [::1]:8080"},
       {"gateway: {listen: 0.0.0.0:80}\n",
-       "f.yaml:1:19: gateway.listen: \"0.0.0.0:80\" is not loopback and there is no TLS; add tls: { "
+       "f.yaml:1:19: gateway.listen: \"0.0.0.0:80\" is not loopback and there is no TLS; add tls: "
+       "{ "
        "certificate, key }, or say insecure: true"},
       {"gateway: {listen: \"[::]:80\"}\n",
        "f.yaml:1:19: gateway.listen: \"[::]:80\" is not loopback and there is no TLS; add tls: { "
        "certificate, key }, or say insecure: true"},
       {"gateway: {listen: 127.0.0.1:1, sites: {listen: 127.0.0.1:1}}\n",
-       "f.yaml:1:19: gateway.listen: is also sites.listen; one port for both is not honoured by this version"},
+       "f.yaml:1:19: gateway.listen: is also sites.listen; one port for both is not honoured by "
+       "this version"},
       {"gateway: {tls: {certificate: absent.pem, key: absent.pem}}\n",
-       "f.yaml:1:30: gateway.tls.certificate: the file absent.pem cannot be read; name a PEM file that is "
+       "f.yaml:1:30: gateway.tls.certificate: the file absent.pem cannot be read; name a PEM file "
+       "that is "
        "there"},
       {"gateway: {tls: {certificate: absent.pem}}\n",
-       "f.yaml:1:30: gateway.tls.certificate: the file absent.pem cannot be read; name a PEM file that is "
+       "f.yaml:1:30: gateway.tls.certificate: the file absent.pem cannot be read; name a PEM file "
+       "that is "
        "there"},
       {"gateway: {tls: {key: absent.pem}}\n",
        "f.yaml:1:16: gateway.tls.certificate: is missing; add it, it has no default"},
       {"gateway: {sites: {public: gw.example:8443}}\n",
        "f.yaml:1:27: gateway.sites.public: must be a list, such as [a, b]"},
       {"gateway: {sites: {public: [gw.example]}}\n",
-       "f.yaml:1:28: gateway.sites.public[0]: \"gw.example\" is not an address; write host:port, such as "
+       "f.yaml:1:28: gateway.sites.public[0]: \"gw.example\" is not an address; write host:port, "
+       "such as "
        "gw.example:8443"},
       {"gateway: {journal: {sync: never}}\n",
        "f.yaml:1:27: gateway.journal.sync: must be always, or a window such as 5ms"},
@@ -168,38 +175,44 @@ TEST_CASE("refused: the gateway") {
        "f.yaml:1:27: gateway.journal.sync: \"2s\" is out of bounds; 1ms to 1s"},
       {"gateway: {workers: many}\n",
        "f.yaml:1:20: gateway.workers: must be auto, or a count of threads"},
-      {"gateway: {workers: 0}\n",
-       "f.yaml:1:20: gateway.workers: \"0\" is out of bounds; 1 to 256"},
+      {"gateway: {workers: 0}\n", "f.yaml:1:20: gateway.workers: \"0\" is out of bounds; 1 to 256"},
       {"gateway: {deadlines: {gap: 15}}\n",
-       "f.yaml:1:28: gateway.deadlines.gap: \"15\" is not a duration; write a whole number with ms, s, m or "
+       "f.yaml:1:28: gateway.deadlines.gap: \"15\" is not a duration; write a whole number with "
+       "ms, s, m or "
        "h, such as 10s"},
       {"gateway: {deadlines: {gap: 1.5s}}\n",
-       "f.yaml:1:28: gateway.deadlines.gap: \"1.5s\" is not a duration; write a whole number with ms, s, m "
+       "f.yaml:1:28: gateway.deadlines.gap: \"1.5s\" is not a duration; write a whole number with "
+       "ms, s, m "
        "or h, such as 10s"},
       {"gateway: {deadlines: {gap: 0s}}\n",
        "f.yaml:1:28: gateway.deadlines.gap: \"0s\" is out of bounds; 1ms to 1h"},
       {"gateway: {deadlines: {total: 25h}}\n",
        "f.yaml:1:30: gateway.deadlines.total: \"25h\" is out of bounds; 1ms to 24h"},
       {"gateway: {limits: {head: 16KB}}\n",
-       "f.yaml:1:26: gateway.limits.head: \"16KB\" is not a size; write a whole number with B, KiB, MiB, "
+       "f.yaml:1:26: gateway.limits.head: \"16KB\" is not a size; write a whole number with B, "
+       "KiB, MiB, "
        "GiB or TiB, such as 16KiB"},
       {"gateway: {limits: {head: 1B}}\n",
        "f.yaml:1:26: gateway.limits.head: \"1B\" is out of bounds; 1KiB to 64KiB"},
       {"gateway: {limits: {headers: -1}}\n",
-       "f.yaml:1:29: gateway.limits.headers: \"-1\" is not a count; write a whole number without sign or "
+       "f.yaml:1:29: gateway.limits.headers: \"-1\" is not a count; write a whole number without "
+       "sign or "
        "separators"},
       {"gateway: {limits: {headers: 1e3}}\n",
-       "f.yaml:1:29: gateway.limits.headers: \"1e3\" is not a count; write a whole number without sign or "
+       "f.yaml:1:29: gateway.limits.headers: \"1e3\" is not a count; write a whole number without "
+       "sign or "
        "separators"},
       {"gateway: {limits: {connections: 0}}\n",
        "f.yaml:1:33: gateway.limits.connections: \"0\" is out of bounds; 1 to 1000000"},
       {"gateway: {continuations: 11}\n",
        "f.yaml:1:26: gateway.continuations: \"11\" is out of bounds; 0 to 10"},
       {"gateway: {admin: {token_env: sk-token}}\n",
-       "f.yaml:1:30: gateway.admin.token_env: must name an environment variable, not hold the token; "
+       "f.yaml:1:30: gateway.admin.token_env: must name an environment variable, not hold the "
+       "token; "
        "letters, digits and _"},
       {"gateway: {admin: {token_env: BLANK}}\n",
-       "f.yaml:1:30: gateway.admin.token_env: the token in $BLANK holds a blank or a byte outside ASCII, or "
+       "f.yaml:1:30: gateway.admin.token_env: the token in $BLANK holds a blank or a byte outside "
+       "ASCII, or "
        "is too long; a bearer token cannot"},
       {"store: {url: \"postgresql://u@h/db\"}\n",
        "f.yaml:1:14: store.url: PostgreSQL is not honoured by this version; write sqlite:PATH"},
@@ -220,7 +233,8 @@ TEST_CASE("refused: models and prices") {
       {"models:\n"
        "  - id: A\n"
        "    context: 5\n",
-       "f.yaml:2:9: models[0].id: \"A\" is not an id; use a-z, 0-9, '.', '_' and '-', a letter or digit "
+       "f.yaml:2:9: models[0].id: \"A\" is not an id; use a-z, 0-9, '.', '_' and '-', a letter or "
+       "digit "
        "first, at most 128"},
       {"models:\n"
        "  - id: a\n"
@@ -234,19 +248,22 @@ TEST_CASE("refused: models and prices") {
        "  - id: m\n"
        "    context: 10\n"
        "    price: { input: 0.50, output: \"2\" }\n",
-       "f.yaml:4:21: models[0].price.input: a bare number may be rounded before it is read; put it in "
+       "f.yaml:4:21: models[0].price.input: a bare number may be rounded before it is read; put it "
+       "in "
        "quotes: \"0.50\""},
       {"models:\n"
        "  - id: m\n"
        "    context: 10\n"
        "    price: { input: \"0.5000001\", output: \"2\" }\n",
-       "f.yaml:4:21: models[0].price.input: \"0.5000001\" is not a price; CNY per 1M tokens, not negative, "
+       "f.yaml:4:21: models[0].price.input: \"0.5000001\" is not a price; CNY per 1M tokens, not "
+       "negative, "
        "at most 6 decimals, such as \"0.50\""},
       {"models:\n"
        "  - id: m\n"
        "    context: 10\n"
        "    price: { input: \"-1\", output: \"2\" }\n",
-       "f.yaml:4:21: models[0].price.input: \"-1\" is not a price; CNY per 1M tokens, not negative, at most "
+       "f.yaml:4:21: models[0].price.input: \"-1\" is not a price; CNY per 1M tokens, not "
+       "negative, at most "
        "6 decimals, such as \"0.50\""},
       {"models:\n"
        "  - id: m\n"
@@ -267,13 +284,16 @@ TEST_CASE("refused: models and prices") {
       {"models:\n"
        "  - id: m\n"
        "    context: 10\n"
-       "    price: [{ from: 2026-01-01, input: \"1\", output: \"2\" }, { from: 2026-01-01T00:00:00+08:00, input: \"1\", output: \"2\" }]\n",
-       "f.yaml:4:68: models[0].price[1].from: overlaps the version at line 4, which begins at the same "
+       "    price: [{ from: 2026-01-01, input: \"1\", output: \"2\" }, { from: "
+       "2026-01-01T00:00:00+08:00, input: \"1\", output: \"2\" }]\n",
+       "f.yaml:4:68: models[0].price[1].from: overlaps the version at line 4, which begins at the "
+       "same "
        "time; give it a later date"},
       {"models:\n"
        "  - id: m\n"
        "    context: 10\n"
-       "    price: [{ from: 2026-01-01, input: \"1\", output: \"2\" }, { input: \"1\", output: \"2\" }]\n",
+       "    price: [{ from: 2026-01-01, input: \"1\", output: \"2\" }, { input: \"1\", output: "
+       "\"2\" }]\n",
        "f.yaml:4:60: models[0].price[1].from: is missing; in a list every price needs its date"},
       {"models:\n"
        "  - id: m\n"
@@ -297,7 +317,8 @@ TEST_CASE("refused: contracts") {
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 300000, site: 600000 }\n",
-       "f.yaml:4:13: contracts[0].shares: the shares sum to 900000; they must sum to 1000000 (parts per "
+       "f.yaml:4:13: contracts[0].shares: the shares sum to 900000; they must sum to 1000000 "
+       "(parts per "
        "million)"},
       {"contracts:\n"
        "  - id: c\n"
@@ -317,7 +338,8 @@ TEST_CASE("refused: contracts") {
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { site: 1000000 }\n",
-       "f.yaml:6:11: contracts[1].from: overlaps the version of c at line 2, which begins at the same time; "
+       "f.yaml:6:11: contracts[1].from: overlaps the version of c at line 2, which begins at the "
+       "same time; "
        "give it a later date"},
       {"contracts:\n"
        "  - id: c\n"
@@ -327,20 +349,23 @@ TEST_CASE("refused: contracts") {
        "  - id: c\n"
        "    from: 2026-06-01\n"
        "    shares: { site: 1000000 }\n",
-       "f.yaml:5:9: contracts[0].to: overlaps the version of c at line 6; end it there at the latest, or "
+       "f.yaml:5:9: contracts[0].to: overlaps the version of c at line 6; end it there at the "
+       "latest, or "
        "leave to out"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 900000, referrer: 100000 }\n",
-       "f.yaml:4:13: contracts[0].shares: gives the referrer a share, but no referrer is named; add "
+       "f.yaml:4:13: contracts[0].shares: gives the referrer a share, but no referrer is named; "
+       "add "
        "referrer: { party: ID } or give the share to others"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    referrer: { party: p, until: 2025-12-31 }\n",
-       "f.yaml:5:34: contracts[0].referrer.until: is before the contract's from; correct one of them"},
+       "f.yaml:5:34: contracts[0].referrer.until: is before the contract's from; correct one of "
+       "them"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
@@ -352,7 +377,8 @@ TEST_CASE("refused: contracts") {
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    base: net_of_vat\n",
-       "f.yaml:5:11: contracts[0].base: \"net_of_vat\" is not honoured by this version; only gross is"},
+       "f.yaml:5:11: contracts[0].base: \"net_of_vat\" is not honoured by this version; only gross "
+       "is"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
@@ -388,7 +414,8 @@ TEST_CASE("refused: contracts") {
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    chargeback: site\n",
-       "f.yaml:5:17: contracts[0].chargeback: \"site\" is not honoured by this version; only by_split is"},
+       "f.yaml:5:17: contracts[0].chargeback: \"site\" is not honoured by this version; only "
+       "by_split is"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
@@ -412,7 +439,8 @@ TEST_CASE("refused: contracts") {
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    policies: { on_cancel: delivered }\n",
-       "f.yaml:5:28: contracts[0].policies.on_cancel: \"delivered\" is not honoured by this version; only "
+       "f.yaml:5:28: contracts[0].policies.on_cancel: \"delivered\" is not honoured by this "
+       "version; only "
        "received is"},
       {"contracts:\n"
        "  - id: c\n"
@@ -432,7 +460,8 @@ TEST_CASE("refused: contracts") {
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    policies: { pay_loser: true }\n",
-       "f.yaml:5:28: contracts[0].policies.pay_loser: \"true\" is not honoured by this version; only false "
+       "f.yaml:5:28: contracts[0].policies.pay_loser: \"true\" is not honoured by this version; "
+       "only false "
        "is"},
       {"contracts:\n"
        "  - id: c\n"
@@ -445,7 +474,8 @@ TEST_CASE("refused: contracts") {
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    policies: { show_gross: true }\n",
-       "f.yaml:5:29: contracts[0].policies.show_gross: \"true\" is not honoured by this version; only false "
+       "f.yaml:5:29: contracts[0].policies.show_gross: \"true\" is not honoured by this version; "
+       "only false "
        "is"},
   });
 }
@@ -472,7 +502,8 @@ TEST_CASE("refused: sites") {
        "    shares: { platform: 400000, site: 600000 }\n"
        "sites:\n"
        "  - { id: s, kind: farm, contract: c }\n",
-       "f.yaml:6:20: sites[0].kind: \"farm\" is not known; one of hosted, datacenter, lab, edge, cafe"},
+       "f.yaml:6:20: sites[0].kind: \"farm\" is not known; one of hosted, datacenter, lab, edge, "
+       "cafe"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
@@ -508,7 +539,8 @@ TEST_CASE("refused: sites") {
        "    shares: { platform: 400000, site: 600000 }\n"
        "sites:\n"
        "  - { id: s, kind: lab, contract: c, engines: [ { url: \"127.0.0.1:9001\" } ] }\n",
-       "f.yaml:6:56: sites[0].engines[0].url: is not an engine's URL; write http://host:port, perhaps with "
+       "f.yaml:6:56: sites[0].engines[0].url: is not an engine's URL; write http://host:port, "
+       "perhaps with "
        "a plain path, nothing after it"},
       {"contracts:\n"
        "  - id: c\n"
@@ -516,7 +548,8 @@ TEST_CASE("refused: sites") {
        "    shares: { platform: 400000, site: 600000 }\n"
        "sites:\n"
        "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://u@h/\" } ] }\n",
-       "f.yaml:6:56: sites[0].engines[0].url: is not an engine's URL; write http://host:port, perhaps with "
+       "f.yaml:6:56: sites[0].engines[0].url: is not an engine's URL; write http://host:port, "
+       "perhaps with "
        "a plain path, nothing after it"},
       {"contracts:\n"
        "  - id: c\n"
@@ -524,14 +557,16 @@ TEST_CASE("refused: sites") {
        "    shares: { platform: 400000, site: 600000 }\n"
        "sites:\n"
        "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h/?a\" } ] }\n",
-       "f.yaml:6:56: sites[0].engines[0].url: is not an engine's URL; write http://host:port, perhaps with "
+       "f.yaml:6:56: sites[0].engines[0].url: is not an engine's URL; write http://host:port, "
+       "perhaps with "
        "a plain path, nothing after it"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "sites:\n"
-       "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h\" }, { url: \"http://h:80/\" } ] }\n",
+       "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h\" }, { url: "
+       "\"http://h:80/\" } ] }\n",
        "f.yaml:6:77: sites[0].engines[1].url: stands twice at this site; keep one of them"},
       {"contracts:\n"
        "  - id: c\n"
@@ -552,23 +587,29 @@ TEST_CASE("refused: sites") {
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "sites:\n"
-       "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h\", models: [ a, a ] } ] }\n",
-       "f.yaml:6:81: sites[0].engines[0].models[1]: the model a stands here twice; keep one of them"},
+       "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h\", models: [ a, a ] } ] "
+       "}\n",
+       "f.yaml:6:81: sites[0].engines[0].models[1]: the model a stands here twice; keep one of "
+       "them"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "sites:\n"
-       "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h\", models: { Big: x } } ] }\n",
-       "f.yaml:6:83: sites[0].engines[0].models.Big: \"Big\" is not a model's id; use a-z, 0-9, '.', '_' "
+       "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h\", models: { Big: x } } "
+       "] }\n",
+       "f.yaml:6:83: sites[0].engines[0].models.Big: \"Big\" is not a model's id; use a-z, 0-9, "
+       "'.', '_' "
        "and '-', a letter or digit first, at most 128"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "sites:\n"
-       "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h\", models: { a: \"\" } } ] }\n",
-       "f.yaml:6:81: sites[0].engines[0].models.a: must be the engine's own name of the model, 1 to 256 "
+       "  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h\", models: { a: \"\" } } "
+       "] }\n",
+       "f.yaml:6:81: sites[0].engines[0].models.a: must be the engine's own name of the model, 1 "
+       "to 256 "
        "bytes"},
       {"contracts:\n"
        "  - id: c\n"
@@ -591,27 +632,34 @@ TEST_CASE("refused: tenants") {
        "f.yaml:3:11: tenants[1].id: the tenant t stands at line 2 already; keep one of them"},
       {"tenants:\n"
        "  - { id: t, keys: [ { sha256: sk-in-clear } ] }\n",
-       "f.yaml:2:32: tenants[0].keys[0].sha256: must be the SHA-256 of the key as 64 hex digits; printf %s "
+       "f.yaml:2:32: tenants[0].keys[0].sha256: must be the SHA-256 of the key as 64 hex digits; "
+       "printf %s "
        "KEY | sha256sum prints it"},
       {"tenants:\n"
        "  - { id: t, keys: [ sk-in-clear ] }\n",
        "f.yaml:2:22: tenants[0].keys[0]: must be a map with the keys sha256"},
       {"tenants:\n"
-       "  - { id: t, keys: [ { sha256: \"0000000000000000000000000000000000000000000000000000000000000000\" } ] }\n"
-       "  - { id: u, keys: [ { sha256: \"0000000000000000000000000000000000000000000000000000000000000000\" } ] }\n",
-       "f.yaml:3:32: tenants[1].keys[0].sha256: this key belongs to the tenant t already; a key has one "
+       "  - { id: t, keys: [ { sha256: "
+       "\"0000000000000000000000000000000000000000000000000000000000000000\" } ] }\n"
+       "  - { id: u, keys: [ { sha256: "
+       "\"0000000000000000000000000000000000000000000000000000000000000000\" } ] }\n",
+       "f.yaml:3:32: tenants[1].keys[0].sha256: this key belongs to the tenant t already; a key "
+       "has one "
        "tenant and stands once"},
       {"tenants:\n"
        "  - { id: t, balance: 100.00 }\n",
-       "f.yaml:2:23: tenants[0].balance: a bare number may be rounded before it is read; put it in quotes: "
+       "f.yaml:2:23: tenants[0].balance: a bare number may be rounded before it is read; put it in "
+       "quotes: "
        "\"100.00\""},
       {"tenants:\n"
        "  - { id: t, balance: \"-1\" }\n",
-       "f.yaml:2:23: tenants[0].balance: \"-1\" is not an amount; CNY, not negative, at most 12 decimals, "
+       "f.yaml:2:23: tenants[0].balance: \"-1\" is not an amount; CNY, not negative, at most 12 "
+       "decimals, "
        "such as \"100.00\""},
       {"tenants:\n"
        "  - { id: t, balance: \"1.0000000000001\" }\n",
-       "f.yaml:2:23: tenants[0].balance: \"1.0000000000001\" is not an amount; CNY, not negative, at most "
+       "f.yaml:2:23: tenants[0].balance: \"1.0000000000001\" is not an amount; CNY, not negative, "
+       "at most "
        "12 decimals, such as \"100.00\""},
       {"tenants:\n"
        "  - { id: t, privacy: all }\n",
@@ -628,29 +676,33 @@ TEST_CASE("refused: tenants") {
 
 TEST_CASE("refused: the agent's file") {
   check_agent({
-      {"engines: []\n",
-       "f.yaml:1:1: agent: is missing; add it, it has no default"},
-      {"agent: {}\n",
-       "f.yaml:1:8: agent.gateway: is missing; add it, it has no default"},
+      {"engines: []\n", "f.yaml:1:1: agent: is missing; add it, it has no default"},
+      {"agent: {}\n", "f.yaml:1:8: agent.gateway: is missing; add it, it has no default"},
       {"agent: { gateway: \"http://g\" }\n",
-       "f.yaml:1:19: agent.gateway: is not a gateway's address; write https://host:port, nothing after it"},
+       "f.yaml:1:19: agent.gateway: is not a gateway's address; write https://host:port, nothing "
+       "after it"},
       {"agent: { gateway: \"https://g/x\" }\n",
-       "f.yaml:1:19: agent.gateway: is not a gateway's address; write https://host:port, nothing after it"},
+       "f.yaml:1:19: agent.gateway: is not a gateway's address; write https://host:port, nothing "
+       "after it"},
       {"agent: { gateway: \"https://g\", proxy: \"10.0.0.1:3128\" }\n",
-       "f.yaml:1:39: agent.proxy: is not a proxy's address; write http://host:port, nothing after it"},
+       "f.yaml:1:39: agent.proxy: is not a proxy's address; write http://host:port, nothing after "
+       "it"},
       {"agent: { gateway: \"https://g\", alpn_compat: true }\n",
        "f.yaml:1:32: agent.alpn_compat: not honoured by this version; leave it out"},
       {"agent: { gateway: \"https://g\" }\n"
        "engines: [ { capacity: 1 } ]\n",
-       "f.yaml:2:12: engines[0]: needs url (an engine that runs already) or run (one that the agent "
+       "f.yaml:2:12: engines[0]: needs url (an engine that runs already) or run (one that the "
+       "agent "
        "starts), exactly one of them"},
       {"agent: { gateway: \"https://g\" }\n"
        "engines: [ { url: \"http://h\", run: [ a, \"{port}\" ] } ]\n",
-       "f.yaml:2:12: engines[0]: needs url (an engine that runs already) or run (one that the agent "
+       "f.yaml:2:12: engines[0]: needs url (an engine that runs already) or run (one that the "
+       "agent "
        "starts), exactly one of them"},
       {"agent: { gateway: \"https://g\" }\n"
        "engines: [ { run: [ a ] } ]\n",
-       "f.yaml:2:19: engines[0].run: names no {port}; the agent chooses the engine's port and must pass it "
+       "f.yaml:2:19: engines[0].run: names no {port}; the agent chooses the engine's port and must "
+       "pass it "
        "on"},
       {"agent: { gateway: \"https://g\" }\n"
        "engines: [ { run: [] } ]\n",
@@ -666,14 +718,16 @@ TEST_CASE("refused: the agent's file") {
        "f.yaml:2:1: seats: not honoured by this version; leave it out"},
       {"agent: { gateway: \"https://g\" }\n"
        "devices: { plugins: [ here ] }\n",
-       "f.yaml:2:23: devices.plugins[0]: \"here\" is not absolute; plugins are loaded from absolute folders "
+       "f.yaml:2:23: devices.plugins[0]: \"here\" is not absolute; plugins are loaded from "
+       "absolute folders "
        "only"},
       {"agent: { gateway: \"https://g\" }\n"
        "devices: { manual: [ { vendor: v, name: n } ] }\n",
        "f.yaml:2:22: devices.manual[0].memory: is missing; add it, it has no default"},
       {"agent: { gateway: \"https://g\" }\n"
        "devices: { manual: [ { vendor: v, name: n, memory: 64 } ] }\n",
-       "f.yaml:2:52: devices.manual[0].memory: \"64\" is not a size; write a whole number with B, KiB, MiB, "
+       "f.yaml:2:52: devices.manual[0].memory: \"64\" is not a size; write a whole number with B, "
+       "KiB, MiB, "
        "GiB or TiB, such as 16KiB"},
   });
 }
@@ -703,7 +757,8 @@ TEST_CASE("an error keeps its parts") {
 }
 
 TEST_CASE("no message repeats what may be a key in clear or a value of the environment") {
-  const std::string key = message_of(parse_gateway, "tenants: [ { id: t, keys: [ { sha256: sk-secret } ] } ]\n");
+  const std::string key =
+      message_of(parse_gateway, "tenants: [ { id: t, keys: [ { sha256: sk-secret } ] } ]\n");
   CHECK(key.find("sk-secret") == std::string::npos);
   const std::string value = message_of(parse_gateway, "gateway: { listen: \"${BLANK}\" }\n");
   CHECK(value.find("a b") == std::string::npos);

@@ -21,7 +21,9 @@ const char* env(const char* name) {
   return nullptr;
 }
 
-std::shared_ptr<const ConfigSnapshot> read(const std::string& yaml) { return parse_gateway("f.yaml", yaml, env); }
+std::shared_ptr<const ConfigSnapshot> read(const std::string& yaml) {
+  return parse_gateway("f.yaml", yaml, env);
+}
 
 constexpr std::int64_t new_year_2026_shanghai = 1'767'196'800'000;  // 2025-12-31T16:00:00Z
 
@@ -34,9 +36,10 @@ TEST_CASE("a bare date is midnight in Asia/Shanghai, other times keep their offs
   CHECK(parse_date("2025-12-31t11:30:00.5-04:30") == new_year_2026_shanghai + 500);
   CHECK(parse_date("1970-01-01T00:00:00Z") == 0);
   CHECK(parse_date("2024-02-29T00:00:00.123456789Z") == 1'709'164'800'123);
-  for (const char* bad : {"", "2026", "2026-1-1", "2026-13-01", "2026-00-01", "2026-02-29", "2100-02-29", "2026-04-31",
-                          "2026-01-01 00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z",
-                          "2026-01-01T00:00:60Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+0800",
+  for (const char* bad : {"", "2026", "2026-1-1", "2026-13-01", "2026-00-01", "2026-02-29",
+                          "2100-02-29", "2026-04-31", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00",
+                          "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-01-01T00:00:60Z",
+                          "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+0800",
                           "2026-01-01T00:00:00Zx", "1969-12-31", "02026-01-01", "2026-01-0a"}) {
     INFO(bad);
     CHECK_FALSE(parse_date(bad));
@@ -46,7 +49,8 @@ TEST_CASE("a bare date is midnight in Asia/Shanghai, other times keep their offs
 TEST_CASE("dates written out read back to the same instant, day by day") {
   SeededRng rng(1);
   for (int i = 0; i < 20'000; ++i) {
-    const auto ms = static_cast<std::int64_t>(rng.below(250'000'000'000)) * 1000;  // to the year 9892
+    const auto ms =
+        static_cast<std::int64_t>(rng.below(250'000'000'000)) * 1000;  // to the year 9892
     REQUIRE(parse_date(date_text(ms)) == ms);
   }
   CHECK(date_text(new_year_2026_shanghai) == "2026-01-01T00:00:00+08:00");
@@ -62,23 +66,29 @@ TEST_CASE("durations and sizes are exact") {
   CHECK(parse_size("1MiB") == 1'048'576);
   CHECK(parse_size("2GiB") == 2'147'483'648);
   CHECK(parse_size("0B") == 0);
-  for (const char* bad : {"", "s", "10", "10 s", "-1s", "+1s", "01s", "1.5s", "10S", "1d", "9999999999999999s"}) CHECK_FALSE(parse_duration_ms(bad));
-  for (const char* bad : {"", "1", "1KB", "1kib", "1 KiB", "-1B", "999999999999999TiB"}) CHECK_FALSE(parse_size(bad));
+  for (const char* bad :
+       {"", "s", "10", "10 s", "-1s", "+1s", "01s", "1.5s", "10S", "1d", "9999999999999999s"})
+    CHECK_FALSE(parse_duration_ms(bad));
+  for (const char* bad : {"", "1", "1KB", "1kib", "1 KiB", "-1B", "999999999999999TiB"})
+    CHECK_FALSE(parse_size(bad));
 }
 
 TEST_CASE("addresses tell loopback from the rest") {
-  for (const char* text : {"127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1", "[::ffff:127.0.0.1]:1"}) {
+  for (const char* text :
+       {"127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1", "[::ffff:127.0.0.1]:1"}) {
     INFO(text);
     REQUIRE(parse_address(text));
     CHECK(parse_address(text)->loopback());
     CHECK(parse_address(text)->text() == text);
   }
-  for (const char* text : {"0.0.0.0:1", "128.0.0.1:1", "localhost.example:1", "[::]:1", "127.1.example:1", "gw:1"}) {
+  for (const char* text :
+       {"0.0.0.0:1", "128.0.0.1:1", "localhost.example:1", "[::]:1", "127.1.example:1", "gw:1"}) {
     INFO(text);
     REQUIRE(parse_address(text));
     CHECK_FALSE(parse_address(text)->loopback());
   }
-  for (const char* bad : {"", ":80", "h", "h:", "h:65536", "h:-1", "h:08", "::1:80", "[::1]", "[x]:1", "a b:1", "h:1/"}) {
+  for (const char* bad : {"", ":80", "h", "h:", "h:65536", "h:-1", "h:08", "::1:80", "[::1]",
+                          "[x]:1", "a b:1", "h:1/"}) {
     INFO(bad);
     CHECK_FALSE(parse_address(bad));
   }
@@ -174,7 +184,9 @@ tenants:
 }
 
 TEST_CASE("a whole file may be JSON, and sections may be empty") {
-  CHECK(read("{\"gateway\": {\"listen\": \"127.0.0.1:0\"}, \"tenants\": []}")->gateway.listen.port == 0);
+  CHECK(
+      read("{\"gateway\": {\"listen\": \"127.0.0.1:0\"}, \"tenants\": []}")->gateway.listen.port ==
+      0);
   CHECK(read("gateway:\nmodels:\ntenants:\n")->tenants.empty());
   CHECK(read("\xEF\xBB\xBFgateway: {}\n")->gateway.data == "var");
   CHECK(read("gateway: {}\n...\n")->gateway.data == "var");
@@ -201,7 +213,8 @@ TEST_CASE("off loopback it takes TLS or the word insecure; PEM files stand besid
   const std::string folder = "build/config-test-" + std::to_string(system_rng().next());
   REQUIRE(std::system(("mkdir -p " + folder).c_str()) == 0);
   std::ofstream(folder + "/cert.pem") << "x";
-  std::ofstream(folder + "/gateway.yaml") << "gateway: { listen: \"0.0.0.0:443\", tls: { certificate: cert.pem, key: cert.pem } }\n";
+  std::ofstream(folder + "/gateway.yaml")
+      << "gateway: { listen: \"0.0.0.0:443\", tls: { certificate: cert.pem, key: cert.pem } }\n";
   const auto c = load_gateway(folder + "/gateway.yaml", env);
   REQUIRE(c->gateway.tls);
   CHECK(c->gateway.tls->certificate == folder + "/cert.pem");
@@ -217,7 +230,8 @@ TEST_CASE("prices are dated versions in order; one alone may lack its date") {
       "    context: 1\n"
       "    price:\n"
       "      - { from: 2026-07-01, input: \"2\", output: \"0\" }\n"
-      "      - { from: 2026-01-01, input: \"1\", output: \"0\", reasoning: \"3\", cache_write: \"4\" }\n");
+      "      - { from: 2026-01-01, input: \"1\", output: \"0\", reasoning: \"3\", cache_write: "
+      "\"4\" }\n");
   CHECK(c->models.at(0).prices.empty());
   CHECK_FALSE(c->models.at(1).prices.at(0).from_ms);
   CHECK(c->models.at(1).prices.at(0).cached_input.pico() == 1'000'000);
@@ -239,7 +253,8 @@ TEST_CASE("contracts: a later from may follow, gaps may stand, and a referrer ma
       "    chargeback: by_split\n"
       "    shares: { platform: 300000, site: 630000, vendor: 50000, referrer: 20000 }\n"
       "    referrer: { party: lianmeng, until: 2026-12-31 }\n"
-      "    policies: { on_cancel: received, on_break: output_only, zero_output: nothing, pay_loser: false, meters: lower, show_gross: false }\n");
+      "    policies: { on_cancel: received, on_break: output_only, zero_output: nothing, "
+      "pay_loser: false, meters: lower, show_gross: false }\n");
   REQUIRE(c->contracts.size() == 4);
   CHECK_FALSE(c->contracts[0].to_ms);
   CHECK(c->contracts[1].to_ms == c->contracts[0].from_ms);
@@ -250,17 +265,27 @@ TEST_CASE("contracts: a later from may follow, gaps may stand, and a referrer ma
 }
 
 TEST_CASE("terms are canonical: spelling does not matter, substance does") {
-  auto terms = [](const std::string& rest) { return read("contracts:\n  - { id: a, " + rest + " }\n")->contracts.at(0).terms; };
+  auto terms = [](const std::string& rest) {
+    return read("contracts:\n  - { id: a, " + rest + " }\n")->contracts.at(0).terms;
+  };
   const std::string said = terms("from: 2026-01-01, shares: { platform: 400000, site: 600000 }");
   CHECK(said ==
-        "{\"base\":\"gross\",\"chargeback\":\"by_split\",\"from\":\"2026-01-01T00:00:00+08:00\",\"id\":\"a\","
-        "\"policies\":{\"meters\":\"lower\",\"on_break\":\"output_only\",\"on_cancel\":\"received\",\"pay_loser\":false,"
-        "\"show_gross\":false,\"zero_output\":\"nothing\"},\"referrer\":null,\"shares\":{\"platform\":400000,"
+        "{\"base\":\"gross\",\"chargeback\":\"by_split\",\"from\":\"2026-01-01T00:00:00+08:00\","
+        "\"id\":\"a\","
+        "\"policies\":{\"meters\":\"lower\",\"on_break\":\"output_only\",\"on_cancel\":"
+        "\"received\",\"pay_loser\":false,"
+        "\"show_gross\":false,\"zero_output\":\"nothing\"},\"referrer\":null,\"shares\":{"
+        "\"platform\":400000,"
         "\"referrer\":0,\"site\":600000,\"vendor\":0},\"to\":null}");
-  CHECK(said == terms("shares: { site: 600000, vendor: 0, platform: 400000 }, base: gross, from: \"2025-12-31T16:00:00Z\", policies: { pay_loser: false }"));
+  CHECK(said == terms("shares: { site: 600000, vendor: 0, platform: 400000 }, base: gross, from: "
+                      "\"2025-12-31T16:00:00Z\", policies: { pay_loser: false }"));
   CHECK(said != terms("from: 2026-01-01, shares: { platform: 400001, site: 599999 }"));
-  CHECK(said != terms("from: 2026-01-01, to: 2027-01-01, shares: { platform: 400000, site: 600000 }"));
-  CHECK(said != terms("from: 2026-01-01, shares: { platform: 400000, site: 600000 }, referrer: { party: p }"));
+  CHECK(said !=
+        terms("from: 2026-01-01, to: 2027-01-01, shares: { platform: 400000, site: 600000 }"));
+  CHECK(
+      said !=
+      terms(
+          "from: 2026-01-01, shares: { platform: 400000, site: 600000 }, referrer: { party: p }"));
 }
 
 TEST_CASE("an agent's file reads as it says") {
@@ -277,7 +302,8 @@ lend: { when: always }
 devices:
   plugins: [/usr/lib/tributary/plugins]
   manual: [ { vendor: acme, name: "X 100", memory: 64GiB, count: 8 } ]
-)", env);
+)",
+                             env);
   CHECK(c->gateway_host == "gw.example");
   CHECK(c->gateway_port == 443);
   CHECK(c->state == "var/agent");
@@ -300,9 +326,11 @@ devices:
 TEST_CASE("a good file broken at any byte is read or refused, never worse") {
   const std::string good =
       "gateway: { listen: \"127.0.0.1:1\", journal: { sync: 5ms } }\n"
-      "models:\n  - id: m\n    context: 10\n    price: { from: 2026-01-01, input: \"1\", output: \"2\" }\n"
+      "models:\n  - id: m\n    context: 10\n    price: { from: 2026-01-01, input: \"1\", output: "
+      "\"2\" }\n"
       "contracts: [ { id: c, from: 2026-01-01, shares: { site: 1000000 } } ]\n"
-      "sites:\n  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h:1/p\", models: { m: n } } ] }\n";
+      "sites:\n  - { id: s, kind: lab, contract: c, engines: [ { url: \"http://h:1/p\", models: { "
+      "m: n } } ] }\n";
   auto try_it = [](const std::string& yaml) {
     try {
       read(yaml);
