@@ -24,15 +24,29 @@ struct Part {
   friend bool operator==(const Part&, const Part&) = default;
 };
 
+// What one attempt contributed: its tokens, its gross and whose contract divides it.
+struct AttemptShare {
+  std::uint16_t attempt = 0;
+  metering::TokenCounts counts;
+  money::Amount gross;
+  friend bool operator==(const AttemptShare&, const AttemptShare&) = default;
+};
+
+// One request's gross stays below this (1M CNY), so that a row fits 64 bits; more is quarantined.
+constexpr money::int128 gross_pico_end = static_cast<money::int128>(1'000'000) * 1'000'000 * 1'000'000;
+
 struct Rated {
   money::Amount gross;
+  std::vector<AttemptShare> shares;  // attempts that tokens were billed for; sum to counts and gross
   std::vector<Part> parts;   // sum to gross exactly; attempt order, then platform, site, vendor, referrer
   std::string quarantine;    // why nothing was rated: no price, no contract...; empty when rated
 };
 
 // Rates and splits one FINAL. Input goes to the first attempt that delivered; output is apportioned by
-// delivered tokens; each attempt's gross is split under its own contract. An unknown vendor's part
-// goes to the party "vendor:" (suspense, L250).
+// delivered tokens; each attempt's gross is split under its own contract, among the parties that have
+// a weight at the ADMIT's time (the order is platform, site, vendor, referrer; a referrer's weight goes
+// to the platform after the last day of its `until`). An unknown vendor's part goes to the party
+// "vendor:" (suspense, L250). A FINAL that bills no token is rated: gross zero, no parts.
 Rated rate(const metering::Final& final, const Book& book);
 
 }  // namespace trib::ledger

@@ -1,0 +1,315 @@
+#include "backends/engines/answer.h"
+
+#include <algorithm>
+
+namespace trib::engines {
+namespace {
+
+constexpr std::size_t message_bytes_max = 512;
+
+void take_text(json::Cursor& in, bool whole, AnswerFacts& out) {
+  if (in.peek() != json::Type::string) {
+    in.skip();
+    return;
+  }
+  const std::string_view raw = in.raw_string();
+  if (raw.empty()) return;
+  ++out.texts;
+  if (!whole && raw.find('\\') == std::string_view::npos) {
+    out.text_bytes += raw.size();
+    return;
+  }
+  std::string text;
+  json::unescape(raw, text);
+  out.text_bytes += text.size();
+  if (whole) out.words += count_pieces(text);
+}
+
+void read_tool_calls(json::Cursor& in, bool whole, AnswerFacts& out) {
+  if (in.peek() != json::Type::array) {
+    in.skip();
+    return;
+  }
+  in.enter_array();
+  while (in.next_element()) {
+    out.tool_call = true;
+    if (in.peek() != json::Type::object) {
+      in.skip();
+      continue;
+    }
+    in.enter_object();
+    std::string_view key;
+    while (in.next_key(key)) {
+      if (key != "function" || in.peek() != json::Type::object) {
+        in.skip();
+        continue;
+      }
+      in.enter_object();
+      std::string_view inner;
+      while (in.next_key(inner)) {
+        if (inner == "arguments" || inner == "name") {
+          take_text(in, whole, out);
+        } else {
+          in.skip();
+        }
+      }
+    }
+  }
+}
+
+void read_message(json::Cursor& in, bool whole, AnswerFacts& out) {
+  if (in.peek() != json::Type::object) {
+    in.skip();
+    return;
+  }
+  in.enter_object();
+  std::string_view key;
+  while (in.next_key(key)) {
+    if (key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal") {
+      take_text(in, whole, out);
+    } else if (key == "role") {
+      out.role = true;
+      in.skip();
+    } else if (key == "tool_calls") {
+      read_tool_calls(in, whole, out);
+    } else {
+      in.skip();
+    }
+  }
+}
+
+void read_choices(json::Cursor& in, bool whole, AnswerFacts& out) {
+  if (in.peek() != json::Type::array) {
+    in.skip();
+    return;
+  }
+  in.enter_array();
+  while (in.next_element()) {
+    out.choices = true;
+    if (in.peek() != json::Type::object) {
+      in.skip();
+      continue;
+    }
+    in.enter_object();
+    std::string_view key;
+    while (in.next_key(key)) {
+      if (key == "delta" || key == "message") {
+        read_message(in, whole, out);
+      } else if (key == "text") {
+        take_text(in, whole, out);
+      } else if (key == "finish_reason") {
+        out.finish = out.finish || in.peek() == json::Type::string;
+        in.skip();
+      } else {
+        in.skip();
+      }
+    }
+  }
+}
+
+// A count that may be absent or null. False: present and not a whole number of at least 0.
+bool read_count(json::Cursor& in, std::uint64_t& out) {
+  if (in.peek() == json::Type::null) {
+    in.skip();
+    return true;
+  }
+  std::int64_t value = 0;
+  if (in.peek() != json::Type::number) {
+    in.skip();
+    return false;
+  }
+  const json::Cursor before = in;
+  if (!in.read_integer(value)) {
+    in = before;
+    in.skip();
+    return false;
+  }
+  if (value < 0) return false;
+  out = static_cast<std::uint64_t>(value);
+  return true;
+}
+
+void read_usage(json::Cursor& in, AnswerFacts& out) {
+  if (in.peek() != json::Type::object) {
+    if (in.peek() != json::Type::null) out.usage = UsageState::impossible;
+    in.skip();
+    return;
+  }
+  std::uint64_t prompt = 0, completion = 0, cached = 0, reasoning = 0;
+  bool fine = true, any = false;
+  in.enter_object();
+  std::string_view key;
+  while (in.next_key(key)) {
+    if (key == "prompt_tokens") {
+      any = true;
+      fine = read_count(in, prompt) && fine;
+    } else if (key == "completion_tokens") {
+      any = true;
+      fine = read_count(in, completion) && fine;
+    } else if ((key == "prompt_tokens_details" || key == "completion_tokens_details") &&
+               in.peek() == json::Type::object) {
+      const bool of_prompt = key == "prompt_tokens_details";
+      in.enter_object();
+      std::string_view inner;
+      while (in.next_key(inner)) {
+        if (of_prompt && inner == "cached_tokens") {
+          fine = read_count(in, cached) && fine;
+        } else if (!of_prompt && inner == "reasoning_tokens") {
+          fine = read_count(in, reasoning) && fine;
+        } else {
+          in.skip();
+        }
+      }
+    } else {
+      in.skip();
+    }
+  }
+  constexpr std::uint64_t tokens_max = 1'000'000'000;
+  fine = fine && any && cached <= prompt && reasoning <= completion && prompt <= tokens_max && completion <= tokens_max;
+  out.usage = fine ? UsageState::valid : UsageState::impossible;
+  if (fine) out.counts = {prompt - cached, cached, 0, completion - reasoning, reasoning};
+}
+
+// The member that was just read, with one of its commas, so that cutting it leaves an object.
+Span member(std::string_view json, std::size_t key_from, std::size_t value_to) {
+  std::size_t to = value_to;
+  while (to < json.size() && static_cast<unsigned char>(json[to]) <= ' ') ++to;
+  if (to < json.size() && json[to] == ',') return {key_from, to + 1};
+  std::size_t from = key_from;
+  while (from > 0 && static_cast<unsigned char>(json[from - 1]) <= ' ') --from;
+  if (from > 0 && json[from - 1] == ',') --from;
+  return {from, value_to};
+}
+
+// Where the member's key begins: the quote before the colon before the value.
+std::size_t key_start(std::string_view json, std::size_t value_from) {
+  std::size_t at = json.rfind(':', value_from - 1);
+  at = json.rfind('"', at);         // the key's closing quote; our keys hold no escapes
+  return json.rfind('"', at - 1);
+}
+
+}  // namespace
+
+bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
+  json::Cursor in(json, {.depth = 64, .unique_keys = false});
+  if (in.peek() != json::Type::object) return false;
+  in.enter_object();
+  std::string_view key;
+  while (in.next_key(key)) {
+    if (key == "choices") {
+      read_choices(in, whole, out);
+    } else if (key == "usage") {
+      in.peek();
+      const std::size_t from = in.offset();
+      read_usage(in, out);
+      if (in.ok()) out.usage_at = member(json, key_start(json, from), in.offset());
+    } else if (key == "timings") {
+      in.peek();
+      const std::size_t from = in.offset();
+      in.skip();
+      if (in.ok()) out.timings_at = member(json, key_start(json, from), in.offset());
+    } else if (key == "model" && in.peek() == json::Type::string) {
+      const std::size_t from = in.offset();
+      out.model = in.raw_string();
+      out.model_at = {from, in.offset()};
+    } else if (key == "id") {
+      out.id = in.skip();
+    } else if (key == "created") {
+      out.created = in.skip();
+    } else if (key == "error") {
+      if (in.peek() == json::Type::null) {
+        in.skip();
+      } else {
+        out.error = true;
+        out.error_message = read_error(in.skip()).message;
+      }
+    } else {
+      in.skip();
+    }
+  }
+  return in.finish();
+}
+
+ErrorFacts read_error(std::string_view body) {
+  ErrorFacts out;
+  body = body.substr(0, 64u << 10);
+  json::Cursor in(body, {.depth = 16, .unique_keys = false});
+  const auto read_object = [&](auto&& self) -> void {
+    in.enter_object();
+    std::string_view key;
+    while (in.next_key(key)) {
+      const auto type = in.peek();
+      if (key == "error" && type == json::Type::object) {
+        self(self);
+      } else if ((key == "message" || key == "error" || key == "detail") && type == json::Type::string) {
+        in.read_string(out.message);
+      } else if ((key == "type" || key == "error_type") && type == json::Type::string) {
+        in.read_string(out.type);
+      } else if (key == "code") {
+        out.code = std::string(in.skip());
+        if (out.code.size() > 1 && out.code.front() == '"') out.code = out.code.substr(1, out.code.size() - 2);
+      } else {
+        in.skip();
+      }
+    }
+  };
+  if (in.peek() == json::Type::object) {
+    read_object(read_object);
+  } else if (in.peek() == json::Type::string) {
+    in.read_string(out.message);
+  } else if (json::valid_utf8(body)) {
+    out.message = std::string(body.substr(0, body.find('\n')));
+  }
+  if (out.message.size() > message_bytes_max) {
+    std::size_t cut = message_bytes_max;
+    while (cut > 0 && (static_cast<unsigned char>(out.message[cut]) & 0xc0) == 0x80) --cut;
+    out.message.resize(cut);
+  }
+  return out;
+}
+
+Fault classify_status(int status, const ErrorFacts& error) {
+  const auto says = [&](std::string_view text) { return error.message.find(text) != std::string::npos; };
+  const std::string detail = "the engine answered " + std::to_string(status);
+  if (error.type == "exceed_context_size_error" || error.code == "context_length_exceeded" ||
+      says("maximum context length") || says("context length") || says("too large to process") ||
+      says("exceeds the available context size"))
+    return {FaultKind::context_length, Side::client, Retry::never, detail};
+  switch (status) {
+    case 400:
+    case 413:
+    case 415:
+    case 422:
+      return {FaultKind::status_client, Side::client, Retry::never, detail};
+    case 401:
+    case 403:
+    case 404:
+    case 405:
+      return {FaultKind::status_config, Side::site, Retry::elsewhere, detail};
+    case 429:
+    case 503:
+      return {FaultKind::status_busy, Side::none, Retry::elsewhere, detail};
+    default:
+      break;
+  }
+  if (status >= 500) return {FaultKind::status_server, Side::engine, Retry::elsewhere, detail};
+  if (status >= 400) return {FaultKind::status_client, Side::client, Retry::never, detail};
+  return {FaultKind::bad_head, Side::engine, Retry::elsewhere, detail};
+}
+
+std::string usage_json(const metering::TokenCounts& counts, Operation operation) {
+  const std::uint64_t prompt = counts.input + counts.cached_input + counts.cache_write;
+  const std::uint64_t completion = counts.output + counts.reasoning;
+  std::string out = "{\"prompt_tokens\":" + std::to_string(prompt);
+  if (operation != Operation::embeddings) out += ",\"completion_tokens\":" + std::to_string(completion);
+  out += ",\"total_tokens\":" + std::to_string(prompt + completion);
+  if (operation != Operation::embeddings) {
+    out += ",\"prompt_tokens_details\":{\"cached_tokens\":" + std::to_string(counts.cached_input) + "}";
+    if (counts.reasoning > 0)
+      out += ",\"completion_tokens_details\":{\"reasoning_tokens\":" + std::to_string(counts.reasoning) + "}";
+  }
+  out += '}';
+  return out;
+}
+
+}  // namespace trib::engines

@@ -1,0 +1,54 @@
+// What an engine's answer says: one stream event, a whole body, or an error body.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "backends/engines/request.h"
+#include "gateway/metering/metering.h"
+
+namespace trib::engines {
+
+enum class UsageState : std::uint8_t {
+  absent,  // no usage field, or null
+  valid,
+  impossible,  // negative, not whole, or parts above their total
+};
+
+struct AnswerFacts {
+  bool choices = false;          // at least one
+  std::uint64_t texts = 0;       // non-empty pieces of text (content, reasoning, refusal, tool arguments)
+  std::uint64_t text_bytes = 0;  // of them, decoded
+  std::uint64_t words = 0;       // count_pieces over them; whole bodies only
+  bool role = false;
+  bool tool_call = false;
+  bool finish = false;           // a finish_reason that is not null
+  bool error = false;
+  std::string error_message;
+  UsageState usage = UsageState::absent;
+  metering::TokenCounts counts;  // normalised, when valid
+  std::string_view id, created;  // raw JSON values, or empty
+  Span model_at;                 // the value
+  std::string_view model;        // raw, without quotes
+  Span usage_at;                 // the member with its key and one comma, as far as it can be cut out
+  Span timings_at;               // likewise
+};
+
+// False: not valid JSON, or not an object. `whole`: a unary body (counts words too).
+bool read_answer(std::string_view json, bool whole, AnswerFacts& out);
+
+// An error body of any known shape (nested, flat, TGI, plain text), bounded.
+struct ErrorFacts {
+  std::string message;
+  std::string type, code;
+};
+ErrorFacts read_error(std::string_view body);
+
+// The fault of an engine's HTTP error, as engines.md section 8 classes it.
+Fault classify_status(int status, const ErrorFacts& error);
+
+// {"prompt_tokens":…}: OpenAI's usage object for these counts.
+std::string usage_json(const metering::TokenCounts& counts, Operation operation);
+
+}  // namespace trib::engines

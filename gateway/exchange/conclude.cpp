@@ -1,0 +1,278 @@
+// How a request ends: what is billed, the FINAL record, and the last bytes.
+#include <algorithm>
+
+#include "gateway/exchange/exchange.h"
+
+namespace trib::exchange {
+namespace {
+
+// Tokens a prompt may have beyond its bytes: the template's own.
+constexpr std::uint64_t template_tokens_max = 1024;
+
+std::int64_t whole_seconds(std::int64_t for_ms) { return std::max<std::int64_t>(1, (for_ms + 999) / 1000); }
+
+}  // namespace
+
+// The billed count (ledger.md 4.7). Without an exact tokenizer: the engine's claim where it is
+// plausible for the bytes that came, else the gateway's own count of pieces, marked as an estimate.
+metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::CountSource& source) const {
+  using metering::CountSource;
+  using metering::Outcome;
+  metering::TokenCounts counts;
+  source = CountSource::none;
+  const bool any_output = pieces_ > 0 || bytes_ > 0;
+  if (outcome == Outcome::failed || outcome == Outcome::refused) return counts;
+  if (outcome != Outcome::completed && !any_output) return counts;  // never the prompt alone by accident
+
+  const bool claims = usage_ == engines::UsageState::valid;
+  const std::uint64_t claimed_output = claimed_.output + claimed_.reasoning;
+  const bool embeddings = order_.facts.operation == engines::Operation::embeddings;
+  const bool plausible_output = claims && outcome == Outcome::completed &&
+                                (embeddings ? claimed_output == 0
+                                            : claimed_output <= bytes_ + 2 && (claimed_output >= 1 || !any_output));
+  bool estimated = false;
+  if (plausible_output) {
+    counts.output = claimed_.output;
+    counts.reasoning = claimed_.reasoning;
+  } else if (!embeddings) {
+    const bool too_high = claims && claimed_output > bytes_ + 2;
+    counts.output = too_high ? std::min(claimed_output, pieces_) : pieces_;
+    estimated = true;
+  }
+  if (outcome == Outcome::partial) {  // the supply side broke it: output only
+    source = estimated ? CountSource::estimate : CountSource::claimed;
+    return counts;
+  }
+  const std::uint64_t claimed_input = claimed_.input + claimed_.cached_input + claimed_.cache_write;
+  if (claims && claimed_input >= 1 && claimed_input <= order_.body.size() + template_tokens_max) {
+    counts.input = claimed_.input;
+    counts.cached_input = claimed_.cached_input;
+    counts.cache_write = claimed_.cache_write;
+  } else {
+    counts.input = std::max<std::uint64_t>(1, order_.facts.text_pieces);
+    estimated = true;
+  }
+  source = estimated ? CountSource::estimate : CountSource::claimed;
+  return counts;
+}
+
+// Appends FINAL, settles the hold, and lets the tail go once FINAL is released.
+void Exchange::conclude(metering::Outcome outcome, int status) {
+  TRIB_ASSERT(mode_ != Mode::ended);
+  mode_ = Mode::ended;
+  timer_.cancel();
+  open_.release();
+  metering::Final final;
+  final.admit = order_.admit;
+  final.wall_ms = std::max(world_.clock().wall_ms(), order_.admit.wall_ms);
+  final.outcome = outcome;
+  final.status = static_cast<std::uint16_t>(status);
+  final.counts = billed(outcome, final.source);
+  final.bytes_delivered = bytes_;
+  if (!results_.empty()) {
+    result().pieces = std::max(result().pieces, pieces_);
+    result().bytes = std::max(result().bytes, bytes_);
+    result().delivered = final.counts.output + final.counts.reasoning;
+    if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
+  }
+  final.attempts = attempts_;
+  final.results = results_;
+  const auto charge = final.counts.total() == 0 ? money::Amount{} : ledger::gross(*order_.price, final.counts);
+  auto& figures = world_.figures();
+  figures.outcome(outcome).add();
+  figures.tokens_in.add(final.counts.input + final.counts.cached_input + final.counts.cache_write);
+  figures.tokens_out.add(final.counts.output + final.counts.reasoning);
+  wait_last_ = world_.journal().append(final);
+  order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), order_.admit.hold, charge);
+
+  const bool gone = outcome == metering::Outcome::cancelled;
+  if (gone) return;
+  if (stream_ && outcome == metering::Outcome::completed) {
+    if (order_.facts.include_usage) {
+      const bool chat = order_.facts.operation == engines::Operation::chat;
+      std::string model;
+      json::quote(order_.facts.model, model);
+      tail_ = "data: {\"id\":" + (id_.empty() ? "\"" + order_.admit.id.text() + "\"" : id_) + ",\"object\":\"" +
+              (chat ? "chat.completion.chunk" : "text_completion") + "\",\"created\":" +
+              (created_.empty() ? std::to_string(order_.admit.wall_ms / 1000) : created_) + ",\"model\":" + model +
+              ",\"choices\":[],\"usage\":" + engines::usage_json(final.counts, order_.facts.operation) + "}\n\n";
+    }
+    tail_ += "data: [DONE]\n\n";
+  }
+  status_ = status;
+  tail_ready_ = true;
+  const auto state = wait_last_ == 0 ? ReleaseQueue::Now::failed : world_.releases().wait(*this, wait_last_);
+  if (state == ReleaseQueue::Now::released) send_tail();
+  if (state == ReleaseQueue::Now::failed) on_journal_failed();
+}
+
+void Exchange::on_released() {
+  if (tail_ready_) {
+    send_tail();
+    return;
+  }
+  if (!head_sent_ && (mode_ == Mode::events || mode_ == Mode::unary_committed)) {
+    send_head();
+    arm();
+  }
+}
+
+// The journal can hold nothing more: nothing that was not recorded may look whole.
+void Exchange::on_journal_failed() {
+  const Fault fault{FaultKind::journal, Side::gateway, Retry::never, "the usage journal has failed"};
+  if (mode_ != Mode::ended) {
+    end_attempt(fault);
+    mode_ = Mode::ended;
+    timer_.cancel();
+    order_.tenant->settle(now(), order_.tokens_held, 0, order_.admit.hold, {});
+  }
+  if (head_sent_) {
+    if (stream_) {
+      const std::string event = "data: " + error_json("The gateway cannot record usage; the answer is not complete.",
+                                                      "upstream_error", {}, "stream_broken") + "\n\n";
+      responder_.body(event, true);
+    } else {
+      responder_.abort();
+    }
+    return;
+  }
+  std::string fields;
+  http::write_field(fields, "Content-Type", "application/json");
+  http::write_field(fields, "Retry-After", "5");
+  http::write_field(fields, "x-request-id", order_.admit.id.text());
+  const std::string text = error_json("The gateway cannot record usage at the moment. Try again later.",
+                                      "server_error", {}, "journal_unavailable");
+  responder_.head(503, fields, text.size());
+  responder_.body(text, true);
+}
+
+// The last bytes. Whatever this calls last may destroy the exchange.
+void Exchange::send_tail() {
+  if (head_sent_) {
+    if (!stream_ && status_ != 200) {
+      responder_.abort();
+    } else {
+      responder_.body(tail_, true);
+    }
+    return;
+  }
+  std::string fields;
+  if (status_ == 200 && stream_) {
+    send_head();
+    responder_.body(tail_, true);
+    return;
+  }
+  http::write_field(fields, "Content-Type", "application/json");
+  if (status_ == 503) http::write_field(fields, "Retry-After", static_cast<std::uint64_t>(whole_seconds(retry_after_ms_)));
+  http::write_field(fields, "x-request-id", order_.admit.id.text());
+  const std::string& text = status_ == 200 ? held_ : tail_;
+  if (status_ == 200) world_.figures().first_token.observe_ns(now() - started_ns_);
+  responder_.head(status_, fields, text.size());
+  responder_.body(text, true);
+}
+
+// Nothing was sent and no further site will be asked.
+void Exchange::give_up(const Fault& fault) {
+  int status = 502;
+  std::string message = "The model's sites could not answer this request. Try again.";
+  std::string code = "upstream_error";
+  std::string_view type = "server_error";
+  auto outcome = metering::Outcome::failed;
+  switch (fault.kind) {
+    case FaultKind::status_client:
+      status = engine_status_ == 413 ? 413 : 400;
+      message = engine_error_.message.empty() ? "The engine refused the request as malformed." : engine_error_.message;
+      type = "invalid_request_error";
+      code = {};
+      outcome = metering::Outcome::refused;
+      break;
+    case FaultKind::context_length:
+      status = 400;
+      message = engine_error_.message.empty() ? "The request is longer than the model's context." : engine_error_.message;
+      type = "invalid_request_error";
+      code = "context_length_exceeded";
+      outcome = metering::Outcome::refused;
+      break;
+    case FaultKind::no_capacity:
+    case FaultKind::status_busy:
+    case FaultKind::connect_refused:
+    case FaultKind::tunnel_lost:
+    case FaultKind::refused_stream:
+    case FaultKind::reclaimed:
+    case FaultKind::draining:
+    case FaultKind::journal:
+      status = 503;
+      message = "No site is free for this model at the moment. Try again after the time in Retry-After.";
+      code = fault.kind == FaultKind::journal ? "journal_unavailable" : "no_capacity";
+      break;
+    case FaultKind::head_timeout:
+    case FaultKind::first_token_timeout:
+    case FaultKind::gap_timeout:
+    case FaultKind::total_timeout:
+    case FaultKind::connect_timeout:
+      status = 504;
+      message = "The model's sites did not answer in time. Try again.";
+      code = "upstream_timeout";
+      break;
+    default:
+      break;
+  }
+  tail_ = error_json(message, type, {}, code);
+  pieces_ = bytes_ = 0;
+  conclude(outcome, status);
+}
+
+// Bytes have been sent: the stream ends in a typed error, without [DONE]; a body is cut visibly.
+void Exchange::break_off(const Fault& fault) {
+  (void)fault;  // kept with the attempt; the customer is told no more than that it broke
+  if (stream_) {
+    tail_ = "data: " + error_json("The answer broke off and could not be continued. What was received is billed.",
+                                  "upstream_error", {}, "stream_broken") + "\n\n";
+  }
+  if (!stream_ && pieces_ == 0 && bytes_ > 0) pieces_ = 1;
+  conclude(metering::Outcome::partial, 502);
+}
+
+std::string error_json(std::string_view message, std::string_view type, std::string_view param, std::string_view code) {
+  std::string out = "{\"error\":{\"message\":";
+  json::quote(message, out);
+  out += ",\"type\":";
+  json::quote(type, out);
+  out += ",\"param\":";
+  if (param.empty()) out += "null"; else json::quote(param, out);
+  out += ",\"code\":";
+  if (code.empty()) out += "null"; else json::quote(code, out);
+  out += "}}";
+  return out;
+}
+
+std::string_view error_type(int status) {
+  switch (status) {
+    case 401: return "authentication_error";
+    case 402: return "insufficient_quota";
+    case 403: return "permission_error";
+    case 404: return "not_found_error";
+    case 429: return "rate_limit_error";
+    default: return status >= 500 ? "server_error" : "invalid_request_error";
+  }
+}
+
+Figures::Figures(telemetry::Registry& r)
+    : registry(r),
+      events(r.counter("tributary_relay_writes_total", "Writes of relayed events to customers.")),
+      tokens_in(r.counter("tributary_tokens_total", "Tokens billed, by direction.", {{"direction", "input"}})),
+      tokens_out(r.counter("tributary_tokens_total", "Tokens billed, by direction.", {{"direction", "output"}})),
+      first_token(r.histogram("tributary_time_to_first_token_seconds", "From the admitted request to the first byte of its answer.")),
+      gap(r.histogram("tributary_token_gap_seconds", "Between two reads of one stream.")),
+      open(r.gauge("tributary_requests_open", "Requests being answered.")) {
+  for (std::size_t i = 0; i < 7; ++i)
+    outcomes_[i] = &r.counter("tributary_requests_total", "Admitted requests, by outcome.",
+                              {{"outcome", std::string(metering::name(static_cast<metering::Outcome>(i)))}});
+}
+
+telemetry::Counter& Figures::fault(const Fault& fault) {
+  return registry.counter("tributary_faults_total", "Attempts that failed, by kind and side.",
+                          {{"kind", std::string(name(fault.kind))}, {"side", std::string(name(fault.side))}});
+}
+
+}  // namespace trib::exchange

@@ -1,0 +1,311 @@
+#include "gateway/exchange/exchange.h"
+
+#include <algorithm>
+
+#include "gateway/routing/routing.h"
+
+namespace trib::exchange {
+namespace {
+
+constexpr std::int64_t ms = 1'000'000;
+constexpr std::size_t further_sites_max = 2;      // before the first byte
+constexpr std::int64_t rest_after_refusal_ms = 1'000;
+constexpr std::int64_t rest_ms_max = 30'000;
+constexpr std::size_t error_body_max = 64u << 10;
+
+bool is_json(std::string_view content_type) {
+  const auto semicolon = content_type.find(';');
+  auto type = content_type.substr(0, semicolon);
+  while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
+  return http::iequals(type, "application/json");
+}
+
+bool is_events(std::string_view content_type) {
+  return content_type.size() >= 17 && http::iequals(content_type.substr(0, 17), "text/event-stream");
+}
+
+// The second look at the privacy tier, by code of its own: the last gate before a prompt leaves.
+bool may_see(const fleet::Offer& offer, config::Privacy tier) {
+  if (tier == config::Privacy::any) return true;
+  const bool servers = offer.kind == config::SiteKind::datacenter || offer.kind == config::SiteKind::hosted;
+  return tier == config::Privacy::dc && servers;
+}
+
+std::int64_t retry_after_of(const http::ResponseHead& head) {
+  const std::string_view text = head.find("Retry-After");
+  std::int64_t seconds = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9' || seconds > 86'400) return 0;
+    seconds = seconds * 10 + (c - '0');
+  }
+  return seconds * 1000;
+}
+
+}  // namespace
+
+Exchange::Exchange(World& world, Order order, net::Responder& responder)
+    : world_(world), order_(std::move(order)), responder_(responder), stream_(order_.facts.stream),
+      scanner_(order_.terms->limits.event_bytes) {
+  world_.figures().open.add(1);
+}
+
+Exchange::~Exchange() {
+  world_.hold_bytes(-held_bytes_);
+  world_.figures().open.add(-1);
+}
+
+void Exchange::start() {
+  started_ns_ = now();
+  noted_ns_ = started_ns_;
+  const auto lsn = world_.journal().append(order_.admit);
+  wait_first_ = lsn;
+  if (lsn == 0) {
+    give_up({FaultKind::journal, Side::gateway, Retry::never, "the usage journal takes no record"});
+    return;
+  }
+  dispatch();
+}
+
+void Exchange::dispatch() {
+  const auto fleet = world_.fleet();
+  const routing::Wish wish{order_.facts.model, order_.privacy, excluded_};
+  const auto choice = routing::choose(*fleet, wish, world_.rng(), now());
+  if (choice.offer == nullptr) {
+    if (choice.retry_after_ms > 0)
+      retry_after_ms_ = retry_after_ms_ == 0 ? choice.retry_after_ms : std::min(retry_after_ms_, choice.retry_after_ms);
+    give_up({FaultKind::no_capacity, Side::none, Retry::never, "no site is free for this model"});
+    return;
+  }
+  offer_ = choice.offer;
+  if (!may_see(*offer_, order_.privacy)) {
+    telemetry::log(telemetry::Level::error, "tier_mismatch_at_dispatch",
+                   {{"request", order_.admit.id.text()}, {"site", offer_->site}});
+    give_up({FaultKind::internal, Side::gateway, Retry::never, "a site below the asked privacy tier was chosen"});
+    return;
+  }
+  metering::Attempt attempt;
+  attempt.id = order_.admit.id;
+  attempt.n = static_cast<std::uint16_t>(attempts_.size() + 1);
+  attempt.wall_ms = world_.clock().wall_ms();
+  attempt.site = offer_->site;
+  attempt.seat = offer_->seat;
+  attempt.device = offer_->device;
+  attempt.engine = offer_->can.engine;
+  attempt.vendor = offer_->vendor;
+  attempt.contract = offer_->contract;
+  if (const auto* const contract = order_.book->contract_at(offer_->contract, attempt.wall_ms))
+    attempt.contract_version = contract->version;
+  const auto lsn = world_.journal().append(attempt);
+  if (lsn == 0) {
+    give_up({FaultKind::journal, Side::gateway, Retry::never, "the usage journal takes no record"});
+    return;
+  }
+  wait_first_ = lsn;
+  attempts_.push_back(std::move(attempt));
+  results_.push_back({.n = attempts_.back().n, .fault = std::string(name(FaultKind::none)), .side = std::string(name(Side::none))});
+
+  mode_ = Mode::waiting;
+  open_ = fleet::OpenAttempt(offer_->load);
+  const auto& deadlines = order_.terms->deadlines;
+  const std::int64_t tokens = order_.facts.tokens_max.value_or(order_.context);
+  const std::int64_t due_ms = stream_ ? deadlines.first_token_ms
+                                      : std::min(deadlines.first_token_ms + tokens * deadlines.unary_token_ms, deadlines.total_ms);
+  call_deadline_ns_ = now() + due_ms * ms;
+  http::CallRequest request;
+  std::string path;
+  if (const auto* const dialled = std::get_if<fleet::Dialled>(&offer_->link)) path = dialled->base_path;
+  path += engines::engine_path(order_.facts.operation);
+  request.path = path;
+  request.content_type = "application/json";
+  request.body = engines::engine_body(order_.body, order_.facts, offer_->engine_model, offer_->can, order_.context);
+  request.attempt = order_.admit.id.text() + '-' + std::to_string(attempts_.size());
+  request.deadline_ms = due_ms;
+  request.gap_ms = deadlines.gap_ms;
+  call_ = world_.call(*offer_, std::move(request), *this);
+  if (call_ == nullptr) {  // its tunnel went between the choice and now
+    attempt_failed({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the site's tunnel is gone"});
+    return;
+  }
+  arm();
+}
+
+void Exchange::end_attempt(const Fault& fault) {
+  call_.reset();
+  open_.release();
+  if (results_.empty()) return;
+  result().fault = name(fault.kind);
+  result().side = name(fault.side);
+  if (fault) world_.figures().fault(fault).add();
+}
+
+void Exchange::on_head(const http::ResponseHead& head) {
+  engine_status_ = head.status;
+  last_byte_ns_ = now();
+  const std::string_view type = head.find("Content-Type");
+  if (head.status != 200) {
+    retry_after_ms_ = retry_after_of(head);
+    mode_ = Mode::error_body;
+  } else if (stream_ && is_events(type)) {
+    mode_ = Mode::events;
+  } else if (!stream_ && is_json(type)) {
+    mode_ = Mode::unary;
+  } else {
+    attempt_failed({FaultKind::bad_content_type, Side::engine, Retry::elsewhere,
+                    "the engine answered with another content type than asked for"});
+    return;
+  }
+  held_.clear();
+}
+
+void Exchange::on_body(std::string_view bytes) {
+  const std::int64_t at = now();
+  if (head_sent_) world_.figures().gap.observe_ns(at - last_byte_ns_);
+  last_byte_ns_ = at;
+  switch (mode_) {
+    case Mode::events:
+      read_events(bytes);
+      return;
+    case Mode::unary:
+    case Mode::unary_committed:
+      take_unary(bytes);
+      return;
+    case Mode::error_body:
+      if (held_.size() < error_body_max) held_.append(bytes.substr(0, error_body_max - held_.size()));
+      return;
+    case Mode::waiting:
+    case Mode::ended:
+      return;
+  }
+}
+
+void Exchange::on_end() {
+  call_.reset();  // the connection is back in its pool
+  switch (mode_) {
+    case Mode::events:
+      if (done_seen_) return;  // FINAL is on its way
+      if (scanner_.held_bytes() > 0 || !finish_seen_) {
+        attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "the stream ended without a finish"});
+        return;
+      }
+      finish_events();  // whole, if without [DONE]: a warning for the dialect
+      return;
+    case Mode::unary:
+    case Mode::unary_committed:
+      finish_unary();
+      return;
+    case Mode::error_body: {
+      engine_error_ = engines::read_error(held_);
+      attempt_failed(engines::classify_status(engine_status_, engine_error_));
+      return;
+    }
+    case Mode::waiting:
+    case Mode::ended:
+      return;
+  }
+}
+
+void Exchange::on_fault(const Fault& fault) {
+  if (mode_ == Mode::ended) return;
+  if (done_seen_) {  // whole already; only the connection broke
+    call_.reset();
+    return;
+  }
+  if (mode_ == Mode::error_body) {
+    attempt_failed(engines::classify_status(engine_status_, engine_error_));
+    return;
+  }
+  attempt_failed(fault);
+}
+
+// One attempt is over and the answer is not whole: move, or end honestly.
+void Exchange::attempt_failed(Fault fault) {
+  const std::int64_t at = now();
+  end_attempt(fault);
+  auto& rest = offer_->load->rest_until_ns;
+  if (fault.kind == FaultKind::status_busy) {
+    const auto for_ms = retry_after_ms_ > 0 ? std::min(retry_after_ms_, rest_ms_max) : rest_after_refusal_ms;
+    if (retry_after_ms_ == 0) retry_after_ms_ = for_ms;
+    rest.store(at + for_ms * ms, std::memory_order_relaxed);
+  } else if (fault.kind == FaultKind::connect_refused || fault.kind == FaultKind::connect_timeout ||
+             fault.kind == FaultKind::connect_failed) {
+    rest.store(at + rest_after_refusal_ms * ms, std::memory_order_relaxed);
+  }
+  const bool in_its_hands = fault.side == Side::engine || fault.kind == FaultKind::reset_before_head ||
+                            fault.kind == FaultKind::cut;
+  if (in_its_hands && fault.kind != FaultKind::bad_content_type) ++crashes_;
+  if (head_sent_ || mode_ == Mode::unary_committed) {
+    break_off(fault);
+    return;
+  }
+  // A connection that never came about has cost nobody anything: such sites do not count.
+  const bool expired = at >= started_ns_ + order_.terms->deadlines.total_ms * ms;
+  excluded_.push_back(offer_->site);
+  if (fault.retry == Retry::never || expired || crashes_ >= 2 || excluded_.size() > further_sites_max) {
+    give_up(fault);
+    return;
+  }
+  world_.hold_bytes(-held_bytes_);
+  held_bytes_ = 0;
+  held_.clear();
+  role_event_.clear();
+  scanner_.reset();
+  finish_seen_ = false;
+  pieces_ = bytes_ = words_ = pieces_noted_ = 0;
+  usage_ = engines::UsageState::absent;
+  id_.clear();
+  created_.clear();
+  dispatch();
+}
+
+void Exchange::on_drained() {
+  if (!paused_) return;
+  paused_ = false;
+  last_byte_ns_ = now();
+  if (call_ != nullptr) call_->resume();
+  arm();
+}
+
+void Exchange::on_gone(const Fault& fault) {
+  if (mode_ == Mode::ended) return;
+  end_attempt(fault);
+  conclude(metering::Outcome::cancelled, 499);
+}
+
+// One timer serves all deadlines: it is due at the nearest, and looks which it is.
+void Exchange::arm() {
+  const auto& deadlines = order_.terms->deadlines;
+  std::int64_t due = started_ns_ + deadlines.total_ms * ms;
+  if (mode_ == Mode::ended) return;
+  if (!head_sent_ && mode_ != Mode::unary_committed) {
+    due = std::min(due, call_deadline_ns_);
+  } else if (!paused_) {
+    due = std::min({due, last_byte_ns_ + deadlines.gap_ms * ms, last_sent_ns_ + deadlines.keepalive_ms * ms});
+  }
+  world_.wheel().arm(timer_, due);
+}
+
+void Exchange::on_timer() {
+  const auto& deadlines = order_.terms->deadlines;
+  const std::int64_t at = now();
+  if (tail_ready_) return;
+  if (at >= started_ns_ + deadlines.total_ms * ms) {
+    attempt_failed({FaultKind::total_timeout, Side::engine, Retry::never, "deadlines.total has passed"});
+  } else if (!head_sent_ && mode_ != Mode::unary_committed) {
+    if (at < call_deadline_ns_) return arm();
+    if (mode_ == Mode::waiting) {
+      attempt_failed({FaultKind::head_timeout, Side::engine, Retry::elsewhere, "no answer within deadlines.first_token"});
+    } else {
+      attempt_failed({FaultKind::first_token_timeout, Side::engine, Retry::elsewhere, "no token within deadlines.first_token"});
+    }
+  } else if (!paused_ && at >= last_byte_ns_ + deadlines.gap_ms * ms) {
+    attempt_failed({FaultKind::gap_timeout, Side::engine, Retry::elsewhere, "silence for deadlines.gap in mid-stream"});
+  } else {
+    if (stream_ && at >= last_sent_ns_ + deadlines.keepalive_ms * ms) {
+      last_sent_ns_ = at;
+      if (responder_.unsent_bytes() == 0) responder_.body(": keep-alive\n\n", false);
+    }
+    arm();
+  }
+}
+
+}  // namespace trib::exchange

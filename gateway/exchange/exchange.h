@@ -1,0 +1,175 @@
+// One request end to end: dispatch, silent retry before the first byte, relay with counting, an honest
+// end. A state machine over the interfaces of its worker; it knows no sockets, threads or clocks of
+// its own, and the simulation runs it as it stands.
+//
+// Order of durable things (ledger.md 4.1): ADMIT and ATTEMPT are appended at once and the first byte
+// waits for both; FINAL is appended when all is known and the last byte waits for it.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backends/engines/engines.h"
+#include "gateway/base/base.h"
+#include "gateway/config/config.h"
+#include "gateway/exchange/release.h"
+#include "gateway/fleet/fleet.h"
+#include "gateway/http/http.h"
+#include "gateway/ledger/ledger.h"
+#include "gateway/metering/metering.h"
+#include "gateway/net/net.h"
+#include "gateway/telemetry/telemetry.h"
+#include "gateway/tenancy/tenancy.h"
+
+namespace trib::exchange {
+
+struct Figures;  // counters and histograms, registered once
+
+// What an exchange needs of the worker it runs on. Outlives every exchange.
+class World {
+ public:
+  virtual ~World() = default;
+  virtual Clock& clock() = 0;
+  virtual TimerWheel& wheel() = 0;
+  virtual Rng& rng() = 0;
+  virtual metering::Journal& journal() = 0;
+  virtual ReleaseQueue& releases() = 0;
+  virtual Figures& figures() = 0;
+  virtual std::shared_ptr<const fleet::FleetSnapshot> fleet() = 0;
+  // Opens a call to an offer, dialled or tunnelled. Events come later, never from within.
+  virtual std::unique_ptr<http::Call> call(const fleet::Offer& offer, http::CallRequest request,
+                                           http::CallEvents& events) = 0;
+  // Bytes of unary answers held in all workers; false when `limits.buffers` would be passed.
+  virtual bool hold_bytes(std::int64_t change) = 0;
+};
+
+struct Terms {  // of the configuration snapshot the request came under
+  config::Deadlines deadlines;
+  config::Limits limits;
+};
+
+// An admitted request: checked, held, not yet dispatched. The exchange settles the hold.
+struct Order {
+  engines::RequestFacts facts;
+  std::string body;
+  std::shared_ptr<tenancy::Tenant> tenant;
+  config::Privacy privacy = config::Privacy::dc;
+  metering::Admit admit;
+  std::shared_ptr<const ledger::Book> book;
+  const ledger::PriceVersion* price = nullptr;  // in `book`
+  std::uint64_t tokens_held = 0;
+  std::uint32_t context = 0;
+  std::shared_ptr<const Terms> terms;
+};
+
+// Where the answer goes. Exchange::Sink is the session's responder, or one that also keeps a copy.
+class Exchange final : public net::Operation, private http::CallEvents, private Waiter {
+ public:
+  Exchange(World& world, Order order, net::Responder& responder);
+  ~Exchange() override;
+  // Appends ADMIT and dispatches. The answer never completes from within.
+  void start();
+
+  void on_drained() override;
+  void on_gone(const Fault& fault) override;
+
+ private:
+  enum class Mode : std::uint8_t { waiting, events, unary, unary_committed, error_body, ended };
+
+  void on_head(const http::ResponseHead& head) override;
+  void on_body(std::string_view bytes) override;
+  void on_end() override;
+  void on_fault(const Fault& fault) override;
+  void on_released() override;
+  void on_journal_failed() override;
+
+  void dispatch();
+  void end_attempt(const Fault& fault);
+  void attempt_failed(Fault fault);
+  void give_up(const Fault& fault);
+  void break_off(const Fault& fault);
+  void read_events(std::string_view bytes);
+  bool take_event(const http::SseEvent& event, std::string& out);
+  void forward(std::string& out);
+  void take_unary(std::string_view bytes);
+  void commit_unary();
+  void finish_events();
+  void finish_unary();
+  void conclude(metering::Outcome outcome, int status);
+  metering::TokenCounts billed(metering::Outcome outcome, metering::CountSource& source) const;
+  void note_progress();
+  void send_head();
+  void send_tail();
+  void arm();
+  void on_timer();
+  std::int64_t now() { return world_.clock().mono_ns(); }
+  metering::AttemptResult& result() { return results_.back(); }
+
+  World& world_;
+  Order order_;
+  net::Responder& responder_;
+  Mode mode_ = Mode::waiting;
+  const bool stream_;
+  std::int64_t started_ns_;
+  std::int64_t call_deadline_ns_ = 0;   // of the first token, or of a unary answer
+  std::int64_t last_byte_ns_ = 0;
+  std::int64_t last_sent_ns_ = 0;
+
+  // Attempts, as dispatched.
+  fleet::OfferPtr offer_;
+  std::unique_ptr<http::Call> call_;
+  fleet::OpenAttempt open_;
+  std::vector<metering::Attempt> attempts_;
+  std::vector<metering::AttemptResult> results_;
+  std::vector<std::string> excluded_;
+  unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request
+  std::int64_t retry_after_ms_ = 0;
+  int engine_status_ = 0;
+  engines::ErrorFacts engine_error_;
+
+  // The answer so far.
+  bool head_sent_ = false;
+  bool paused_ = false;
+  bool finish_seen_ = false, done_seen_ = false;
+  bool tail_ready_ = false;     // FINAL is appended; the tail goes once it is released
+  metering::Lsn wait_first_ = 0;  // the first byte waits for this
+  metering::Lsn wait_last_ = 0;
+  http::SseScanner scanner_;
+  std::string held_;            // events before the first release; a unary body; an error body
+  std::string role_event_;      // the first role delta waits for the first text
+  std::string id_, created_;    // raw JSON of the first attempt's, for events of our own
+  std::string tail_;            // the last piece
+  std::string unary_head_;      // fields of the answer's head
+  int status_ = 200;
+  std::uint64_t pieces_ = 0, bytes_ = 0, pieces_noted_ = 0, words_ = 0;
+  std::int64_t noted_ns_ = 0;
+  engines::UsageState usage_ = engines::UsageState::absent;
+  metering::TokenCounts claimed_;
+  std::int64_t held_bytes_ = 0;
+  MemberTimer<Exchange, &Exchange::on_timer> timer_{*this};
+};
+
+// {"error":{"message":…,"type":…,"param":…,"code":…}}: OpenAI's error body. Empty param or code: null.
+std::string error_json(std::string_view message, std::string_view type, std::string_view param, std::string_view code);
+// The type that goes with a status: "invalid_request_error", "authentication_error", ...
+std::string_view error_type(int status);
+
+struct Figures {
+  explicit Figures(telemetry::Registry& registry);
+  telemetry::Registry& registry;
+  telemetry::Counter& events;
+  telemetry::Counter& tokens_in;
+  telemetry::Counter& tokens_out;
+  telemetry::Histogram& first_token;
+  telemetry::Histogram& gap;
+  telemetry::Gauge& open;
+  telemetry::Counter& outcome(metering::Outcome outcome) { return *outcomes_[static_cast<std::size_t>(outcome)]; }
+  telemetry::Counter& fault(const Fault& fault);
+
+ private:
+  telemetry::Counter* outcomes_[7];
+};
+
+}  // namespace trib::exchange

@@ -1,0 +1,305 @@
+// The relay: events and bodies from the engine's shape to the customer's.
+#include <algorithm>
+
+#include "gateway/exchange/exchange.h"
+
+namespace trib::exchange {
+namespace {
+
+constexpr std::size_t unsent_bytes_max = 64u << 10;  // above it the engine is read no further
+constexpr std::uint64_t progress_pieces = 32;
+constexpr std::int64_t progress_ns = 1'000'000'000;
+constexpr std::size_t usage_tail_bytes = 4u << 10;
+
+struct Edit {
+  engines::Span at;
+  std::string_view text;
+};
+
+// The JSON of an event with what is the gateway's own put in place.
+void write_edited(std::string_view json, std::span<Edit> edits, std::string& out) {
+  std::sort(edits.begin(), edits.end(), [](const Edit& a, const Edit& b) { return a.at.from < b.at.from; });
+  std::size_t at = 0;
+  for (const auto& edit : edits) {
+    if (edit.at.from < at) continue;  // two cuts that share a comma
+    out.append(json.substr(at, edit.at.from - at)).append(edit.text);
+    at = edit.at.to;
+  }
+  out.append(json.substr(at));
+}
+
+}  // namespace
+
+void Exchange::read_events(std::string_view bytes) {
+  std::string out;
+  http::SseEvent event;
+  while (true) {
+    const auto status = scanner_.next(bytes, event);
+    if (status == http::SseScanner::Status::need_more) break;
+    if (status == http::SseScanner::Status::too_large) {
+      forward(out);
+      attempt_failed({FaultKind::too_large, Side::engine, Retry::elsewhere, "an event is larger than limits.event"});
+      return;
+    }
+    if (status == http::SseScanner::Status::comment || event.data.empty()) continue;
+    if (done_seen_) continue;
+    if (!take_event(event, out)) return;
+    if (done_seen_) break;
+  }
+  forward(out);
+  if (done_seen_) {
+    finish_events();
+    return;
+  }
+  note_progress();
+  arm();
+}
+
+// False: the attempt has ended, and `this` may be gone.
+bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
+  if (event.data == "[DONE]") {
+    if (!finish_seen_) {
+      forward(out);
+      attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "[DONE] without a finish"});
+      return false;
+    }
+    done_seen_ = true;
+    return true;
+  }
+  engines::AnswerFacts facts;
+  if (!engines::read_answer(event.data, false, facts)) {
+    forward(out);
+    attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "an event is not a JSON object"});
+    return false;
+  }
+  if (facts.error) {
+    forward(out);
+    attempt_failed({FaultKind::engine_error, Side::engine, Retry::elsewhere, "an error object inside the stream"});
+    return false;
+  }
+  if (facts.usage != engines::UsageState::absent) {
+    usage_ = facts.usage;
+    claimed_ = facts.counts;
+  }
+  if (!facts.choices) return true;  // the usage chunk: ours is written at the end
+  if (id_.empty()) {
+    id_ = facts.id;
+    created_ = facts.created;
+  }
+  pieces_ += facts.texts;
+  bytes_ += facts.text_bytes;
+  finish_seen_ = finish_seen_ || facts.finish;
+
+  std::string quoted;
+  std::array<Edit, 3> edits;
+  std::size_t n = 0;
+  if (facts.model_at.present() && facts.model != order_.facts.model) {
+    json::quote(order_.facts.model, quoted);
+    edits[n++] = {facts.model_at, quoted};
+  }
+  if (facts.usage_at.present() && facts.usage != engines::UsageState::absent) edits[n++] = {facts.usage_at, {}};
+  if (facts.timings_at.present()) edits[n++] = {facts.timings_at, {}};
+
+  const bool says_something = facts.texts > 0 || facts.tool_call || facts.finish;
+  std::string& to = says_something ? out : role_event_;
+  if (!says_something) {
+    // The role alone waits for the first text, so that a site which falls silent can be replaced. A
+    // later empty delta says nothing and is not passed on.
+    if (head_sent_ || !role_event_.empty() || !out.empty() || !held_.empty()) return true;
+  } else if (!role_event_.empty()) {
+    out += role_event_;
+    role_event_.clear();
+  }
+  if (n == 0) {
+    to += event.raw;
+  } else {
+    to += "data: ";
+    write_edited(event.data, {edits.data(), n}, to);
+    to += "\n\n";
+  }
+  return true;
+}
+
+// Sends what is ready, once the first byte may leave.
+void Exchange::forward(std::string& out) {
+  if (out.empty()) return;
+  world_.figures().events.add();
+  if (!head_sent_) {
+    held_ += out;
+    out.clear();
+    switch (world_.releases().wait(*this, wait_first_)) {
+      case ReleaseQueue::Now::released:
+        send_head();
+        return;
+      case ReleaseQueue::Now::waiting:
+      case ReleaseQueue::Now::failed:  // the sweep of the failed journal ends it
+        if (held_.size() > unsent_bytes_max && call_ != nullptr && !paused_) {
+          paused_ = true;
+          call_->pause();
+        }
+        return;
+    }
+  }
+  last_sent_ns_ = last_byte_ns_;
+  responder_.body(out, false);
+  out.clear();
+  if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
+    paused_ = true;
+    call_->pause();
+  }
+}
+
+void Exchange::send_head() {
+  head_sent_ = true;
+  last_sent_ns_ = now();
+  world_.figures().first_token.observe_ns(last_sent_ns_ - started_ns_);
+  std::string fields;
+  http::write_field(fields, "Content-Type", stream_ ? "text/event-stream; charset=utf-8" : "application/json");
+  if (stream_) http::write_field(fields, "Cache-Control", "no-cache");
+  http::write_field(fields, "x-request-id", order_.admit.id.text());
+  responder_.head(200, fields, std::nullopt);
+  const std::string held = std::exchange(held_, {});
+  responder_.body(held, false);
+  if (paused_ && responder_.unsent_bytes() <= unsent_bytes_max) {
+    paused_ = false;
+    last_byte_ns_ = last_sent_ns_;
+    if (call_ != nullptr) call_->resume();
+  }
+}
+
+void Exchange::note_progress() {
+  if (pieces_ == pieces_noted_) return;
+  const std::int64_t at = last_byte_ns_;
+  if (pieces_ - pieces_noted_ < progress_pieces && at - noted_ns_ < progress_ns) return;
+  pieces_noted_ = pieces_;
+  noted_ns_ = at;
+  world_.journal().append(metering::Progress{.id = order_.admit.id,
+                                             .n = attempts_.back().n,
+                                             .wall_ms = world_.clock().wall_ms(),
+                                             .pieces = pieces_,
+                                             .bytes = bytes_});
+}
+
+void Exchange::take_unary(std::string_view bytes) {
+  if (mode_ == Mode::unary) {
+    const auto grown = static_cast<std::int64_t>(bytes.size());
+    if (!world_.hold_bytes(grown)) {
+      attempt_failed({FaultKind::no_capacity, Side::gateway, Retry::never, "limits.buffers is reached"});
+      return;
+    }
+    held_bytes_ += grown;
+    held_.append(bytes);
+    if (held_.size() > order_.terms->limits.unary_hold_bytes) commit_unary();
+    return;
+  }
+  // Committed: relayed as it comes. Only the end is kept, where the usage stands.
+  if (head_sent_) {
+    responder_.body(bytes, false);
+    last_sent_ns_ = last_byte_ns_;
+    if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
+      paused_ = true;
+      call_->pause();
+    }
+  } else {
+    held_.append(bytes);
+  }
+  role_event_.append(bytes);
+  if (role_event_.size() > 2 * usage_tail_bytes) role_event_.erase(0, role_event_.size() - usage_tail_bytes);
+  bytes_ += bytes.size();
+  arm();
+}
+
+// The answer is larger than limits.unary_hold: its head goes now and a later break will be visible.
+void Exchange::commit_unary() {
+  mode_ = Mode::unary_committed;
+  bytes_ = held_.size();
+  role_event_.assign(held_, held_.size() - std::min(held_.size(), usage_tail_bytes), usage_tail_bytes);
+  if (world_.releases().wait(*this, wait_first_) == ReleaseQueue::Now::released) send_head();
+  if (!head_sent_ && call_ != nullptr) {
+    paused_ = true;
+    call_->pause();
+  }
+  arm();
+}
+
+void Exchange::finish_events() {
+  timer_.cancel();
+  result().pieces = pieces_;
+  result().bytes = bytes_;
+  conclude(metering::Outcome::completed, 200);
+}
+
+void Exchange::finish_unary() {
+  timer_.cancel();
+  engines::AnswerFacts facts;
+  if (mode_ == Mode::unary_committed) {
+    // Within strings a quote is escaped, so this text can only be the member itself.
+    const auto at = role_event_.rfind("\"usage\":");
+    if (at != std::string::npos) {
+      const std::string rest = "{" + role_event_.substr(at);
+      engines::read_answer(rest, false, facts);
+    }
+    usage_ = facts.usage;
+    claimed_ = facts.counts;
+    pieces_ = order_.facts.operation == engines::Operation::embeddings ? 0 : 1;
+    result().pieces = pieces_;
+    result().bytes = bytes_;
+    conclude(metering::Outcome::completed, 200);
+    return;
+  }
+  if (!engines::read_answer(held_, true, facts)) {
+    attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "the body is not a JSON object"});
+    return;
+  }
+  if (facts.error) {
+    attempt_failed({FaultKind::engine_error, Side::engine, Retry::elsewhere, "an error object inside a 200"});
+    return;
+  }
+  const bool generates = order_.facts.operation != engines::Operation::embeddings;
+  if (generates && !facts.choices) {
+    attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "an answer without choices"});
+    return;
+  }
+  if (generates && !facts.finish) {
+    attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "an answer without a finish_reason"});
+    return;
+  }
+  usage_ = facts.usage;
+  claimed_ = facts.counts;
+  pieces_ = facts.words;
+  bytes_ = facts.text_bytes;
+  result().pieces = pieces_;
+  result().bytes = bytes_;
+  metering::CountSource source{};
+  const auto counts = billed(metering::Outcome::completed, source);
+  std::string quoted, usage;
+  std::array<Edit, 3> edits;
+  std::size_t n = 0;
+  if (facts.model_at.present() && facts.model != order_.facts.model) {
+    json::quote(order_.facts.model, quoted);
+    edits[n++] = {facts.model_at, quoted};
+  }
+  if (facts.timings_at.present()) edits[n++] = {facts.timings_at, {}};
+  if (!(facts.usage == engines::UsageState::valid && counts == claimed_)) {  // the customer sees what is billed
+    usage = "\"usage\":" + engines::usage_json(counts, order_.facts.operation);
+    if (facts.usage_at.present()) {
+      const bool comma_after = held_[facts.usage_at.to - 1] == ',';
+      const bool comma_before = held_[facts.usage_at.from] == ',';
+      usage = (comma_before ? "," : "") + usage + (comma_after ? "," : "");
+      edits[n++] = {facts.usage_at, usage};
+    } else {
+      usage.insert(0, 1, ',');
+      const auto close = held_.rfind('}');
+      edits[n++] = {{close, close}, usage};
+    }
+  }
+  if (n > 0) {
+    std::string out;
+    out.reserve(held_.size() + 128);
+    write_edited(held_, {edits.data(), n}, out);
+    held_ = std::move(out);
+  }
+  conclude(metering::Outcome::completed, 200);
+}
+
+}  // namespace trib::exchange

@@ -1,0 +1,62 @@
+#include "gateway/exchange/release.h"
+
+namespace trib::exchange {
+
+Waiter::~Waiter() {
+  if (queue_ != nullptr) queue_->cancel(*this);
+}
+
+ReleaseQueue::Now ReleaseQueue::wait(Waiter& waiter, metering::Lsn lsn) {
+  waiter.lsn_ = lsn;
+  if (waiter.queue_ == nullptr) {
+    waiter.queue_ = this;
+    waiter.at_ = waiters_.size();
+    waiters_.push_back(&waiter);
+    count_.store(waiters_.size());
+  }
+  // Looked at after the count was raised: either the writer sees us waiting or we see its release.
+  if (journal_.released() >= lsn) {
+    cancel(waiter);
+    return Now::released;
+  }
+  if (lsn == 0 || journal_.failed()) {
+    cancel(waiter);
+    return Now::failed;
+  }
+  return Now::waiting;
+}
+
+void ReleaseQueue::cancel(Waiter& waiter) {
+  if (waiter.queue_ == nullptr) return;
+  waiter.queue_ = nullptr;
+  if (waiter.at_ < waiters_.size() && waiters_[waiter.at_] == &waiter) {
+    waiters_[waiter.at_] = waiters_.back();
+    waiters_[waiter.at_]->at_ = waiter.at_;
+    waiters_.pop_back();
+    count_.store(waiters_.size());
+  }
+  for (auto& due : due_)  // it may be about to be told
+    if (due == &waiter) due = nullptr;
+}
+
+void ReleaseQueue::advance() {
+  const bool failed = static_cast<bool>(journal_.failed());
+  const auto released = journal_.released();
+  for (Waiter* waiter : waiters_)
+    if (failed || waiter->lsn_ <= released) due_.push_back(waiter);
+  for (std::size_t i = 0; i < due_.size(); ++i) {
+    Waiter* const waiter = due_[i];
+    if (waiter == nullptr) continue;
+    due_[i] = nullptr;
+    const bool ready = waiter->lsn_ <= released;
+    cancel(*waiter);
+    if (ready) {
+      waiter->on_released();
+    } else {
+      waiter->on_journal_failed();
+    }
+  }
+  due_.clear();
+}
+
+}  // namespace trib::exchange

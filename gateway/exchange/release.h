@@ -1,0 +1,52 @@
+// Those who wait for the journal, one queue a worker. The journal's writer wakes the worker; the
+// worker then calls `advance`.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <vector>
+
+#include "gateway/metering/metering.h"
+
+namespace trib::exchange {
+
+class ReleaseQueue;
+
+class Waiter {
+ public:
+  Waiter() = default;
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+ protected:
+  virtual void on_released() = 0;        // the record waited for may be relied on
+  virtual void on_journal_failed() = 0;  // it never will
+  ~Waiter();
+
+ private:
+  friend class ReleaseQueue;
+  ReleaseQueue* queue_ = nullptr;
+  std::size_t at_ = 0;
+  metering::Lsn lsn_ = 0;
+};
+
+class ReleaseQueue {
+ public:
+  explicit ReleaseQueue(metering::Journal& journal) : journal_(journal) {}
+  enum class Now : std::uint8_t { waiting, released, failed };
+  // One wait at a time a waiter; a second call replaces it. Never calls back from within: only when
+  // the answer is `waiting` will the waiter be told.
+  Now wait(Waiter& waiter, metering::Lsn lsn);
+  void cancel(Waiter& waiter);
+  // On the worker, after the journal's wake: tells everyone whose record is released.
+  void advance();
+  // Any thread: is a wake worth a post?
+  bool waiting() const { return count_.load() > 0; }
+
+ private:
+  metering::Journal& journal_;
+  std::vector<Waiter*> waiters_;
+  std::vector<Waiter*> due_;
+  std::atomic<std::size_t> count_{0};
+};
+
+}  // namespace trib::exchange

@@ -1,0 +1,227 @@
+#include "gateway/fleet/fleet.h"
+
+#include <algorithm>
+
+namespace trib::fleet {
+
+// One site's whole state. Offers are rebuilt from it at each change; their load figures are kept.
+struct Fleet::Entry {
+  config::SiteConfig config;
+  SiteState state = SiteState::active;
+  std::string check_words;
+  struct Engine {
+    bool found = false;
+    Capabilities can;
+    std::vector<std::string> models;
+  };
+  std::vector<Engine> engines;  // of dialled sites, same order as config.engines
+  std::uint64_t tunnel = 0;     // 0: none
+  std::vector<DeviceClaim> devices;
+  std::vector<AgentOffer> agent_offers;
+  std::vector<OfferPtr> offers;
+  std::map<std::string, std::shared_ptr<OfferLoad>> loads;
+
+  std::shared_ptr<OfferLoad> load(const std::string& offer) {
+    auto& slot = loads[offer];
+    if (slot == nullptr) slot = std::make_shared<OfferLoad>();
+    return slot;
+  }
+  void rebuild();
+};
+
+namespace {
+
+constexpr std::size_t offers_per_site_max = 4096;
+
+}  // namespace
+
+std::string_view name(SiteState state) {
+  switch (state) {
+    case SiteState::invited: return "invited";
+    case SiteState::probation: return "probation";
+    case SiteState::active: return "active";
+    case SiteState::suspended: return "suspended";
+    case SiteState::revoked: return "revoked";
+  }
+  return "unknown";
+}
+
+void Fleet::Entry::rebuild() {
+  offers.clear();
+  if (state != SiteState::active) return;
+  const auto base = [&](std::string id, std::string model, std::string engine_model) {
+    auto offer = std::make_shared<Offer>();
+    offer->id = std::move(id);
+    offer->site = config.id;
+    offer->kind = config.kind;
+    offer->vendor = config.vendor;
+    offer->contract = config.contract;
+    offer->model = std::move(model);
+    offer->engine_model = std::move(engine_model);
+    return offer;
+  };
+  for (std::size_t i = 0; i < engines.size(); ++i) {
+    if (!engines[i].found) continue;
+    const auto& engine = config.engines[i];
+    const std::string engine_id = config.id + '/' + std::to_string(i);
+    // The engine's slots are one pool, whatever the model.
+    const auto shared_load = load(engine_id);
+    for (const auto& [model, engine_model] : engine.models) {
+      auto offer = base(engine_id + '/' + model, model, engine_model);
+      offer->capacity = engine.capacity;
+      offer->can = engines[i].can;
+      offer->link = Dialled{engine.endpoint, engine.base_path};
+      offer->load = shared_load;
+      offers.push_back(std::move(offer));
+    }
+  }
+  if (tunnel == 0) return;
+  for (const auto& said : agent_offers) {
+    if (offers.size() >= offers_per_site_max) break;
+    auto offer = base(config.id + '/' + said.id, said.model, said.engine_model);
+    offer->seat = said.seat;
+    offer->device = said.device;
+    if (offer->vendor.empty()) offer->vendor = said.vendor;
+    offer->capacity = std::max<std::uint32_t>(1, said.slots);
+    offer->can = said.can;
+    offer->link = Tunnelled{tunnel, said.id};
+    offer->load = load(said.id);
+    offers.push_back(std::move(offer));
+  }
+}
+
+void Fleet::configure(const config::ConfigSnapshot& config, const std::map<std::string, SiteState>& states) {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, std::shared_ptr<Entry>> next;
+  for (const auto& site : config.sites) {
+    const auto known = entries_.find(site.id);
+    auto entry = std::make_shared<Entry>();
+    if (known != entries_.end()) *entry = *known->second;
+    const bool same_engines = known != entries_.end() && known->second->config.engines.size() == site.engines.size();
+    if (!same_engines) entry->engines.assign(site.engines.size(), {});
+    for (std::size_t i = 0; i < site.engines.size() && same_engines; ++i) {
+      if (!(known->second->config.engines[i].endpoint == site.engines[i].endpoint)) entry->engines[i] = {};
+    }
+    entry->config = site;
+    const auto state = states.find(site.id);
+    if (state != states.end()) {
+      entry->state = state->second;
+    } else if (known == entries_.end()) {
+      entry->state = site.engines.empty() ? SiteState::invited : SiteState::active;
+    }
+    entry->rebuild();
+    next.emplace(site.id, std::move(entry));
+  }
+  entries_ = std::move(next);
+  publish();
+}
+
+std::shared_ptr<const FleetSnapshot> Fleet::snapshot() const { return snapshot_.load(std::memory_order_acquire); }
+
+void Fleet::publish() {
+  auto next = std::make_shared<FleetSnapshot>();
+  next->revision = ++revision_;
+  for (const auto& [id, entry] : entries_) {
+    for (const auto& offer : entry->offers) next->by_model[offer->model].push_back(offer);
+  }
+  snapshot_.store(std::move(next), std::memory_order_release);
+}
+
+std::vector<SiteView> Fleet::sites() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<SiteView> out;
+  for (const auto& [id, entry] : entries_) {
+    SiteView view;
+    view.id = id;
+    view.kind = entry->config.kind;
+    view.vendor = entry->config.vendor;
+    view.contract = entry->config.contract;
+    view.state = entry->state;
+    view.dialled = !entry->config.engines.empty();
+    view.connected = view.dialled ? std::any_of(entry->engines.begin(), entry->engines.end(),
+                                                [](const auto& engine) { return engine.found; })
+                                  : entry->tunnel != 0;
+    view.check_words = entry->check_words;
+    view.devices = entry->devices;
+    view.offers = entry->offers;
+    out.push_back(std::move(view));
+  }
+  return out;
+}
+
+std::optional<SiteView> Fleet::site(const std::string& id) const {
+  for (auto& view : sites())
+    if (view.id == id) return view;
+  return std::nullopt;
+}
+
+void Fleet::set_state(const std::string& site, SiteState state) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found == entries_.end()) return;
+  found->second->state = state;
+  found->second->rebuild();
+  publish();
+}
+
+void Fleet::set_check_words(const std::string& site, std::string words) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found != entries_.end()) found->second->check_words = std::move(words);
+}
+
+void Fleet::engine_found(const std::string& site, std::size_t index, const Capabilities& can,
+                         const std::vector<std::string>& engine_models) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found == entries_.end() || index >= found->second->engines.size()) return;
+  auto& engine = found->second->engines[index];
+  engine.found = true;
+  engine.can = can;
+  engine.models = engine_models;
+  found->second->rebuild();
+  publish();
+}
+
+void Fleet::engine_lost(const std::string& site, std::size_t index) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found == entries_.end() || index >= found->second->engines.size()) return;
+  found->second->engines[index].found = false;
+  found->second->rebuild();
+  publish();
+}
+
+void Fleet::tunnel_up(const std::string& site, std::uint64_t tunnel, std::vector<DeviceClaim> devices) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found == entries_.end()) return;
+  Entry& entry = *found->second;
+  if (tunnel < entry.tunnel) return;  // an older connection speaking late
+  entry.tunnel = tunnel;
+  entry.devices = std::move(devices);
+  entry.agent_offers.clear();
+  entry.rebuild();
+  publish();
+}
+
+void Fleet::tunnel_offers(const std::string& site, std::uint64_t tunnel, std::vector<AgentOffer> offers) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found == entries_.end() || found->second->tunnel != tunnel) return;
+  found->second->agent_offers = std::move(offers);
+  found->second->rebuild();
+  publish();
+}
+
+void Fleet::tunnel_down(const std::string& site, std::uint64_t tunnel) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found == entries_.end() || found->second->tunnel != tunnel) return;
+  found->second->tunnel = 0;
+  found->second->agent_offers.clear();
+  found->second->rebuild();
+  publish();
+}
+
+}  // namespace trib::fleet

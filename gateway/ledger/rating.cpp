@@ -1,0 +1,146 @@
+#include "gateway/ledger/rating.h"
+
+#include <algorithm>
+
+#include "gateway/ledger/period.h"
+
+namespace trib::ledger {
+namespace {
+
+using metering::AttemptResult;
+using metering::Final;
+using metering::TokenCounts;
+
+constexpr std::uint64_t tokens_end = 1'000'000'000'000;  // more in one request is a broken meter
+
+bool bounded(const TokenCounts& c) {
+  return c.input < tokens_end && c.cached_input < tokens_end && c.cache_write < tokens_end && c.output < tokens_end &&
+         c.reasoning < tokens_end;
+}
+
+// The attempt that input goes to: the first that delivered tokens; where none is counted (embeddings
+// have no output) the first without a fault, then the first that sent anything. Negative: none.
+int input_attempt(const std::vector<AttemptResult>& results) {
+  const auto first = [&](auto&& which) {
+    const auto found = std::find_if(results.begin(), results.end(), which);
+    return found == results.end() ? -1 : static_cast<int>(found - results.begin());
+  };
+  int at = first([](const AttemptResult& r) { return r.delivered > 0; });
+  if (at < 0) at = first([](const AttemptResult& r) { return r.fault == "none"; });
+  if (at < 0) at = first([](const AttemptResult& r) { return r.pieces > 0 || r.bytes > 0; });
+  return at;
+}
+
+// Divides the billed tokens among the attempts. Returns why it cannot, or nothing.
+std::string share_tokens(const Final& final, std::vector<TokenCounts>& out) {
+  const auto& results = final.results;
+  if (results.size() != final.attempts.size()) return "attempts and their results do not pair up";
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i].n != final.attempts[i].n) return "attempts and their results do not pair up";
+    if (results[i].delivered >= tokens_end) return "a token count is out of bounds";
+    if (i > 0 && results[i].n <= results[i - 1].n) return "attempts are out of order";
+  }
+  const int first = input_attempt(results);
+  if (first < 0) return "tokens are billed but no attempt delivered";
+  const auto at = static_cast<std::size_t>(first);
+
+  out.assign(results.size(), {});
+  std::vector<std::uint64_t> weights(results.size(), 0);
+  std::uint64_t delivered = 0;
+  for (std::size_t i = 0; i < results.size(); ++i) delivered += weights[i] = results[i].delivered;
+  if (delivered == 0) weights[at] = 1;
+  const TokenCounts& c = final.counts;
+  // Reasoning is apportioned by what each attempt got of the whole, so that it never exceeds it.
+  const auto whole = money::apportion(c.output + c.reasoning, weights);
+  const auto reasoning = money::apportion(c.reasoning, whole);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    out[i].reasoning = reasoning[i];
+    out[i].output = whole[i] - reasoning[i];
+  }
+  out[at].input = c.input;
+  out[at].cached_input = c.cached_input;
+  out[at].cache_write = c.cache_write;
+  return {};
+}
+
+struct Weighted {
+  std::vector<std::string> parties;
+  std::vector<std::uint32_t> weights;
+  void add(std::string party, std::uint32_t ppm) {
+    if (ppm == 0) return;
+    parties.push_back(std::move(party));
+    weights.push_back(ppm);
+  }
+};
+
+Weighted parties_of(const metering::Attempt& attempt, const ContractVersion& contract, std::int64_t admit_ms) {
+  config::Shares shares = contract.shares;
+  if (contract.referrer_until_ms && admit_ms >= day_end_ms(*contract.referrer_until_ms)) {
+    shares.platform += shares.referrer;
+    shares.referrer = 0;
+  }
+  Weighted out;
+  out.add("platform", shares.platform);
+  out.add("site:" + attempt.site, shares.site);
+  out.add("vendor:" + attempt.vendor, shares.vendor);
+  out.add("referrer:" + contract.referrer_party, shares.referrer);
+  return out;
+}
+
+Rated quarantined(std::string why) {
+  Rated out;
+  out.quarantine = std::move(why);
+  return out;
+}
+
+std::string version_text(const std::string& id, std::uint32_t version) {
+  return "\"" + id + "\" version " + std::to_string(version);
+}
+
+}  // namespace
+
+money::Amount gross(const PriceVersion& price, const TokenCounts& counts) {
+  return money::charge(counts.input, price.input) + money::charge(counts.cached_input, price.cached_input) +
+         money::charge(counts.cache_write, price.cache_write) + money::charge(counts.output, price.output) +
+         money::charge(counts.reasoning, price.reasoning);
+}
+
+money::Amount worst_case(const PriceVersion& price, std::uint64_t input_tokens_max, std::uint64_t output_tokens_max) {
+  // Any class may turn out to be the one that is billed.
+  return money::charge(input_tokens_max, std::max({price.input, price.cached_input, price.cache_write})) +
+         money::charge(output_tokens_max, std::max(price.output, price.reasoning));
+}
+
+Rated rate(const Final& final, const Book& book) {
+  if (final.outcome == metering::Outcome::quarantined) return quarantined("quarantined by the meter");
+  if (!bounded(final.counts)) return quarantined("a token count is out of bounds");
+  if (final.counts.total() == 0) return {};
+  if (final.source == metering::CountSource::none) return quarantined("tokens are billed without a count source");
+  const PriceVersion* price = book.price(final.admit.model, final.admit.price_version);
+  if (!price) return quarantined("no price: model " + version_text(final.admit.model, final.admit.price_version));
+
+  std::vector<TokenCounts> tokens;
+  if (auto why = share_tokens(final, tokens); !why.empty()) return quarantined(std::move(why));
+  Rated out;
+  out.gross = gross(*price, final.counts);
+  if (out.gross.pico() >= gross_pico_end) return quarantined("the charge is above the bound of one request");
+
+  const std::string id = final.admit.id.text();
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].total() == 0) continue;
+    const metering::Attempt& attempt = final.attempts[i];
+    const ContractVersion* contract = book.contract(attempt.contract, attempt.contract_version);
+    if (!contract) return quarantined("no contract: " + version_text(attempt.contract, attempt.contract_version));
+    const money::Amount share = gross(*price, tokens[i]);
+    out.shares.push_back({attempt.n, tokens[i], share});
+    Weighted weighted = parties_of(attempt, *contract, final.admit.wall_ms);
+    const auto amounts =
+        money::split(share, weighted.weights, money::split_rotation(id, weighted.parties.size()));
+    for (std::size_t k = 0; k < amounts.size(); ++k) {
+      out.parts.push_back({attempt.n, std::move(weighted.parties[k]), attempt.contract, attempt.contract_version, amounts[k]});
+    }
+  }
+  return out;
+}
+
+}  // namespace trib::ledger

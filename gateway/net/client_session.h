@@ -1,0 +1,122 @@
+// The server's end of HTTP/1.1 on one stream: strict heads, bodies under a cap and a deadline, one
+// request at a time, keep-alive. Knows no sockets; the simulation runs it on pipes.
+#pragma once
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "gateway/base/base.h"
+#include "gateway/http/http.h"
+
+namespace trib::net {
+
+class ClientSession;
+
+// One request as the handler sees it; views are valid during the handler's call, `body` is its own.
+struct Request {
+  const http::RequestHead& head;
+  std::string body;
+  std::string_view peer;
+};
+
+// How a response leaves. Exactly one head, then body pieces, then the last one. Held by the
+// operation only as long as it lives; after gone() nothing may be called.
+class Responder {
+ public:
+  virtual ~Responder() = default;
+  // `fields` is ready text: "Name: value\r\n..." made by http::write_field. With `length` the body is
+  // framed by it, without it is chunked (HTTP/1.0: until close). Sent together with the first piece.
+  virtual void head(int status, std::string_view fields, std::optional<std::uint64_t> length) = 0;
+  virtual void body(std::span<const std::string_view> pieces, bool last) = 0;
+  void body(std::string_view piece, bool last) { body(std::span<const std::string_view>(&piece, 1), last); }
+  // Ends the connection without ending the body: the peer sees a cut.
+  virtual void abort() = 0;
+  virtual std::size_t unsent_bytes() const = 0;
+};
+
+// A request being answered. The session owns it and destroys it after the last piece or an abort.
+class Operation {
+ public:
+  virtual ~Operation() = default;
+  virtual void on_drained() {}                    // unsent bytes have left
+  virtual void on_gone(const Fault& fault) = 0;   // the client left or stalled; destroyed right after
+};
+
+class RequestHandler {
+ public:
+  // Starts answering. Null when the answer was already completed through `responder`.
+  virtual std::unique_ptr<Operation> on_request(Request request, Responder& responder) = 0;
+  // Refusals of the protocol itself: the body of an error answer, as the API words it.
+  virtual std::string refusal_body(int status, std::string_view why) = 0;
+
+ protected:
+  ~RequestHandler() = default;
+};
+
+struct SessionLimits {
+  http::HeadLimits head;
+  std::uint64_t body_bytes = 16u << 20;
+  std::int64_t head_ms = 10'000, body_ms = 30'000, idle_ms = 60'000, stall_ms = 30'000;
+};
+
+class ClientSession final : private StreamHandler, private Responder {
+ public:
+  // `closed` is told once, when the session may be destroyed.
+  ClientSession(std::unique_ptr<Stream> stream, RequestHandler& handler, const SessionLimits& limits,
+                TimerWheel& wheel, std::function<void(ClientSession&)> closed);
+  ~ClientSession();
+  void start();
+  // Lets a running answer finish, then closes; idle ones close at once.
+  void drain();
+  bool idle() const { return operation_ == nullptr && state_ == State::head && in_.empty(); }
+
+ private:
+  enum class State : std::uint8_t { head, body, answering, closing, dead };
+
+  void on_bytes(std::string_view bytes) override;
+  void on_drained() override;
+  void on_end() override;
+  void on_error(const Fault& fault) override;
+
+  void head(int status, std::string_view fields, std::optional<std::uint64_t> length) override;
+  void body(std::span<const std::string_view> pieces, bool last) override;
+  void abort() override;
+  std::size_t unsent_bytes() const override;
+
+  void consume(std::string_view bytes);
+  bool take_head(std::string_view& bytes);
+  bool take_body(std::string_view& bytes);
+  void dispatch();
+  void finish_response();
+  void refuse(int status, std::string_view why);
+  void gone(const Fault& fault);
+  void close();
+  void on_deadline();
+  void on_stall();
+
+  std::unique_ptr<Stream> stream_;
+  RequestHandler& handler_;
+  const SessionLimits& limits_;
+  TimerWheel& wheel_;
+  std::function<void(ClientSession&)> closed_;
+
+  State state_ = State::head;
+  bool keep_alive_ = true, draining_ = false, head_request_ = false, http10_ = false, in_dispatch_ = false;
+  bool completed_ = false, chunked_ = false, consuming_ = false;
+  std::size_t stall_unsent_ = 0;
+  std::string in_;          // a head or pipelined bytes not taken yet
+  std::string head_bytes_;  // the head that body bytes follow; views of head_ point here
+  std::string body_;
+  http::HeadReader reader_;
+  http::RequestHead head_;
+  http::ChunkReader chunks_;
+  std::uint64_t body_left_ = 0;
+  std::string out_head_;  // waits for the first piece
+  std::unique_ptr<Operation> operation_;
+  MemberTimer<ClientSession, &ClientSession::on_deadline> deadline_{*this};
+  MemberTimer<ClientSession, &ClientSession::on_stall> stall_{*this};
+};
+
+}  // namespace trib::net

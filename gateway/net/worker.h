@@ -1,0 +1,51 @@
+// One event loop on one thread, with its timer wheel and its random numbers. Everything that a worker
+// owns is touched on its thread only; other threads reach it by post().
+#pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "gateway/base/base.h"
+
+namespace trib::net {
+
+class Worker {
+ public:
+  Worker(unsigned index, Clock& clock);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void run();   // until stop(); on the worker's own thread
+  void stop();  // any thread
+
+  // Any thread. Runs on the worker, in order; what arrives during one turn runs in one later turn.
+  void post(std::function<void()> task);
+
+  unsigned index() const { return index_; }
+  boost::asio::io_context& io() { return io_; }
+  TimerWheel& wheel() { return wheel_; }
+  Clock& clock() { return clock_; }
+  Rng& rng() { return rng_; }
+  // Shared by the sockets of this worker; valid during one read's upcall only.
+  std::span<char> scratch() { return scratch_; }
+
+ private:
+  void tick();
+  void run_inbox();
+
+  const unsigned index_;
+  Clock& clock_;
+  boost::asio::io_context io_{1};
+  boost::asio::steady_timer timer_{io_};
+  TimerWheel wheel_;
+  SeededRng rng_;
+  std::vector<char> scratch_;
+  std::mutex inbox_mutex_;
+  std::vector<std::function<void()>> inbox_;
+};
+
+}  // namespace trib::net
