@@ -51,7 +51,7 @@ class Cursor {
 
   std::size_t offset() const {
     return at_;
-  }               // of the next byte to read (blanks skipped after peek())
+  }  // of the next byte to read (blanks skipped after peek())
   bool finish();  // one whole value was read and only blanks may follow
   bool ok() const { return error_ == nullptr; }
   const char* error() const { return error_; }  // static text, null when fine
