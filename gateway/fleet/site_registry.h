@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/fleet/fleet.h"
+#include "gateway/fleet/sites.h"
 
 namespace trib::fleet {
 
