@@ -1,5 +1,7 @@
 #include "backends/agent/door.h"
 
+#include <utility>
+
 #include "gateway/http/http.h"
 
 namespace trib::agent {

@@ -1,6 +1,7 @@
 #include "backends/agent/forward.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace trib::agent {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <boost/asio/signal_set.hpp>
 #include <cstdio>
+#include <utility>
 
 #include "backends/agent/agent.h"
 #include "backends/agent/dialler.h"
