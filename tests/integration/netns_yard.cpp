@@ -49,14 +49,16 @@ int gateway(const std::string& host, int port, const std::string& folder, int re
   return failures == 0 ? 0 : 1;
 }
 
+const char* environment(const char* name) { return std::getenv(name); }
+
 }  // namespace
 
 int main(int count, char** words) {
   const std::string what = count > 1 ? words[1] : "";
   if (what == "gateway" && count == 6) return gateway(words[2], std::atoi(words[3]), words[4], std::atoi(words[5]));
   try {
-    if (what == "enrol" && count == 4) return agent::enrol_agent(words[2], *config::load_agent(words[3], std::getenv));
-    if (what == "agent" && count == 3) return agent::run_agent(*config::load_agent(words[2], std::getenv));
+    if (what == "enrol" && count == 4) return agent::enrol_agent(words[2], *config::load_agent(words[3], environment));
+    if (what == "agent" && count == 3) return agent::run_agent(*config::load_agent(words[2], environment));
   } catch (const config::ConfigError& error) {
     std::fprintf(stderr, "%s\n", error.what());
   }
