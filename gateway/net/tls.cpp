@@ -371,7 +371,6 @@ void TlsSession::handshake() {
 void TlsSession::feed(std::string_view ciphertext) {
   if (fault_ || ended_) return;
   in_.append(ciphertext);
-  if (!ready_) handshake();
 }
 
 void TlsSession::feed_end() {

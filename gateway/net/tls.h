@@ -82,7 +82,7 @@ class TlsSession {
   void feed(std::string_view ciphertext);
   // The connection ended. A fault unless the peer said goodbye first: a cut must not look clean.
   void feed_end();
-  // Moves plaintext out; 0: none now. Drives the handshake too.
+  // Moves plaintext out; 0: none now. Drives the handshake too: only here does ready() become true.
   std::size_t read(std::span<char> out);
   // Encrypts all of it. Before the handshake is done it is held back; after a fault it is dropped.
   void write(std::string_view plaintext);

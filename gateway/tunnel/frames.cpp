@@ -275,7 +275,7 @@ std::string write(const Hello& h, const Stamp& stamp) {
   o.text("site", h.site);
   o.text("instance_id", h.instance_id);
   o.number("leg", h.leg);
-  o.text("boot_id", h.boot_id);
+  o.text_unless_empty("boot_id", h.boot_id);
   o.text("agent_version", h.agent_version);
   o.text_unless_empty("kind", h.kind);
   o.number("max_streams", h.streams_max);

@@ -267,6 +267,8 @@ TEST_CASE("TLS 1.2 is refused") {
   char* data = nullptr;
   const long bytes = BIO_get_mem_data(out, &data);
   server.feed({data, static_cast<std::size_t>(bytes)});
+  char buffer[16];
+  CHECK(server.read(buffer) == 0);
   CHECK_FALSE(server.ready());
   CHECK(server.fault().kind == FaultKind::connect_failed);
   SSL_free(ssl);
@@ -301,6 +303,8 @@ TEST_CASE("random bytes never get past the handshake") {
     for (int i = 0; i < 300; ++i) junk += static_cast<char>(rng.next());
     if (round % 2 == 0) junk[0] = 22, junk[1] = 3, junk[2] = 1;
     server.feed(junk);
+    char buffer[16];
+    CHECK(server.read(buffer) == 0);
     server.feed_end();
     CHECK_FALSE(server.ready());
     CHECK(server.fault());

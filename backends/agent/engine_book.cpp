@@ -1,0 +1,239 @@
+#include "backends/agent/engine_book.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "backends/engines/engines.h"
+#include "gateway/telemetry/telemetry.h"
+
+namespace trib::agent {
+namespace {
+
+constexpr std::int64_t ms = 1'000'000;
+constexpr std::uint32_t slots_default = 8;
+
+std::uint16_t free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t bytes = sizeof at;
+  std::uint16_t port = 0;
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0 &&
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &bytes) == 0) {
+    port = ntohs(at.sin_port);
+  }
+  ::close(fd);
+  return port;
+}
+
+std::string with_port(std::string text, std::uint16_t port) {
+  for (std::size_t at = 0; (at = text.find("{port}", at)) != std::string::npos;) {
+    text.replace(at, 6, std::to_string(port));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string offer_id(std::size_t engine, std::size_t place, std::string_view model) {
+  std::string out = std::to_string(engine) + '.' + std::to_string(place) + '.';
+  for (const char c : model) {
+    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    out += ok ? c : '-';
+  }
+  return out.substr(0, 64);
+}
+
+Child::~Child() {
+  if (pid_ == 0) return;
+  ::kill(pid_, SIGTERM);
+  for (int i = 0; i < 100; ++i) {
+    if (::waitpid(pid_, nullptr, WNOHANG) != 0) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+void Child::keep_running() {
+  if (pid_ != 0 && ::waitpid(pid_, nullptr, WNOHANG) == 0) return;
+  std::vector<char*> arguments;
+  for (auto& part : command_) arguments.push_back(part.data());
+  arguments.push_back(nullptr);
+  const pid_t parent = ::getpid();
+  pid_ = ::fork();
+  if (pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(127);
+    ::dup2(STDERR_FILENO, STDOUT_FILENO);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::execvp(arguments[0], arguments.data());
+    ::_exit(127);
+  }
+  if (pid_ < 0) pid_ = 0;
+}
+
+// One engine and the probe that is under way.
+class EngineBook::One final : private http::CallEvents {
+ public:
+  One(EngineBook& book, std::size_t index, const config::AgentEngineConfig& config)
+      : book_(book), index_(index), models_(config.models), capacity_(config.capacity) {
+    engine_.endpoint = config.endpoint;
+    engine_.base_path = config.base_path;
+    if (config.run.empty()) return;
+    engine_.endpoint = {};
+    engine_.endpoint.host = "127.0.0.1";
+    engine_.endpoint.port = free_port();
+    std::vector<std::string> command;
+    for (const auto& part : config.run) command.push_back(with_port(part, engine_.endpoint.port));
+    child_ = std::make_unique<Child>(std::move(command));
+  }
+
+  void probe() {
+    if (call_) return;
+    if (child_) child_->keep_running();
+    probe_ = {};
+    step();
+  }
+
+  void soon() {
+    if (!call_) book_.wheel_.arm(timer_, book_.wheel_.now_ns());
+  }
+
+  void add_offers(std::vector<fleet::AgentOffer>& out, std::map<std::string, std::size_t>& where) const {
+    if (!there_) return;
+    auto models = models_;
+    if (models.empty()) {
+      for (const auto& name : found_models_) models.emplace_back(name, name);
+    }
+    for (std::size_t i = 0; i < models.size(); ++i) {
+      fleet::AgentOffer offer;
+      offer.id = offer_id(index_, i, models[i].first);
+      offer.model = models[i].first;
+      offer.engine_model = models[i].second;
+      offer.device = book_.terms_.device;
+      offer.vendor = book_.terms_.vendor;
+      offer.slots = engine_.slots;
+      offer.can = found_;
+      where[offer.id] = index_;
+      out.push_back(std::move(offer));
+    }
+  }
+
+  const Engine& engine() const { return engine_; }
+
+ private:
+  void step() {
+    const auto path = probe_.next();
+    if (path.empty()) return finish();
+    path_ = engine_.base_path + std::string(path);
+    http::CallRequest request;
+    request.method = "GET";
+    request.path = path_;
+    body_.clear();
+    status_ = 0;
+    call_ = book_.call_(engine_.endpoint, std::move(request), *this);
+    book_.wheel_.arm(timer_, book_.wheel_.now_ns() + engines::probe_step_ms * ms);
+  }
+
+  void answered(int status) {
+    call_.reset();
+    probe_.answer(status, body_);
+    step();
+  }
+
+  void finish() {
+    const bool reached = probe_.reachable();
+    misses_ = reached ? 0 : misses_ + 1;
+    const bool was = there_;
+    if (reached) there_ = true;
+    if (misses_ >= book_.terms_.misses) there_ = false;
+    bool news = was != there_;
+    if (reached && (probe_.models() != found_models_ || !same(probe_.found(), found_))) {
+      found_models_ = probe_.models();
+      found_ = probe_.found();
+      engine_.slots = capacity_ != 0 ? capacity_ : found_.slots != 0 ? found_.slots : slots_default;
+      news = true;
+    }
+    if (was != there_) {
+      telemetry::log(there_ ? telemetry::Level::info : telemetry::Level::warning, there_ ? "engine found" : "engine lost",
+                     {{"engine", engine_.endpoint.key()}, {"kind", found_.engine}, {"version", found_.version}});
+    }
+    book_.wheel_.arm(timer_, book_.wheel_.now_ns() + (reached ? book_.terms_.found_ms : book_.terms_.missing_ms) * ms);
+    if (news) book_.changed();
+  }
+
+  static bool same(const fleet::Capabilities& a, const fleet::Capabilities& b) {
+    return a.engine == b.engine && a.version == b.version && a.dialect == b.dialect &&
+           a.usage_in_stream == b.usage_in_stream && a.context == b.context && a.slots == b.slots;
+  }
+
+  void on_timer() { call_ ? answered(0) : probe(); }  // a step that took too long, or the next probe
+
+  void on_head(const http::ResponseHead& head) override { status_ = head.status; }
+  void on_body(std::string_view bytes) override {
+    if (body_.size() + bytes.size() > engines::probe_bytes_max) return answered(0);
+    body_ += bytes;
+  }
+  void on_end() override { answered(status_); }
+  void on_fault(const Fault&) override { answered(0); }
+
+  EngineBook& book_;
+  const std::size_t index_;
+  const std::vector<std::pair<std::string, std::string>> models_;
+  const std::uint32_t capacity_;
+  Engine engine_;
+  std::unique_ptr<Child> child_;
+  engines::Probe probe_;
+  std::string path_, body_;
+  int status_ = 0, misses_ = 0;
+  bool there_ = false;
+  fleet::Capabilities found_;
+  std::vector<std::string> found_models_;
+  std::unique_ptr<http::Call> call_;
+  MemberTimer<One, &One::on_timer> timer_{*this};
+};
+
+EngineBook::EngineBook(const std::vector<config::AgentEngineConfig>& engines, Forwarder::CallEngine call,
+                       Forwarder& forwarder, TimerWheel& wheel, BookTerms terms)
+    : call_(std::move(call)), forwarder_(forwarder), wheel_(wheel), terms_(std::move(terms)) {
+  for (const auto& engine : engines) engines_.push_back(std::make_unique<One>(*this, engines_.size(), engine));
+}
+
+EngineBook::~EngineBook() = default;
+
+void EngineBook::start() {
+  changed();
+  for (const auto& engine : engines_) engine->probe();
+}
+
+void EngineBook::probe_soon(std::size_t engine) {
+  if (engine < engines_.size()) engines_[engine]->soon();
+}
+
+void EngineBook::changed() {
+  std::vector<Engine> engines;
+  std::vector<fleet::AgentOffer> offers;
+  std::map<std::string, std::size_t> where;
+  for (const auto& engine : engines_) {
+    engines.push_back(engine->engine());
+    engine->add_offers(offers, where);
+  }
+  if (offers.size() > tunnel::offers_max) offers.resize(tunnel::offers_max);
+  forwarder_.engines(std::move(engines));
+  forwarder_.offers(std::move(where));
+  if (on_offers) on_offers(std::move(offers));
+}
+
+}  // namespace trib::agent
