@@ -253,7 +253,7 @@ Message Loaded::list() {
     return out;
   }
   Message out{{{"rc", "0"}}, {}};
-  if (rc == TRIB_E_TRUNCATED) out.fields["truncated"] = "1";
+  if (rc == TRIB_E_TRUNCATED || n > cap) out.fields["truncated"] = "1";
   for (std::uint32_t i = 0; i < std::min(n, cap); ++i) out.items.push_back(fields_of(devices[i]));
   return out;
 }

@@ -157,6 +157,8 @@ class Family {
     const PluginState state = state_of_report(number(reply->fields, "status").value_or(99));
     const bool no_card = !vendors_.empty() && s_.cards == 0;
     const std::string bus = "no " + (s_.vendor.empty() ? s_.name : s_.vendor) + " card on the PCI bus";
+    // A library named by configuration is open's to judge: probe looks in the usual places only.
+    if (state == PluginState::driver_missing && options_.libraries.contains(s_.name)) return true;
     if (state != PluginState::ok) {
       std::string why = s_.missing.empty() ? "the driver answers nothing usable" : s_.missing;
       if (no_card) why += "; " + bus;
@@ -183,6 +185,7 @@ class Family {
     if (!reply) return false;
     for (const Fields& item : reply->items) found_.devices.push_back(device_of(item));
     s_.devices = static_cast<std::uint32_t>(found_.devices.size());
+    if (reply->fields.contains("truncated")) s_.why = "its list was cut after " + std::to_string(s_.devices);
     settle_keys(found_.devices, salt_);
     s_.state = PluginState::ok;
     return true;

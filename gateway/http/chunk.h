@@ -1,5 +1,6 @@
 // Chunked transfer coding, RFC 9112 section 7.1: strict reader, and the size line for writers.
-// Extensions and trailer fields are bounded, checked and dropped.
+// Extensions (at most 256 bytes a line, 8 KiB a body) and trailer fields (4 KiB) are checked and dropped.
+// Blanks around a size or within extensions, which senders must not make, are refused.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -18,14 +19,24 @@ class ChunkReader {
   const char* why() const { return why_; }
 
  private:
-  enum class At : std::uint8_t { size, extension, size_lf, data, data_cr, data_lf, trailer, trailer_lf, end_lf, done, bad };
-  Status fail(const char* why);
+  enum class At : std::uint8_t {
+    size, extension_name, extension_value, extension_token, extension_quoted, extension_escape,
+    extension_end, size_lf, data, data_cr, data_lf, trailer_start, trailer_name, trailer_value,
+    trailer_lf, end_lf, done, bad,
+  };
+  bool step(char c);
+  bool size_byte(char c);
+  bool extension_byte(char c);
+  bool trailer_byte(char c);
+  bool refuse(const char* why);
+
   At at_ = At::size;
+  bool name_begun_ = false;  // of the extension being read
   std::uint64_t left_ = 0;
   unsigned digits_ = 0;
-  unsigned line_bytes_ = 0;     // of extensions, in one line; bounded
-  unsigned trailer_bytes_ = 0;  // of all trailers; bounded
-  bool trailer_line_empty_ = true;
+  unsigned line_bytes_ = 0;       // of extensions, in one line; bounded
+  unsigned extension_bytes_ = 0;  // of extensions, in the whole body; bounded
+  unsigned trailer_bytes_ = 0;    // of all trailers; bounded
   const char* why_ = "";
 };
 

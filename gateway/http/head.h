@@ -1,6 +1,6 @@
 // Request and response heads of HTTP/1.1, read strictly: what RFC 9112 calls an error or leaves to
 // guess is refused, never repaired. Views point into the caller's bytes. Heads are never spliced
-// onwards: writers make new ones.
+// onwards: writers make new ones. tests/corpus/http states the rules case by case.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -29,16 +29,16 @@ enum class Framing : std::uint8_t { none, length, chunked, until_close };
 
 struct RequestHead {
   std::string_view method;   // a token; methods are case-sensitive
-  std::string_view target;   // as sent (origin form, or "*" for OPTIONS)
+  std::string_view target;   // origin form, or "*" for OPTIONS; an absolute form that names Host is cut
   std::string_view path;     // target up to '?'
   std::string_view query;    // after '?', or empty
-  std::string_view host;     // exactly one Host; empty only in HTTP/1.0
+  std::string_view host;     // exactly one Host; empty only in HTTP/1.0, where it may be absent
   int minor = 1;             // HTTP/1.minor
   bool keep_alive = true;
   bool expect_continue = false;
   Framing framing = Framing::none;  // none, length or chunked
   std::uint64_t length = 0;
-  std::span<const Field> fields;
+  std::span<const Field> fields;  // end to end: hop-by-hop ones and those Connection names are left out
   std::string_view find(std::string_view name) const;  // first value, or empty
 };
 
@@ -58,6 +58,8 @@ struct HeadRefusal {
   const char* why = "";
 };
 
+struct FieldNotes;  // inside the room: what the fields of one head said about framing and connection
+
 enum class HeadStatus : std::uint8_t { need_more, ok, refused };
 
 // Reads one head from the front of a growing buffer. Reuse it for the next head with reset(). The
@@ -72,16 +74,20 @@ class HeadReader {
   // like others (framing none); the caller skips them.
   HeadStatus response(std::string_view buffered, bool to_head, ResponseHead& out, std::size_t& used,
                       HeadRefusal& why);
-  void reset() { scanned_ = 0; }
+  void reset() { line_ = scanned_ = 0; }
 
  private:
-  HeadStatus find_end(std::string_view buffered, std::size_t& used, HeadRefusal& why);
-  bool read_fields(std::string_view block, HeadRefusal& why);
+  HeadStatus find_end(std::string_view buffered, std::size_t start, std::size_t& used, HeadRefusal& why);
+  bool read_fields(std::string_view block, FieldNotes& seen, HeadRefusal& why);
+  bool connection(const FieldNotes& seen, bool& close, bool& keep, HeadRefusal& why);
 
   HeadLimits limits_;
-  std::size_t scanned_ = 0;
+  std::size_t line_ = 0;     // start of the first line whose end was not found yet
+  std::size_t scanned_ = 0;  // bytes looked at for it
   std::vector<Field> fields_;
 };
+
+inline constexpr std::size_t target_bytes_max = 8u << 10;
 
 // Writers append to `out`. Names and values that came from outside must pass `valid_field`.
 bool valid_field(std::string_view name, std::string_view value);  // no CR, LF, NUL; a token name

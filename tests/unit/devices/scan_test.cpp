@@ -1,12 +1,14 @@
 // The host side against plugins that misbehave: each is refused or degraded, nobody here is harmed.
-#include <signal.h>
+#include <dlfcn.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <sstream>
-#include <thread>
 
 #include "backends/devices/devices.h"
 #include "backends/devices/loaded.h"
 #include "backends/devices/pci.h"
+#include "backends/devices/wire.h"
 #include "tests/catch.h"
 #include "tests/unit/devices/trees.h"
 
@@ -160,6 +162,7 @@ TEST_CASE("a count beyond all bounds is cut, not believed") {
   const auto [inventory, status] = scan_fake("garbage_count");
   CHECK(status.state == PluginState::ok);
   CHECK(inventory.devices.size() <= 64);
+  CHECK(says(status.why, "its list was cut"));
 }
 
 TEST_CASE("a uuid that all cards share is no identity: the PCI address and the machine are") {
@@ -254,17 +257,65 @@ TEST_CASE("without a probe program every family is unknown and says so") {
   CHECK(says(inventory.plugins[0].why, "cannot be started"));
 }
 
-TEST_CASE("the families of this machine without a card are absent, politely") {
-  TempDir sysfs;  // a bus without cards, whatever this machine has
-  ScanOptions o = options_for(sysfs, {});
+namespace {
+
+// One real family (cuda, hip) against a bus and device folder of the test's own.
+std::optional<PluginStatus> scan_family(const TempDir& tree, const std::string& family) {
+  ScanOptions o = options_for(tree, {});
   o.plugin_dirs = {TRIB_BUILD_DIR "/plugins"};
-  for (const PluginStatus& p : scan(o).plugins) {
-    INFO(p.name << ": " << p.why);
-    if (p.name == "cuda" || p.name == "hip") {
-      CHECK(says(p.why, "on the PCI bus"));
-      CHECK((p.state == PluginState::absent || p.state == PluginState::driver_missing));
-    }
-  }
+  o.dev = tree.path("dev");
+  for (const char* other : {"cuda", "hip", "opencl", "manual"})
+    if (other != family) o.families[other] = Gate::forbid;
+  for (const PluginStatus& p : scan(o).plugins)
+    if (p.name == family) return p;
+  std::printf("SKIPPED: the plugin %s is not built here\n", family.c_str());
+  return std::nullopt;
+}
+
+bool loads(const char* library) { return ::dlopen(library, RTLD_NOW | RTLD_LOCAL) != nullptr; }
+
+}  // namespace
+
+TEST_CASE("without NVIDIA's driver the probe names the missing library and the empty bus") {
+  TempDir tree;
+  const auto p = scan_family(tree, "cuda");
+  if (!p) return;
+  INFO(p->why);
+  CHECK(says(p->why, "no nvidia card on the PCI bus"));
+  if (loads("libcuda.so.1")) return;  // a machine with a driver: the bus alone decides
+  CHECK(p->state == PluginState::driver_missing);
+  CHECK(says(p->why, "no NVIDIA driver: libcuda.so.1 not found"));
+  CHECK(p->tried == std::vector<std::string>{"libcuda.so.1"});
+}
+
+TEST_CASE("a library that has the driver's name alone is no driver") {
+  TempDir tree;
+  trees::add_fake_cards(tree);
+  const char* before = std::getenv("LD_LIBRARY_PATH");
+  const std::string kept = before != nullptr ? before : "";
+  ::setenv("LD_LIBRARY_PATH", TRIB_BUILD_DIR "/plugins-check/vendor", 1);
+  const auto p = scan_family(tree, "cuda");
+  before != nullptr ? ::setenv("LD_LIBRARY_PATH", kept.c_str(), 1) : ::unsetenv("LD_LIBRARY_PATH");
+  if (!p) return;
+  INFO(p->why);
+  CHECK(p->state == PluginState::too_old);
+  CHECK(says(p->library, "plugins-check/vendor/libcuda.so.1"));
+  CHECK(p->cards == 2);
+}
+
+TEST_CASE("without AMD's driver the node is named; with it and no card the family is absent") {
+  TempDir tree;
+  auto p = scan_family(tree, "hip");
+  if (!p) return;
+  INFO(p->why);
+  CHECK(p->state == PluginState::driver_missing);
+  CHECK(says(p->why, "no AMD driver: " + tree.path("dev/kfd") + " not found"));
+  if (std::filesystem::exists("/dev/kfd")) return;  // a real card may answer
+  tree.write("dev/kfd", "");
+  p = scan_family(tree, "hip");
+  INFO(p->why);
+  CHECK(p->state == PluginState::absent);
+  CHECK(says(p->why, "no AMD device"));
 }
 
 TEST_CASE("both printers say what was found and why not") {

@@ -1,0 +1,128 @@
+#include "gateway/ledger/schema.h"
+
+namespace trib::ledger {
+namespace {
+
+// An amount is two columns: micro-CNY floored, and the pico remainder. STRICT, because SQLite would
+// otherwise turn an integer overflow into a REAL silently.
+constexpr const char* tables = R"sql(
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS price_book(
+  model TEXT NOT NULL, unit TEXT NOT NULL, version INTEGER NOT NULL,
+  from_ms INTEGER NOT NULL, to_ms INTEGER, pico INTEGER NOT NULL CHECK(pico >= 0),
+  tax_incl INTEGER, terms_hash TEXT NOT NULL,
+  PRIMARY KEY(model, version, unit)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS contract_version(
+  contract TEXT NOT NULL, version INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER,
+  base_enum TEXT NOT NULL, weights TEXT NOT NULL, tiers TEXT, guarantee TEXT,
+  holdback_ppm INTEGER, holdback_days INTEGER, min_payout_fen INTEGER, chargeback_enum TEXT,
+  penalty_rules TEXT, terms TEXT NOT NULL, terms_hash TEXT NOT NULL, sig_platform BLOB, sig_party BLOB,
+  PRIMARY KEY(contract, version)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS usage(
+  shard INTEGER NOT NULL, request_id BLOB NOT NULL CHECK(length(request_id) = 16),
+  lsn INTEGER NOT NULL, batch INTEGER NOT NULL, state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 2),
+  tenant TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
+  outcome INTEGER NOT NULL, status INTEGER NOT NULL, source INTEGER NOT NULL,
+  admit_ms INTEGER NOT NULL, final_ms INTEGER NOT NULL, period INTEGER NOT NULL,
+  price_version INTEGER NOT NULL, book_revision INTEGER NOT NULL,
+  tokens_input INTEGER NOT NULL, tokens_cached_input INTEGER NOT NULL, tokens_cache_write INTEGER NOT NULL,
+  tokens_output INTEGER NOT NULL, tokens_reasoning INTEGER NOT NULL, bytes_delivered INTEGER NOT NULL,
+  gross_mu INTEGER, gross_pf INTEGER CHECK(gross_pf BETWEEN 0 AND 999999),
+  parts BLOB NOT NULL, attempts BLOB NOT NULL, key_hash BLOB NOT NULL,
+  content_hash BLOB NOT NULL, leaf BLOB NOT NULL,
+  CHECK((gross_mu IS NULL) = (state = 2)), CHECK((gross_mu IS NULL) = (gross_pf IS NULL)),
+  PRIMARY KEY(shard, request_id)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS usage_by_batch ON usage(shard, batch, lsn);
+
+CREATE TABLE IF NOT EXISTS command(
+  shard INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, batch INTEGER NOT NULL,
+  kind TEXT NOT NULL, wall_ms INTEGER NOT NULL, body TEXT NOT NULL, result TEXT NOT NULL, leaf BLOB NOT NULL,
+  PRIMARY KEY(shard, id)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS command_by_batch ON command(shard, batch, lsn);
+
+CREATE TABLE IF NOT EXISTS quarantine(
+  shard INTEGER NOT NULL, lsn INTEGER NOT NULL, batch INTEGER NOT NULL,
+  subject TEXT NOT NULL, reason TEXT NOT NULL, record BLOB NOT NULL, leaf BLOB NOT NULL,
+  PRIMARY KEY(shard, lsn)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS transfer(
+  shard INTEGER NOT NULL, id INTEGER NOT NULL, batch INTEGER NOT NULL, code INTEGER NOT NULL,
+  reason TEXT NOT NULL, effective_at INTEGER NOT NULL, booked_at INTEGER NOT NULL, period INTEGER NOT NULL,
+  reverses_id INTEGER, doc_id TEXT NOT NULL, leaf BLOB NOT NULL,
+  PRIMARY KEY(shard, id)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS leg(
+  shard INTEGER NOT NULL, transfer_id INTEGER NOT NULL, n INTEGER NOT NULL, account TEXT NOT NULL,
+  mu INTEGER NOT NULL, pf INTEGER NOT NULL CHECK(pf BETWEEN 0 AND 999999),
+  PRIMARY KEY(shard, transfer_id, n)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS balance(
+  account TEXT NOT NULL, shard INTEGER NOT NULL, period INTEGER NOT NULL,
+  debit_mu INTEGER NOT NULL CHECK(debit_mu >= 0), debit_pf INTEGER NOT NULL CHECK(debit_pf BETWEEN 0 AND 999999),
+  credit_mu INTEGER NOT NULL CHECK(credit_mu >= 0), credit_pf INTEGER NOT NULL CHECK(credit_pf BETWEEN 0 AND 999999),
+  PRIMARY KEY(account, shard, period)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS site_total(
+  site TEXT NOT NULL, shard INTEGER NOT NULL, period INTEGER NOT NULL, requests INTEGER NOT NULL,
+  tokens_input INTEGER NOT NULL, tokens_cached_input INTEGER NOT NULL, tokens_cache_write INTEGER NOT NULL,
+  tokens_output INTEGER NOT NULL, tokens_reasoning INTEGER NOT NULL,
+  gross_mu INTEGER NOT NULL, gross_pf INTEGER NOT NULL CHECK(gross_pf BETWEEN 0 AND 999999),
+  PRIMARY KEY(site, shard, period)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS batch(
+  shard INTEGER NOT NULL, id INTEGER NOT NULL, from_lsn INTEGER NOT NULL, to_lsn INTEGER NOT NULL,
+  booked_at INTEGER NOT NULL, period_from INTEGER NOT NULL, period_to INTEGER NOT NULL, n INTEGER NOT NULL,
+  billed INTEGER NOT NULL, voided INTEGER NOT NULL, quarantined INTEGER NOT NULL, duplicates INTEGER NOT NULL,
+  commands INTEGER NOT NULL, transfers INTEGER NOT NULL, legs INTEGER NOT NULL,
+  gross_mu INTEGER NOT NULL, gross_pf INTEGER NOT NULL, debit_mu INTEGER NOT NULL, debit_pf INTEGER NOT NULL,
+  credit_mu INTEGER NOT NULL, credit_pf INTEGER NOT NULL,
+  merkle_root BLOB NOT NULL, journal_hash BLOB NOT NULL, prev_hash BLOB NOT NULL, hash BLOB NOT NULL, sig BLOB,
+  PRIMARY KEY(shard, id), UNIQUE(shard, from_lsn)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS cursor(shard INTEGER PRIMARY KEY, lsn INTEGER NOT NULL) STRICT;
+
+CREATE TABLE IF NOT EXISTS rated(
+  kind TEXT NOT NULL, id TEXT NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY(kind, id)) STRICT, WITHOUT ROWID;
+)sql";
+
+// Without a WHEN there is nothing that a NULL could slip past.
+constexpr const char* sealed_tables[] = {"price_book", "contract_version", "usage",    "command",
+                                         "quarantine", "transfer",         "leg",      "batch"};
+
+std::string trigger(const std::string& table, const std::string& verb) {
+  return "CREATE TRIGGER IF NOT EXISTS " + table + "_no_" + verb + " BEFORE " + verb + " ON " + table +
+         " BEGIN SELECT RAISE(ABORT, '" + table + " rows are immutable'); END;";
+}
+
+std::int64_t stored_version(Connection& db) {
+  Statement select = db.prepare("SELECT value FROM meta WHERE key = 'schema_version'");
+  if (!select || !select.row()) return 0;
+  const std::string text(select.text());
+  return text.size() == 1 ? text[0] - '0' : -1;
+}
+
+bool accept(std::int64_t version, std::string& why) {
+  if (version == schema_version) return true;
+  why = "the store has schema version " + std::to_string(version) + ", this program knows " + std::to_string(schema_version);
+  return false;
+}
+
+}  // namespace
+
+bool ensure_schema(Connection& db, std::string& why) {
+  if (const auto version = stored_version(db); version != 0) return accept(version, why);
+  std::string sql = std::string("BEGIN IMMEDIATE;") + tables;
+  for (const char* table : sealed_tables) sql += trigger(table, "UPDATE") + trigger(table, "DELETE");
+  sql += "INSERT INTO meta VALUES('schema_version', '1') ON CONFLICT DO NOTHING; COMMIT;";
+  if (db.run(sql.c_str())) return true;
+  why = "creating the tables: " + db.error();
+  db.run("ROLLBACK");
+  return false;
+}
+
+bool check_schema(Connection& db, std::string& why) { return accept(stored_version(db), why); }
+
+}  // namespace trib::ledger

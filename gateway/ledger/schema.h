@@ -1,0 +1,17 @@
+// The store's tables. The same names and columns on every engine that comes; nothing but INTEGER,
+// TEXT and BLOB, no serial keys, `shard` first in every key. Sealed tables refuse UPDATE and DELETE.
+#pragma once
+#include <string>
+
+#include "gateway/ledger/sql.h"
+
+namespace trib::ledger {
+
+constexpr std::int64_t schema_version = 1;
+
+// Creates what is missing; refuses a store of another version.
+bool ensure_schema(Connection& db, std::string& why);
+// Refuses anything but a store of this version, without writing.
+bool check_schema(Connection& db, std::string& why);
+
+}  // namespace trib::ledger

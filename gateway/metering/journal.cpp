@@ -1,0 +1,275 @@
+// The journal's writing side: the queue, the batch, segments and their syncs.
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "gateway/metering/journal_file.h"
+
+namespace trib::metering {
+namespace {
+
+constexpr std::int64_t ns_per_ms = 1'000'000;
+constexpr std::size_t block_bytes = 1u << 20;  // of queued frames: written and synced as one lot
+constexpr std::size_t idle_blocks_max = 4;     // a burst's memory is given back above it
+
+}  // namespace
+
+void mark_frame(Segment& segment, Lsn lsn, std::uint64_t offset) {
+  if (segment.marks.empty() || offset - segment.marks.back().offset >= mark_gap_bytes) {
+    segment.marks.push_back({lsn, offset});
+  }
+}
+
+JournalFile::JournalFile(Disk& disk, Clock& clock, const JournalOptions& options)
+    : disk_(disk), clock_(clock), options_(options) {}
+
+JournalFile::~JournalFile() {
+  wake_ = nullptr;
+  if (file_ == nullptr) return;
+  while (pump()) {
+  }
+  if (!failed() && durable() < written_) sync_segment();
+}
+
+std::error_code JournalFile::start(Scan scan) {
+  segments_ = std::move(scan.segments);
+  appended_ = written_ = scan.last;
+  chain_ = scan.chain;
+  if (segments_.empty()) {
+    if (auto error = adopt_spare(1, 0)) return error;
+  } else {
+    if (auto error = disk_.open(segments_.back().path, Disk::Mode::write, file_)) return error;
+    if (auto error = file_->size(file_bytes_)) return error;
+    offset_ = scan.tail;
+    if (scan.torn) {
+      // All behind the tail goes, not only its first bytes: a later frame must never line up with
+      // what an earlier run left there.
+      if (auto error = file_->truncate(offset_)) return error;
+      file_bytes_ = offset_;
+    }
+    if (file_bytes_ < options_.segment_bytes) {
+      if (auto error = file_->allocate(options_.segment_bytes)) return error;
+      file_bytes_ = options_.segment_bytes;
+    }
+    // What was found may be in the kernel alone, the segment's name too. After a sync that failed
+    // the kernel shows such bytes as clean and a later sync passes them over: they are written
+    // again.
+    if (auto error = write_again(scan.doubtful, scan.tail)) return error;
+    if (auto error = file_->sync_data()) return error;
+    if (auto error = disk_.sync_dir(options_.dir)) return error;
+  }
+  released_.store(scan.last, std::memory_order_release);
+  durable_.store(scan.last, std::memory_order_release);
+  return {};
+}
+
+std::error_code JournalFile::write_again(std::uint64_t begin, std::uint64_t end) {
+  std::string piece;
+  while (begin < end) {
+    piece.resize(std::min<std::uint64_t>(block_bytes, end - begin));
+    std::size_t got = 0;
+    if (auto error = file_->read(begin, {piece.data(), piece.size()}, got)) return error;
+    if (got != piece.size()) return std::make_error_code(std::errc::io_error);
+    if (auto error = file_->write(begin, piece)) return error;
+    begin += got;
+  }
+  return {};
+}
+
+Lsn JournalFile::append(const Record& record) {
+  thread_local std::string payload;  // keeps its memory: no allocation a record
+  payload.clear();
+  if (!encode_to(record, payload)) return 0;
+  Lsn lsn = 0;
+  bool wake_writer = false;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    if (failed_.load(std::memory_order_relaxed) != 0) return 0;
+    const std::size_t bytes = frame_header_bytes + payload.size();
+    if (queue_bytes_ + bytes > options_.queue_bytes_max) return 0;
+    if (queue_.empty() || queue_.back().size() + bytes > block_bytes) add_block();
+    lsn = ++appended_;
+    append_unsealed_frame(queue_.back(), lsn, payload);
+    queue_bytes_ += bytes;
+    wake_writer = std::exchange(waiting_, false);
+  }
+  if (wake_writer) queued_.notify_one();
+  return lsn;
+}
+
+void JournalFile::add_block() {
+  if (idle_blocks_.empty()) {
+    queue_.emplace_back();
+  } else {
+    queue_.push_back(std::move(idle_blocks_.back()));
+    idle_blocks_.pop_back();
+  }
+}
+
+Lsn JournalFile::last() const {
+  const std::lock_guard lock(queue_mutex_);
+  return appended_;
+}
+
+std::error_code JournalFile::failed() const {
+  return {failed_.load(std::memory_order_acquire), std::generic_category()};
+}
+
+void JournalFile::fail(std::error_code error) {
+  const std::lock_guard lock(queue_mutex_);
+  failed_.store(error.value() == 0 ? EIO : error.value(), std::memory_order_release);
+  queue_.clear();
+  queue_bytes_ = 0;
+}
+
+void JournalFile::wait(std::int64_t ms_max) {
+  if (unsynced_since_ns_ >= 0) {
+    const std::int64_t due_ns =
+        unsynced_since_ns_ + options_.sync_window_ms * ns_per_ms - clock_.mono_ns();
+    ms_max = std::clamp<std::int64_t>((due_ns + ns_per_ms - 1) / ns_per_ms, 0, ms_max);
+  }
+  std::unique_lock lock(queue_mutex_);
+  if (!queue_.empty() || failed_.load(std::memory_order_relaxed) != 0) return;
+  waiting_ = true;
+  queued_.wait_for(lock, std::chrono::milliseconds(ms_max), [this] { return !waiting_; });
+  waiting_ = false;
+}
+
+bool JournalFile::take_queue() {
+  const std::lock_guard lock(queue_mutex_);
+  for (std::string& block : batch_) {
+    if (idle_blocks_.size() >= idle_blocks_max || block.capacity() > 2 * block_bytes) continue;
+    block.clear();
+    idle_blocks_.push_back(std::move(block));
+  }
+  batch_.clear();
+  batch_.swap(queue_);
+  queue_bytes_ = 0;
+  return !batch_.empty();
+}
+
+// Every lot is released before the next is begun: after a stall the first waiters do not wait for
+// all that queued behind them.
+bool JournalFile::pump() {
+  if (failed()) return false;
+  bool changed = take_queue();
+  for (std::string& block : batch_) {
+    const std::int64_t begun_ns = clock_.mono_ns();
+    auto error = write_block(block);
+    if (!error && options_.sync_always) error = sync_segment();
+    if (error) fail(error);
+    if (!error && !options_.sync_always) {
+      if (unsynced_since_ns_ < 0) unsynced_since_ns_ = begun_ns;
+      released_.store(written_, std::memory_order_release);
+    }
+    if (wake_) wake_();
+    if (error) return true;
+    sync_if_due(changed);
+    if (failed()) return true;
+  }
+  sync_if_due(changed);
+  if (!failed()) prepare_ahead();
+  return changed;
+}
+
+void JournalFile::sync_if_due(bool& changed) {
+  if (unsynced_since_ns_ < 0) return;
+  if (clock_.mono_ns() - unsynced_since_ns_ < options_.sync_window_ms * ns_per_ms) return;
+  changed = true;
+  if (auto error = sync_segment()) fail(error);
+  if (wake_) wake_();
+}
+
+// All that was written becomes durable, and with it released.
+std::error_code JournalFile::sync_segment() {
+  if (auto error = file_->sync_data()) return error;
+  unsynced_since_ns_ = -1;
+  released_.store(written_, std::memory_order_release);
+  durable_.store(written_, std::memory_order_release);
+  return {};
+}
+
+std::error_code JournalFile::write_block(std::string& block) {
+  std::size_t begin = 0;  // of the run that goes out in one write
+  std::size_t at = 0;
+  while (at < block.size()) {
+    char* const frame = block.data() + at;
+    const std::size_t bytes = unsealed_frame_bytes(frame);
+    if (offset_ + (at - begin) + bytes > file_bytes_) {
+      if (auto error = write_run(std::string_view(block).substr(begin, at - begin))) return error;
+      begin = at;
+      if (auto error = rotate(written_ + 1, bytes)) return error;
+    }
+    const Lsn lsn = seal_frame(frame, durable(), chain_);
+    TRIB_ASSERT(lsn == written_ + 1);
+    written_ = lsn;
+    {
+      const std::lock_guard lock(segments_mutex_);
+      mark_frame(segments_.back(), lsn, offset_ + (at - begin));
+    }
+    at += bytes;
+  }
+  return write_run(std::string_view(block).substr(begin, at - begin));
+}
+
+std::error_code JournalFile::write_run(std::string_view frames) {
+  if (frames.empty()) return {};
+  if (auto error = file_->write(offset_, frames)) return error;
+  offset_ += frames.size();
+  return {};
+}
+
+// A segment is whole on the disk before the next one exists: only the last can have a torn tail.
+std::error_code JournalFile::rotate(Lsn first, std::size_t frame_bytes) {
+  if (durable() < written_) {
+    if (auto error = sync_segment()) return error;
+  }
+  return adopt_spare(first, segment_header_bytes + frame_bytes);
+}
+
+std::error_code JournalFile::make_spare() {
+  spare_.reset();
+  std::unique_ptr<File> file;
+  if (auto error =
+          disk_.open(options_.dir + "/" + std::string(spare_name), Disk::Mode::create, file))
+    return error;
+  if (auto error = file->truncate(0)) return error;
+  if (auto error = file->allocate(options_.segment_bytes)) return error;
+  if (auto error = file->sync_data()) return error;
+  spare_ = std::move(file);
+  return {};
+}
+
+// Turns the spare into the last segment, with room for at least `bytes`. Its name appears only when
+// its header is on the disk.
+std::error_code JournalFile::adopt_spare(Lsn first, std::uint64_t bytes) {
+  if (spare_ == nullptr) {
+    if (auto error = make_spare()) return error;
+  }
+  const std::uint64_t file_bytes = std::max(options_.segment_bytes, bytes);
+  if (file_bytes > options_.segment_bytes) {
+    if (auto error = spare_->allocate(file_bytes)) return error;
+  }
+  Segment segment{options_.dir + "/" + segment_name(first), {first, chain_}, {}};
+  if (auto error = spare_->write(0, encode_segment_header(segment.header))) return error;
+  if (auto error = spare_->sync_data()) return error;
+  if (auto error = disk_.rename(options_.dir + "/" + std::string(spare_name), segment.path))
+    return error;
+  if (auto error = disk_.sync_dir(options_.dir)) return error;
+  file_ = std::move(spare_);
+  file_bytes_ = file_bytes;
+  offset_ = segment_header_bytes;
+  spare_refused_ = false;
+  const std::lock_guard lock(segments_mutex_);
+  segments_.push_back(std::move(segment));
+  return {};
+}
+
+// After the batch's waiters were served: no one waits for this.
+void JournalFile::prepare_ahead() {
+  if (spare_ != nullptr || spare_refused_ || offset_ < file_bytes_ / 2) return;
+  spare_refused_ = static_cast<bool>(make_spare());
+}
+
+}  // namespace trib::metering
