@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "gateway/base/hash.h"
+#include "gateway/base/base.h"
 
 namespace trib::devices {
 namespace {

@@ -11,7 +11,7 @@
 #include "backends/devices/keys.h"
 #include "backends/devices/pci.h"
 #include "backends/devices/plugin_files.h"
-#include "gateway/base/hash.h"
+#include "gateway/base/base.h"
 
 namespace trib::devices {
 namespace {
