@@ -4,3 +4,5 @@
 #include "gateway/ledger/book.h"
 #include "gateway/ledger/rating.h"
 #include "gateway/ledger/store.h"
+#include "gateway/ledger/verify.h"
+#include "gateway/ledger/verify.h"
