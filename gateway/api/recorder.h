@@ -20,6 +20,7 @@ class Recorded final : public net::Operation, private net::Responder {
 
   void on_drained() override { inner_->on_drained(); }
   void on_gone(const Fault& fault) override { inner_->on_gone(fault); }
+  void on_drain_expired() override { inner_->on_drain_expired(); }
 
   // Told by the exchange when FINAL is written.
   void concluded(bool charged, bool whole) {

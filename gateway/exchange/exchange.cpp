@@ -274,6 +274,11 @@ void Exchange::on_gone(const Fault& fault) {
   conclude(metering::Outcome::cancelled, 499);
 }
 
+void Exchange::on_drain_expired() {
+  if (mode_ == Mode::ended) return;
+  attempt_failed({FaultKind::draining, Side::gateway, Retry::never, "the gateway went down before the answer ended"});
+}
+
 // One timer serves all deadlines: it is due at the nearest, and looks which it is.
 void Exchange::arm() {
   const auto& deadlines = order_.terms->deadlines;

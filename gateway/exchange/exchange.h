@@ -77,6 +77,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
 
   void on_drained() override;
   void on_gone(const Fault& fault) override;
+  void on_drain_expired() override;
 
  private:
   enum class Mode : std::uint8_t { waiting, events, unary, unary_committed, error_body, ended };

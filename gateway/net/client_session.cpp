@@ -22,9 +22,13 @@ void ClientSession::start() {
   stream_->resume();
 }
 
-void ClientSession::drain() {
+void ClientSession::drain(bool close_idle) {
   draining_ = true;
-  if (idle()) close();
+  if (close_idle && idle()) close();
+}
+
+void ClientSession::drain_expired() {
+  if (operation_ != nullptr) operation_->on_drain_expired();
 }
 
 void ClientSession::on_bytes(std::string_view bytes) {

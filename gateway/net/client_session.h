@@ -42,6 +42,7 @@ class Operation {
   virtual ~Operation() = default;
   virtual void on_drained() {}                    // unsent bytes have left
   virtual void on_gone(const Fault& fault) = 0;   // the client left or stalled; destroyed right after
+  virtual void on_drain_expired() {}              // end it now, visibly; may complete from within
 };
 
 class RequestHandler {
@@ -68,8 +69,9 @@ class ClientSession final : private StreamHandler, private Responder {
                 TimerWheel& wheel, std::function<void(ClientSession&)> closed);
   ~ClientSession();
   void start();
-  // Lets a running answer finish, then closes; idle ones close at once.
-  void drain();
+  // Lets a running answer finish, then closes; idle ones close at once unless they are new.
+  void drain(bool close_idle = true);
+  void drain_expired();  // the grace is over
   bool idle() const { return operation_ == nullptr && state_ == State::head && in_.empty(); }
 
  private:

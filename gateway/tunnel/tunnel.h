@@ -4,3 +4,4 @@
 #include "gateway/tunnel/agent_end.h"
 #include "gateway/tunnel/frames.h"
 #include "gateway/tunnel/gateway_end.h"
+#include "gateway/tunnel/hub.h"

@@ -1,0 +1,16 @@
+// The administrative subcommands' way to a running gateway.
+#pragma once
+#include <string>
+
+namespace trib::app {
+
+struct Reply {
+  int status = 0;      // 0: the gateway could not be reached; body says why
+  std::string body;
+};
+
+// One request, `url` being http://HOST:PORT or https://HOST:PORT. Blocks, 60 s at most.
+Reply ask(const std::string& url, const std::string& token, const std::string& method, const std::string& target,
+          const std::string& body = {});
+
+}  // namespace trib::app

@@ -1,0 +1,319 @@
+#include "gateway/app/commands.h"
+
+#include <boost/json.hpp>
+#include <cstdlib>
+#include <iostream>
+
+#include "gateway/api/archive.h"
+#include "gateway/app/client.h"
+#include "gateway/app/gateway.h"
+#include "gateway/base/base.h"
+#include "gateway/config/config.h"
+#include "gateway/ledger/ledger.h"
+#include "gateway/metering/metering.h"
+
+namespace trib::app {
+namespace {
+
+namespace bj = boost::json;
+
+struct Call {
+  std::vector<std::string> words;              // without options
+  std::map<std::string, std::string> options;  // "--period" -> value; flags -> "1"
+  bool json() const { return options.contains("--json"); }
+  std::string get(const std::string& name) const {
+    const auto found = options.find(name);
+    return found == options.end() ? std::string() : found->second;
+  }
+};
+
+int usage(const std::string& why) {
+  std::cerr << why << "; see tributary --help" << std::endl;
+  return 2;
+}
+
+int failed(const std::string& why) {
+  std::cerr << why << std::endl;
+  return 1;
+}
+
+Reply ask_gateway(const Call& call, const std::string& method, const std::string& target, const std::string& body = {}) {
+  std::string url = call.get("--gateway");
+  if (url.empty() && std::getenv("TRIBUTARY_URL") != nullptr) url = std::getenv("TRIBUTARY_URL");
+  if (url.empty()) url = "http://127.0.0.1:8080";
+  const char* const token = std::getenv("TRIBUTARY_ADMIN_TOKEN");
+  if (token == nullptr) return {0, "no admin token: set TRIBUTARY_ADMIN_TOKEN to the value the gateway was started with"};
+  return ask(url, token, method, target, body);
+}
+
+std::string error_of(const Reply& reply) {
+  if (reply.status == 0) return reply.body;
+  boost::system::error_code ec;
+  const auto value = bj::parse(reply.body, ec);
+  if (!ec && value.is_object()) {
+    const auto* const error = value.get_object().if_contains("error");
+    if (error != nullptr && error->is_object() && error->get_object().contains("message"))
+      return error->get_object().at("message").as_string().c_str();
+  }
+  return "the gateway answered " + std::to_string(reply.status);
+}
+
+std::string cell(const bj::value& value) {
+  if (value.is_null()) return "-";
+  if (value.is_string()) return value.get_string().c_str();
+  if (value.is_bool()) return value.get_bool() ? "yes" : "no";
+  if (value.is_array()) {
+    std::string out;
+    for (const auto& item : value.get_array()) out += (out.empty() ? "" : ",") + cell(item);
+    return out.empty() ? "-" : out;
+  }
+  if (value.is_object()) {
+    std::string out;
+    for (const auto& [key, item] : value.get_object()) out += (out.empty() ? "" : " ") + std::string(key) + "=" + cell(item);
+    return out;
+  }
+  return bj::serialize(value);
+}
+
+std::size_t width_of(const std::string& text) {  // characters, not bytes
+  std::size_t n = 0;
+  for (const char c : text) n += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
+  return n;
+}
+
+void print_table(const bj::array& rows, const std::vector<std::string>& columns) {
+  std::vector<std::vector<std::string>> cells{{}};
+  for (const auto& column : columns) cells[0].push_back(column);
+  for (const auto& row : rows) {
+    std::vector<std::string> line;
+    for (const auto& column : columns) {
+      const auto* const value = row.as_object().if_contains(column);
+      line.push_back(value == nullptr ? "-" : cell(*value));
+    }
+    cells.push_back(std::move(line));
+  }
+  std::vector<std::size_t> widths(columns.size(), 0);
+  for (const auto& line : cells)
+    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], width_of(line[i]));
+  for (const auto& line : cells) {
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      std::cout << line[i];
+      if (i + 1 < line.size()) std::cout << std::string(widths[i] - width_of(line[i]) + 2, ' ');
+    }
+    std::cout << '\n';
+  }
+  if (rows.empty()) std::cout << "(none)\n";
+}
+
+void print_value(const bj::value& value, const std::string& indent) {
+  for (const auto& [key, item] : value.as_object()) {
+    if (item.is_object() && !item.get_object().empty()) {
+      std::cout << indent << std::string(key) << ":\n";
+      print_value(item, indent + "  ");
+    } else if (item.is_array() && !item.get_array().empty() && item.get_array().front().is_object()) {
+      std::cout << indent << std::string(key) << ":\n";
+      for (const auto& element : item.get_array()) {
+        std::cout << indent << "  -\n";
+        print_value(element, indent + "    ");
+      }
+    } else {
+      std::cout << indent << std::string(key) << ": " << cell(item) << '\n';
+    }
+  }
+}
+
+// Asks and shows: a list as a table of these columns, anything else as lines.
+int show(const Call& call, const std::string& method, const std::string& target, const std::vector<std::string>& columns,
+         const std::string& body = {}) {
+  const auto reply = ask_gateway(call, method, target, body);
+  if (reply.status < 200 || reply.status > 299) return failed(error_of(reply));
+  if (call.json()) {
+    std::cout << reply.body;
+    return 0;
+  }
+  const auto value = bj::parse(reply.body);
+  if (value.is_array()) {
+    print_table(value.get_array(), columns);
+  } else {
+    print_value(value, "");
+  }
+  return 0;
+}
+
+int site(const Call& call) {
+  const std::string what = call.words.size() > 1 ? call.words[1] : "list";
+  if (what == "list" && call.words.size() <= 2)
+    return show(call, "GET", "/admin/v1/sites", {"id", "kind", "state", "connected", "models", "in_flight", "capacity", "check_words"});
+  if (call.words.size() != 3) return usage("site list | site invite|approve|suspend|revoke|show ID");
+  const std::string& id = call.words[2];
+  if (what == "show") {
+    const auto reply = ask_gateway(call, "GET", "/admin/v1/sites");
+    if (reply.status != 200) return failed(error_of(reply));
+    for (const auto& item : bj::parse(reply.body).as_array()) {
+      if (item.at("id").as_string() != id) continue;
+      if (call.json()) std::cout << bj::serialize(item) << '\n'; else print_value(item, "");
+      return 0;
+    }
+    return failed("there is no site " + id);
+  }
+  if (what != "invite" && what != "approve" && what != "suspend" && what != "revoke")
+    return usage("site list | site invite|approve|suspend|revoke|show ID");
+  const std::string body = call.get("--reason").empty() ? "" : bj::serialize(bj::object{{"reason", call.get("--reason")}});
+  const auto reply = ask_gateway(call, "POST", "/admin/v1/sites/" + id + "/" + what, body);
+  if (reply.status != 200) return failed(error_of(reply));
+  if (call.json()) {
+    std::cout << reply.body;
+  } else if (what == "invite") {
+    std::cout << bj::parse(reply.body).at("token").as_string().c_str() << '\n';  // alone, for scripts
+  } else {
+    std::cout << id << ": " << cell(bj::parse(reply.body).at("state")) << '\n';
+  }
+  return 0;
+}
+
+int tenant(const Call& call) {
+  const std::string what = call.words.size() > 1 ? call.words[1] : "list";
+  if (what == "list") return show(call, "GET", "/admin/v1/tenants", {"id", "balance", "held", "available", "in_flight", "privacy"});
+  if (what != "topup" || call.words.size() != 4 || call.get("--id").empty())
+    return usage("tenant list | tenant topup TENANT AMOUNT --id ID (the same id twice changes nothing)");
+  return show(call, "POST", "/admin/v1/tenants/" + call.words[2] + "/topups", {},
+              bj::serialize(bj::object{{"id", call.get("--id")}, {"amount", call.words[3]}}));
+}
+
+int key_new() {
+  unsigned char bytes[32];
+  random_bytes(bytes);
+  const std::string key = "sk-" + to_base64url({reinterpret_cast<const char*>(bytes), sizeof bytes});
+  std::cout << "key:    " << key << "\nsha256: " << to_hex(sha256(key)) << "\n"
+            << "Give the key to the customer; put the sha256 under the tenant's keys. The key cannot be shown again.\n";
+  return 0;
+}
+
+int export_period(const Call& call) {
+  const std::string period = call.get("--period"), out = call.get("--out");
+  const std::string format = call.get("--format").empty() ? "csv" : call.get("--format");
+  if (period.empty() || out.empty()) return usage("export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR");
+  std::string target = "/admin/v1/exports/" + period + "?format=" + format;
+  if (!call.get("--party").empty()) target += "&party=" + call.get("--party");
+  const auto reply = ask_gateway(call, "GET", target);
+  if (reply.status != 200) return failed(error_of(reply));
+  const auto files = api::read_tar(reply.body);
+  if (!files) return failed("the gateway's archive cannot be read");
+  if (const auto ec = system_disk().make_dirs(out)) return failed(out + ": " + ec.message());
+  for (const auto& [name, content] : *files) {
+    if (name.find('/') != std::string::npos) return failed("the archive names a file outside the folder: " + name);
+    if (const auto ec = write_file(system_disk(), out + "/" + name, content)) return failed(out + "/" + name + ": " + ec.message());
+  }
+  if (call.json()) {
+    std::cout << files->back().second;
+  } else {
+    for (const auto& [name, content] : *files) std::cout << out << '/' << name << "  " << content.size() << " bytes\n";
+  }
+  return 0;
+}
+
+int print_verdict(bool ok, const std::string& place, const std::string& why, std::uint64_t requests, std::uint64_t batches) {
+  if (ok) {
+    std::cout << "ok: " << requests << " requests in " << batches << " batches, every row, batch and balance as sealed\n";
+    return 0;
+  }
+  std::cout << "differs at " << place << ": " << why << '\n';
+  return 1;
+}
+
+int audit(const Call& call) {
+  if (call.words.size() != 2 || call.words[1] != "verify") return usage("audit verify [--config FILE]");
+  if (!call.get("--config").empty()) return verify_offline(call.get("--config"), call.json());
+  const auto reply = ask_gateway(call, "GET", "/admin/v1/audit/verify");
+  if (reply.status != 200) return failed(error_of(reply));
+  const auto value = bj::parse(reply.body).as_object();
+  const bool ok = value.at("ok").as_bool();
+  if (call.json()) {
+    std::cout << reply.body;
+    return ok ? 0 : 1;
+  }
+  return print_verdict(ok, cell(value.at("place")), cell(value.at("why")), value.at("requests").to_number<std::uint64_t>(),
+                       value.at("batches").to_number<std::uint64_t>());
+}
+
+int trial_balance(const Call& call) {
+  const auto reply = ask_gateway(call, "GET", "/admin/v1/ledger/trial-balance");
+  if (reply.status != 200) return failed(error_of(reply));
+  if (call.json()) {
+    std::cout << reply.body;
+    return 0;
+  }
+  const auto value = bj::parse(reply.body).as_object();
+  print_table(value.at("accounts").as_array(), {"account", "debit", "credit"});
+  std::cout << "sum: " << cell(value.at("sum")) << '\n';
+  return 0;
+}
+
+bool read_words(const std::vector<std::string>& words, Call& call, std::string& wrong) {
+  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason"};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (!words[i].starts_with("--")) {
+      call.words.push_back(words[i]);
+    } else if (words[i] == "--json") {
+      call.options.emplace("--json", "1");
+    } else if (std::find(valued.begin(), valued.end(), words[i]) != valued.end() && i + 1 < words.size()) {
+      call.options[words[i]] = words[i + 1];
+      ++i;
+    } else {
+      wrong = words[i];
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+int run_command(const std::vector<std::string>& words) {
+  Call call;
+  std::string wrong;
+  if (!read_words(words, call, wrong)) return usage("unknown or incomplete option " + wrong);
+  const std::string command = call.words.empty() ? "" : call.words[0];
+  if (command == "site") return site(call);
+  if (command == "tenant") return tenant(call);
+  if (command == "key" && call.words.size() == 2 && call.words[1] == "new") return key_new();
+  if (command == "price") return show(call, "GET", "/admin/v1/prices", {"model", "version", "from", "to", "input", "cached_input", "output"});
+  if (command == "contract") return show(call, "GET", "/admin/v1/contracts", {"id", "version", "from", "to", "shares", "referrer"});
+  if (command == "period") return show(call, "GET", "/admin/v1/periods", {"id", "state"});
+  if (command == "request") {
+    if (call.words.size() != 2) return usage("request ID");
+    return show(call, "GET", "/admin/v1/requests/" + call.words[1], {});
+  }
+  if (command == "trial-balance") return trial_balance(call);
+  if (command == "export") return export_period(call);
+  if (command == "audit") return audit(call);
+  return usage("unknown command " + (command.empty() ? std::string("(none)") : command));
+}
+
+int verify_offline(const std::string& config_file, bool json) {
+  std::shared_ptr<const config::ConfigSnapshot> config;
+  try {
+    config = config::load_gateway(config_file, [](const char* name) -> const char* { return std::getenv(name); });
+  } catch (const config::ConfigError& error) {
+    std::cerr << error.what() << std::endl;
+    return 2;
+  }
+  if (!lock_data(config->gateway.data))
+    return failed("a gateway is running on " + config->gateway.data + "; ask it with `tributary audit verify` without --config");
+  metering::JournalOptions options;
+  options.dir = config->gateway.data + "/journal";
+  options.segment_bytes = config->gateway.journal.segment_bytes;
+  metering::JournalError error;
+  const auto journal = metering::open_journal(system_disk(), system_clock(), options, error);
+  if (journal == nullptr)
+    return failed("differs at journal " + error.segment + ", record " + std::to_string(error.record) + ": " + error.why);
+  const auto verdict = ledger::verify(config->store_path, {}, 0, journal.get());
+  if (json) {
+    std::cout << bj::serialize(bj::object{{"ok", verdict.ok}, {"place", verdict.place}, {"why", verdict.why},
+                                          {"requests", verdict.requests}, {"batches", verdict.batches}}) << '\n';
+    return verdict.ok ? 0 : 1;
+  }
+  return print_verdict(verdict.ok, verdict.place, verdict.why, verdict.requests, verdict.batches);
+}
+
+}  // namespace trib::app

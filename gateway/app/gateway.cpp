@@ -1,0 +1,506 @@
+#include "gateway/app/gateway.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <iostream>
+
+#include "gateway/api/admin.h"
+#include "gateway/app/prober.h"
+#include "gateway/app/rig.h"
+
+namespace trib::app {
+namespace {
+
+
+int fail(int code, const std::string& why) {
+  std::cerr << why << std::endl;
+  return code;
+}
+
+// A thread that runs one task after another; what it cannot take is dropped at the end.
+class TaskThread {
+ public:
+  TaskThread() : thread_([this] { run(); }) {}
+  ~TaskThread() { stop(); }
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
+  }
+  void add(std::function<void()> task) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (tasks_.size() >= tasks_max) return;  // its client is answered by its own deadline
+      tasks_.push_back(std::move(task));
+    }
+    wake_.notify_one();
+  }
+
+ private:
+  static constexpr std::size_t tasks_max = 1000;
+  void run() {
+    while (true) {
+      std::function<void()> task;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return stopping_ || !tasks_.empty(); });
+        if (stopping_) return;
+        task = std::move(tasks_.front());
+        tasks_.pop_front();
+      }
+      task();
+    }
+  }
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> tasks_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+// The journal's writer and the ledger's poster, each on a thread.
+class Engines {
+ public:
+  explicit Engines(metering::Journal& journal) : journal_(journal) {
+    writer_ = std::thread([this] {
+      while (!stop_.load()) {
+        if (!journal_.pump()) journal_.wait(20);
+      }
+      while (journal_.pump()) {
+      }
+    });
+  }
+  void start_posting(ledger::Ledger& ledger) {
+    poster_ = std::thread([this, &ledger] {
+      std::string told;
+      while (!stop_.load()) {
+        const bool did = ledger.post_once();
+        const std::string failure = ledger.failure();
+        if (failure != told) {
+          if (!failure.empty()) telemetry::log(telemetry::Level::error, "posting_failed", {{"why", failure}});
+          told = failure;
+        }
+        if (did) continue;
+        std::unique_lock lock(mutex_);
+        released_.wait_for(lock, std::chrono::milliseconds(failure.empty() ? 50 : 1000));
+      }
+    });
+  }
+  void on_released() { released_.notify_one(); }
+  void stop() {
+    stop_.store(true);
+    released_.notify_all();
+    if (poster_.joinable()) poster_.join();
+    if (writer_.joinable()) writer_.join();
+  }
+  ~Engines() { stop(); }
+
+ private:
+  metering::Journal& journal_;
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::condition_variable released_;
+  std::thread writer_, poster_;
+};
+
+std::shared_ptr<const api::Live> make_live(std::shared_ptr<const config::ConfigSnapshot> config, const api::Live* before) {
+  auto live = std::make_shared<api::Live>();
+  live->tenants = tenancy::TenantBook::make(config->tenants, before == nullptr ? nullptr : before->tenants.get());
+  auto terms = std::make_shared<exchange::Terms>();
+  terms->deadlines = config->gateway.deadlines;
+  terms->limits = config->gateway.limits;
+  live->terms = std::move(terms);
+  for (const auto& model : config->models) live->contexts.emplace(model.id, model.context);
+  if (!config->gateway.admin_token.empty()) live->admin_token = sha256(config->gateway.admin_token);
+  live->config = std::move(config);
+  return live;
+}
+
+// The whole process, in the order in which it comes up; it goes down in the reverse.
+class Gateway {
+ public:
+  int run(const std::string& file);
+
+ private:
+  int open(const std::string& file);
+  int open_ledger();
+  int open_doors();
+  int listen();
+  void announce();
+  void serve_signals();
+  void reload();
+  void drain();
+  std::string publish(const config::ConfigSnapshot& config);
+  void watch(const config::ConfigSnapshot& config);
+
+  std::shared_ptr<const config::ConfigSnapshot> config_;
+  telemetry::Registry registry_;
+  std::unique_ptr<exchange::Figures> figures_;
+  fleet::Fleet fleet_;
+  std::unique_ptr<fleet::SiteRegistry> sites_;
+  std::unique_ptr<fleet::Enrolment> enrolment_;
+  std::optional<settlement::SigningKey> signing_;
+  std::unique_ptr<metering::Journal> journal_;
+  std::unique_ptr<Engines> engines_;
+  std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<api::IdempotencyTable> idempotency_;
+  std::unique_ptr<api::Admin> admin_;
+  std::unique_ptr<api::Services> services_;
+  std::unique_ptr<tunnel::Hub> hub_;
+  std::unique_ptr<Shared> shared_;
+  std::vector<std::unique_ptr<Rig>> rigs_;
+  std::atomic<bool> rigs_ready_{false};
+  std::unique_ptr<Prober> prober_;
+  std::unique_ptr<TaskThread> admin_thread_;
+  std::mutex reload_mutex_;
+  std::string reload_state_;
+};
+
+std::vector<std::string> site_hosts(const config::GatewayConfig& config, std::uint16_t port) {
+  std::vector<std::string> out;
+  for (auto address : config.sites.reached_at) out.push_back(address.text());
+  if (out.empty()) {
+    auto address = config.sites.listen;
+    if (port != 0) address.port = port;
+    out.push_back(address.text());
+  }
+  return out;
+}
+
+int Gateway::open(const std::string& file) {
+  config_ = config::load_gateway(file, [](const char* name) -> const char* { return std::getenv(name); });
+  const auto& gateway = config_->gateway;
+  auto& disk = system_disk();
+  if (const auto ec = disk.make_dirs(gateway.data))
+    return fail(1, file + ": gateway.data: " + gateway.data + ": " + ec.message() + "; name a folder that can be written");
+  if (!lock_data(gateway.data))
+    return fail(1, file + ": gateway.data: " + gateway.data + " is in use by another gateway; stop it, or name another folder");
+  figures_ = std::make_unique<exchange::Figures>(registry_);
+  std::string why;
+  sites_ = std::make_unique<fleet::SiteRegistry>(disk, gateway.data + "/sites.json");
+  if (!sites_->open(why)) return fail(1, why);
+  enrolment_ = fleet::Enrolment::open(disk, gateway.data, *sites_, system_clock(), why);
+  if (enrolment_ == nullptr) return fail(1, why);
+  signing_ = settlement::SigningKey::open(disk, gateway.data + "/export.key", why);
+  if (!signing_) return fail(1, why);
+  idempotency_ = std::make_unique<api::IdempotencyTable>(
+      api::IdempotencyTable::Bounds{gateway.limits.idempotent_answer_bytes, gateway.limits.idempotent_total_bytes});
+
+  metering::JournalOptions options;
+  options.dir = gateway.data + "/journal";
+  options.segment_bytes = gateway.journal.segment_bytes;
+  options.sync_always = gateway.journal.sync_always;
+  options.sync_window_ms = gateway.journal.sync_window_ms;
+  metering::JournalError error;
+  journal_ = metering::open_journal(disk, system_clock(), options, error);
+  if (journal_ == nullptr)
+    return fail(1, "journal: " + error.segment + " at byte " + std::to_string(error.offset) + ", record " +
+                       std::to_string(error.record) + ": " + error.why);
+  journal_->on_released([this] {
+    if (rigs_ready_.load())
+      for (auto& rig : rigs_) rig->wake_if_waiting();
+    if (engines_ != nullptr) engines_->on_released();
+  });
+  return open_ledger();
+}
+
+int Gateway::open_ledger() {
+  // What was open when the last process ended is ended now, from the journal alone.
+  std::vector<metering::OpenRequest> open;
+  if (const auto ec = metering::open_requests(*journal_, open)) return fail(1, "journal: " + ec.message());
+  for (const auto& request : open) journal_->append(metering::recover(request, system_clock().wall_ms()));
+  if (!open.empty())
+    telemetry::log(telemetry::Level::warning, "recovered", {{"requests", static_cast<std::int64_t>(open.size())}});
+  engines_ = std::make_unique<Engines>(*journal_);
+  std::string why;
+  ledger::LedgerOptions options;
+  options.path = config_->store_path;
+  if (const auto slash = options.path.rfind('/'); slash != std::string::npos && slash > 0)
+    system_disk().make_dirs(options.path.substr(0, slash));
+  ledger_ = ledger::Ledger::open(options, system_clock(), *journal_, why);
+  if (ledger_ == nullptr) return fail(1, "store: " + why);
+  if (why = publish(*config_); !why.empty()) return fail(2, why);
+  while (ledger_->post_once()) {
+  }
+  const std::int64_t since = system_clock().wall_ms() - 24 * 3'600'000;
+  const auto ec = journal_->read(0, [&](metering::Lsn, const metering::Record& record) {
+    const auto* const final = std::get_if<metering::Final>(&record);
+    if (final != nullptr && !final->admit.idempotency.empty() && final->admit.wall_ms > since && final->counts.total() > 0)
+      idempotency_->restore(final->admit.idempotency, final->admit.body_hash, final->admit.id, final->admit.wall_ms);
+    return true;
+  });
+  if (ec) return fail(1, "journal: " + ec.message());
+  engines_->start_posting(*ledger_);
+  return open_doors();
+}
+
+// Prices, contracts and opening balances of a configuration; empty, or one line for the operator.
+std::string Gateway::publish(const config::ConfigSnapshot& config) {
+  const std::int64_t now = system_clock().wall_ms();
+  if (const auto problem = ledger_->publish(config, now))
+    return config.file + ": " + problem->path + ": " + problem->why;
+  for (const auto& tenant : config.tenants) {
+    if (tenant.balance.zero()) continue;
+    switch (ledger_->opening(tenant.id, tenant.balance, now)) {
+      case ledger::Posting::posted:
+      case ledger::Posting::repeated:
+        break;
+      case ledger::Posting::conflict:
+        return config.file + ": tenants." + tenant.id + ".balance: another opening balance was posted before; "
+               "put it back and use a top-up for what changes";
+      case ledger::Posting::failed:
+        return config.file + ": tenants." + tenant.id + ".balance: the opening balance could not be posted: " + ledger_->failure();
+    }
+  }
+  return {};
+}
+
+int Gateway::open_doors() {
+  const auto& gateway = config_->gateway;
+  auto live = make_live(config_, nullptr);
+  for (const auto& [id, tenant] : live->tenants->all()) tenant->set_balance(ledger_->tenant_balance(id));
+  fleet_.configure(*config_, sites_->states());
+  for (const auto& [site, record] : sites_->all()) fleet_.set_check_words(site, record.check_words);
+  hub_ = std::make_unique<tunnel::Hub>(fleet_, *sites_, system_clock(), site_hosts(gateway, gateway.sites.listen.port), 64u << 20);
+  admin_ = std::make_unique<api::Admin>(api::AdminParts{
+      .clock = system_clock(),
+      .ledger = *ledger_,
+      .journal = *journal_,
+      .fleet = fleet_,
+      .registry = *sites_,
+      .enrolment = *enrolment_,
+      .signing = *signing_,
+      .live = [this] { return services_->live.load(); },
+      .site_hosts = [this] { return site_hosts(config_->gateway, rigs_.front()->sites_port()); },
+      .close_tunnels = [this](const std::string& site) { hub_->close_site(site, "the site is not let in any more"); }});
+  admin_thread_ = std::make_unique<TaskThread>();
+  services_ = std::unique_ptr<api::Services>(new api::Services{
+      .clock = system_clock(),
+      .registry = registry_,
+      .idempotency = *idempotency_,
+      .doors = *admin_,
+      .run_admin = [this](std::function<void()> task) { admin_thread_->add(std::move(task)); },
+      .book = [this] { return ledger_->book(); },
+      .reload_state = [this] {
+        const std::lock_guard lock(reload_mutex_);
+        return reload_state_;
+      },
+      .live = {},
+      .readiness = api::Readiness::starting});
+  services_->live.store(live);
+
+  shared_ = std::unique_ptr<Shared>(new Shared{.clock = system_clock(), .journal = *journal_, .fleet = fleet_,
+                                               .figures = *figures_, .registry = registry_, .config = config_->gateway,
+                                               .customers_tls = nullptr, .sites_tls = nullptr});
+  shared_->services = services_.get();
+  shared_->hub = hub_.get();
+  std::string why;
+  std::vector<std::string> names;
+  for (auto host : site_hosts(gateway, 0)) {
+    host.resize(host.rfind(':'));
+    if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+    names.push_back(host);
+  }
+  const auto door = enrolment_->door(names);
+  if (!door) return fail(1, "gateway.sites: the certificate of the sites' door could not be made");
+  net::TlsServerOptions sites_tls;
+  sites_tls.certificate_pem = door->certificate_pem;
+  sites_tls.key_pem = door->key_pem;
+  sites_tls.alpn = {"http/1.1"};
+  sites_tls.agent_ca_pem = enrolment_->ca_pem();
+  shared_->sites_tls = net::TlsContext::server(sites_tls, why);
+  if (shared_->sites_tls == nullptr) return fail(1, "gateway.sites: " + why);
+  if (gateway.tls) {
+    net::TlsServerOptions tls;
+    tls.alpn = {"http/1.1"};
+    if (const auto ec = read_file(system_disk(), gateway.tls->certificate, tls.certificate_pem, 1u << 20))
+      return fail(2, config_->file + ": gateway.tls.certificate: " + gateway.tls->certificate + ": " + ec.message());
+    if (const auto ec = read_file(system_disk(), gateway.tls->key, tls.key_pem, 1u << 20))
+      return fail(2, config_->file + ": gateway.tls.key: " + gateway.tls->key + ": " + ec.message());
+    shared_->customers_tls = net::TlsContext::server(tls, why);
+    if (shared_->customers_tls == nullptr) return fail(2, config_->file + ": gateway.tls: " + why);
+  }
+  const unsigned workers = gateway.workers != 0 ? gateway.workers : std::max(1u, std::thread::hardware_concurrency());
+  for (unsigned i = 0; i < workers; ++i) rigs_.push_back(std::make_unique<Rig>(i, *shared_));
+  prober_ = std::make_unique<Prober>(rigs_.front()->worker(), rigs_.front()->pool(), fleet_);
+  return listen();
+}
+
+// With SO_REUSEPORT a second gateway could share a port unnoticed: a plain bind tells first.
+std::string port_taken(const config::Address& address) {
+  if (address.port == 0) return {};
+  boost::asio::io_context io;
+  boost::asio::ip::tcp::acceptor probe(io);
+  boost::system::error_code ec;
+  const auto host = boost::asio::ip::make_address(address.host, ec);
+  if (ec) return {};
+  const boost::asio::ip::tcp::endpoint at(host, address.port);
+  probe.open(at.protocol(), ec);
+  if (!ec) probe.set_option(boost::asio::socket_base::reuse_address(true), ec);
+  if (!ec) probe.bind(at, ec);
+  return ec ? ec.message() : std::string();
+}
+
+int Gateway::listen() {
+  const auto& gateway = config_->gateway;
+  const auto taken = [&](const char* key, const config::Address& address, const std::string& why) {
+    return fail(2, config_->file + ": gateway." + key + ": cannot listen on " + address.text() + ": " + why +
+                       "; stop what uses the port, or name another");
+  };
+  if (const auto why = port_taken(gateway.listen); !why.empty()) return taken("listen", gateway.listen, why);
+  if (const auto why = port_taken(gateway.sites.listen); !why.empty()) return taken("sites.listen", gateway.sites.listen, why);
+  std::uint16_t customers = gateway.listen.port, sites = gateway.sites.listen.port;
+  for (auto& rig : rigs_) {
+    if (const auto why = rig->listen_customers(gateway.listen.host, customers); !why.empty())
+      return taken("listen", gateway.listen, why);
+    if (const auto why = rig->listen_sites(gateway.sites.listen.host, sites); !why.empty())
+      return taken("sites.listen", gateway.sites.listen, why);
+    customers = rig->customers_port();
+    sites = rig->sites_port();
+  }
+  return 0;
+}
+
+void Gateway::watch(const config::ConfigSnapshot& config) {
+  auto copy = std::make_shared<config::ConfigSnapshot>(config);
+  rigs_.front()->worker().post([this, copy] { prober_->configure(*copy); });
+}
+
+void Gateway::announce() {
+  registry_.sampled_gauge("tributary_journal_lag_records", "Records appended and not yet released.", {},
+                          [this] { return static_cast<std::int64_t>(journal_->last() - journal_->released()); });
+  registry_.sampled_gauge("tributary_poster_lag_records", "Durable records that the ledger has not posted.", {},
+                          [this] { return static_cast<std::int64_t>(journal_->durable() - ledger_->posted()); });
+  registry_.sampled_gauge("tributary_tunnels_open", "Live tunnels of sites that dialled in.", {},
+                          [this] { return static_cast<std::int64_t>(hub_->open()); });
+  registry_.sampled_gauge("tributary_connections_open", "Customers' connections.", {},
+                          [this] { return static_cast<std::int64_t>(shared_->connections.load()); });
+  registry_.sampled_gauge("tributary_held_bytes", "Bytes of unary answers held for checking.", {},
+                          [this] { return shared_->held_bytes.load(); });
+  services_->readiness.store(api::Readiness::ready);
+  auto customers = config_->gateway.listen;
+  customers.port = rigs_.front()->customers_port();
+  auto sites = config_->gateway.sites.listen;
+  sites.port = rigs_.front()->sites_port();
+  std::cout << "ready customers=" << (config_->gateway.tls ? "https://" : "http://") << customers.text()
+            << " sites=https://" << sites.text() << std::endl;
+}
+
+void Gateway::serve_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
+  while (true) {
+    int got = 0;
+    if (sigwait(&set, &got) != 0) continue;
+    if (got != SIGHUP) return;
+    reload();
+  }
+}
+
+void Gateway::reload() {
+  std::string why;
+  std::shared_ptr<const config::ConfigSnapshot> next;
+  try {
+    next = config::load_gateway(config_->file, [](const char* name) -> const char* { return std::getenv(name); });
+    why = publish(*next);
+  } catch (const config::ConfigError& error) {
+    why = error.what();
+  }
+  {
+    const std::lock_guard lock(reload_mutex_);
+    reload_state_ = why;
+  }
+  if (!why.empty()) {
+    telemetry::log(telemetry::Level::error, "reload_refused", {{"why", why}});
+    return;
+  }
+  const auto before = services_->live.load();
+  auto live = make_live(next, before.get());
+  for (const auto& [id, tenant] : live->tenants->all())
+    if (before->tenants->tenant(id) == nullptr) tenant->set_balance(ledger_->tenant_balance(id));
+  fleet_.configure(*next, sites_->states());
+  services_->live.store(live);
+  watch(*next);
+  telemetry::log(telemetry::Level::info, "reloaded", {{"file", next->file}});
+}
+
+void Gateway::drain() {
+  services_->readiness.store(api::Readiness::draining);
+  telemetry::log(telemetry::Level::info, "draining", {{"open", figures_->open.value()}});
+  for (auto& rig : rigs_) rig->drain();
+  const auto wait_for_none = [&](std::int64_t until_ns) {
+    while (figures_->open.value() > 0 && system_clock().mono_ns() < until_ns) ::usleep(20'000);
+  };
+  const std::int64_t grace_ns = config_->gateway.deadlines.drain_ms * 1'000'000;
+  wait_for_none(system_clock().mono_ns() + grace_ns);
+  if (figures_->open.value() > 0) {
+    for (auto& rig : rigs_) rig->drain_expired();
+    wait_for_none(system_clock().mono_ns() + 5'000'000'000);
+  }
+  ::usleep(50'000);  // the last bytes are with the kernel
+  hub_->drain();
+  services_->readiness.store(api::Readiness::draining);
+}
+
+int Gateway::run(const std::string& file) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);  // before any thread: all inherit it
+  ::signal(SIGPIPE, SIG_IGN);
+  int code = 0;
+  try {
+    code = open(file);
+  } catch (const config::ConfigError& error) {
+    return fail(2, error.what());
+  }
+  if (code == 0) {
+    rigs_ready_.store(true);
+    for (auto& rig : rigs_) rig->start();
+    watch(*config_);
+    // Engines that answer at once are there when the first request comes; a dead one delays nobody long.
+    for (int i = 0; i < 100 && !prober_->first_round_done(); ++i) ::usleep(10'000);
+    announce();
+    serve_signals();
+    drain();
+  }
+  rigs_ready_.store(false);
+  for (auto& rig : rigs_) rig->stop();
+  for (auto& rig : rigs_) rig->join();
+  if (admin_thread_ != nullptr) admin_thread_->stop();
+  if (hub_ != nullptr) hub_->clear();
+  prober_.reset();
+  rigs_.clear();
+  if (engines_ != nullptr) engines_->stop();
+  if (ledger_ != nullptr && code == 0) {
+    while (ledger_->post_once()) {
+    }
+  }
+  return code;
+}
+
+}  // namespace
+
+bool lock_data(const std::string& dir) {
+  const int fd = ::open((dir + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  return fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0;  // held until the process ends
+}
+
+int run_gateway(const std::string& config_file) {
+  Gateway gateway;
+  return gateway.run(config_file);
+}
+
+}  // namespace trib::app

@@ -1,0 +1,140 @@
+// `tributary`: one program, its subcommands.
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "backends/agent/agent.h"
+#include "backends/devices/devices.h"
+#include "gateway/app/commands.h"
+#include "gateway/app/gateway.h"
+#include "gateway/config/config.h"
+
+namespace {
+
+constexpr const char* help = R"(tributary: an inference gateway over other people's idle compute, with the money right
+
+  tributary gateway --config FILE          serve customers and sites
+  tributary agent --config FILE            lend this site's engines to a gateway
+  tributary agent enrol TOKEN --config FILE   become a site, with the one-time token
+  tributary check --config FILE            read a gateway's or an agent's configuration and say what is wrong
+  tributary devices [--json] [--config FILE]  the accelerators of this machine, and why a plugin is unusable
+  tributary key new                        a customer's key and its SHA-256
+
+Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:8080; $TRIBUTARY_ADMIN_TOKEN;
+--json for programs):
+  tributary site list | show ID | invite ID | approve ID | suspend ID | revoke ID [--reason TEXT]
+  tributary tenant list | topup TENANT AMOUNT --id ID
+  tributary price | contract | period      the published versions; the periods
+  tributary request ID                     the whole life of one request
+  tributary trial-balance                  every account; the sum is zero
+  tributary export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR
+  tributary audit verify [--config FILE]   every sealed row against its proof; with --config, offline
+
+  tributary --version
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+)";
+
+int usage(const std::string& why) {
+  std::cerr << why << "; see tributary --help" << std::endl;
+  return 2;
+}
+
+const char* environment(const char* name) { return std::getenv(name); }
+
+std::string option(const std::vector<std::string>& words, const std::string& name) {
+  for (std::size_t i = 0; i + 1 < words.size(); ++i)
+    if (words[i] == name) return words[i + 1];
+  return {};
+}
+
+// An agent's file has `agent` at its top; a gateway's has not.
+bool is_agent_file(const std::string& file) {
+  std::string text;
+  if (trib::read_file(trib::system_disk(), file, text, 1u << 20)) return false;
+  return text.starts_with("agent:") || text.find("\nagent:") != std::string::npos;
+}
+
+trib::devices::ScanOptions scan_options(const trib::config::AgentConfig* config) {
+  auto options = trib::devices::default_options();
+  if (config == nullptr) return options;
+  for (const auto& folder : config->device_plugins) options.plugin_dirs.push_back(folder);
+  for (const auto& device : config->manual_devices) {
+    trib::devices::DeclaredDevice declared;
+    declared.vendor = device.vendor;
+    declared.name = device.name;
+    declared.memory_bytes = device.memory_bytes;
+    declared.count = device.count;
+    options.declared.push_back(std::move(declared));
+  }
+  return options;
+}
+
+std::vector<trib::fleet::DeviceClaim> claims(const trib::config::AgentConfig& config) {
+  std::vector<trib::fleet::DeviceClaim> out;
+  for (const auto& device : trib::devices::scan(scan_options(&config)).devices) {
+    if (device.declared) continue;  // the agent adds those of its configuration itself
+    trib::fleet::DeviceClaim claim;
+    claim.key = device.key;
+    claim.vendor = device.vendor;
+    claim.name = device.name;
+    claim.driver = device.driver;
+    claim.memory_bytes = device.memory_bytes.value_or(0);
+    claim.plugin = device.plugin;
+    out.push_back(std::move(claim));
+  }
+  return out;
+}
+
+int run_agent(const std::vector<std::string>& words) {
+  const std::string file = option(words, "--config");
+  if (file.empty()) return usage("agent needs --config FILE");
+  const auto config = trib::config::load_agent(file, environment);
+  if (words.size() > 1 && words[1] == "enrol") {
+    if (words.size() < 3 || words[2].starts_with("--")) return usage("agent enrol needs the TOKEN that `tributary site invite` prints");
+    return trib::agent::enrol_agent(words[2], *config);
+  }
+  return trib::agent::run_agent(*config, [config] { return claims(*config); });
+}
+
+int run(const std::vector<std::string>& words) {
+  const std::string command = words.empty() ? "--help" : words[0];
+  if (command == "--help" || command == "help" || command == "-h") {
+    std::cout << help;
+    return 0;
+  }
+  if (command == "--version") {
+    std::cout << "tributary " << TRIB_VERSION << std::endl;
+    return 0;
+  }
+  const std::string file = option(words, "--config");
+  if (command == "gateway") return file.empty() ? usage("gateway needs --config FILE") : trib::app::run_gateway(file);
+  if (command == "agent") return run_agent(words);
+  if (command == "check") {
+    if (file.empty()) return usage("check needs --config FILE");
+    if (is_agent_file(file)) trib::config::load_agent(file, environment);
+    else trib::config::load_gateway(file, environment);
+    std::cout << file << ": fine\n";
+    return 0;
+  }
+  if (command == "devices") {
+    const auto config = file.empty() ? nullptr : trib::config::load_agent(file, environment);
+    const bool json = std::find(words.begin(), words.end(), "--json") != words.end();
+    return trib::devices::print_devices(std::cout, scan_options(config.get()), json);
+  }
+  return trib::app::run_command(words);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run({argv + 1, argv + argc});
+  } catch (const trib::config::ConfigError& error) {
+    std::cerr << error.what() << std::endl;
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << std::endl;
+    return 1;
+  }
+}

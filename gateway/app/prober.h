@@ -1,0 +1,32 @@
+// Watches the engines that the gateway dials: what they are, what they serve, whether they answer.
+// Lives on one worker. A full probe when an engine is new or was lost, a cheap look every 5 s else.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backends/engines/engines.h"
+#include "gateway/fleet/fleet.h"
+#include "gateway/net/net.h"
+#include "gateway/telemetry/telemetry.h"
+
+namespace trib::app {
+
+class Prober {
+ public:
+  Prober(net::Worker& worker, net::HttpPool& pool, fleet::Fleet& fleet);
+  ~Prober();
+  void configure(const config::ConfigSnapshot& config);  // on the worker
+  // Any thread: true once every engine has been looked at once since the start.
+  bool first_round_done() const { return first_round_.load(); }
+
+ private:
+  class Watch;
+  net::Worker& worker_;
+  net::HttpPool& pool_;
+  fleet::Fleet& fleet_;
+  std::vector<std::unique_ptr<Watch>> watches_;
+  std::atomic<bool> first_round_{false};
+};
+
+}  // namespace trib::app

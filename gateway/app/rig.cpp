@@ -1,0 +1,170 @@
+#include "gateway/app/rig.h"
+
+namespace trib::app {
+namespace {
+
+constexpr std::int64_t second_ns = 1'000'000'000;
+constexpr std::int64_t handshake_ns = 10 * second_ns;
+
+net::SessionLimits limits_of(const config::GatewayConfig& config) {
+  net::SessionLimits out;
+  out.head = {config.limits.head_bytes, config.limits.headers};
+  out.body_bytes = config.limits.body_bytes;
+  out.head_ms = config.deadlines.head_ms;
+  out.body_ms = config.deadlines.body_ms;
+  out.idle_ms = config.deadlines.idle_ms;
+  out.stall_ms = config.deadlines.stall_ms;
+  return out;
+}
+
+net::PoolLimits pool_limits_of(const config::GatewayConfig& config) {
+  net::PoolLimits out;
+  out.connect_ms = config.deadlines.connect_ms;
+  out.head = {config.limits.head_bytes, config.limits.headers};
+  return out;
+}
+
+telemetry::Gauge& gauge(Shared& shared, unsigned worker, std::string_view name, std::string_view help) {
+  return shared.registry.gauge(name, help, {{"worker", std::to_string(worker)}});
+}
+
+}  // namespace
+
+// A connection at the sites' door that has not finished its handshake: an agent or an enrolment?
+class Rig::Arrival final : public StreamHandler, private Timer {
+ public:
+  Arrival(Rig& rig, std::unique_ptr<Stream> stream_in) : stream(std::move(stream_in)), rig_(rig) {
+    rig_.wheel().arm(*this, rig_.wheel().now_ns() + handshake_ns);
+    stream->set_handler(*this);
+  }
+  void on_open() override { rig_.settle_arrival(*this, true); }
+  void on_bytes(std::string_view) override {}
+  void on_end() override { rig_.settle_arrival(*this, false); }
+  void on_error(const Fault&) override { rig_.settle_arrival(*this, false); }
+  std::unique_ptr<Stream> stream;
+
+ private:
+  void on_timer() override { rig_.settle_arrival(*this, false); }
+  Rig& rig_;
+};
+
+Rig::Rig(unsigned index, Shared& shared)
+    : shared_(shared), worker_(index, shared.clock), transport_(worker_),
+      pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal),
+      session_limits_(limits_of(shared.config)), api_(*shared.services, *this, worker_, 0),
+      enrol_door_(*shared.services, worker_), customers_(worker_), sites_(worker_),
+      pool_open_(gauge(shared, index, "tributary_pool_connections", "Connections to dialled engines.")),
+      pool_idle_(gauge(shared, index, "tributary_pool_connections_idle", "Connections to dialled engines that wait for work.")),
+      pool_dialled_(gauge(shared, index, "tributary_pool_dialled", "Connections dialled so far.")),
+      pool_reused_(gauge(shared, index, "tributary_pool_reused", "Calls so far that found a pooled connection.")) {}
+
+Rig::~Rig() = default;
+
+void Rig::start() {
+  customers_.start([this](boost::asio::ip::tcp::socket socket) { accept_customer(std::move(socket)); });
+  sites_.start([this](boost::asio::ip::tcp::socket socket) { accept_site(std::move(socket)); });
+  worker_.wheel().arm(second_, worker_.wheel().now_ns() + second_ns);
+  thread_ = std::thread([this] { worker_.run(); });
+}
+
+void Rig::stop() { worker_.stop(); }
+
+void Rig::drain() {
+  worker_.post([this] {
+    draining_ = true;
+    std::vector<net::ClientSession*> all;
+    for (const auto& [session, owned] : sessions_) all.push_back(session);
+    for (auto* const session : all) session->drain();
+  });
+}
+
+void Rig::drain_expired() {
+  worker_.post([this] {
+    std::vector<net::ClientSession*> all;
+    for (const auto& [session, owned] : sessions_) all.push_back(session);
+    for (auto* const session : all)
+      if (sessions_.contains(session)) session->drain_expired();
+  });
+}
+
+void Rig::wake_if_waiting() {
+  if (!releases_.waiting() || wake_posted_.exchange(true)) return;
+  worker_.post([this] {
+    wake_posted_.store(false);
+    releases_.advance();
+  });
+}
+
+std::unique_ptr<http::Call> Rig::call(const fleet::Offer& offer, http::CallRequest request, http::CallEvents& events) {
+  if (const auto* const dialled = std::get_if<fleet::Dialled>(&offer.link))
+    return pool_.call(dialled->endpoint, std::move(request), events);
+  return shared_.hub->call(worker_, std::get<fleet::Tunnelled>(offer.link), std::move(request), events);
+}
+
+bool Rig::hold_bytes(std::int64_t change) {
+  const auto held = shared_.held_bytes.fetch_add(change, std::memory_order_relaxed) + change;
+  if (change <= 0 || held <= static_cast<std::int64_t>(shared_.config.limits.buffers_bytes)) return true;
+  shared_.held_bytes.fetch_sub(change, std::memory_order_relaxed);
+  return false;
+}
+
+void Rig::accept_customer(boost::asio::ip::tcp::socket socket) {
+  if (shared_.connections.load(std::memory_order_relaxed) >= shared_.config.limits.connections) {
+    shared_.registry.counter("tributary_connections_refused_total", "Connections closed because limits.connections was reached.").add();
+    return;  // closed with the socket
+  }
+  serve(net::adopt_socket(worker_, std::move(socket), shared_.customers_tls), api_);
+}
+
+void Rig::accept_site(boost::asio::ip::tcp::socket socket) {
+  if (shared_.connections.load(std::memory_order_relaxed) >= shared_.config.limits.connections) return;
+  auto arrival = std::make_unique<Arrival>(*this, net::adopt_socket(worker_, std::move(socket), shared_.sites_tls));
+  arrivals_.emplace(arrival.get(), std::move(arrival));
+}
+
+void Rig::settle_arrival(Arrival& arrival, bool greeted) {
+  auto stream = std::move(arrival.stream);
+  // It is on the stack: it goes with the next turn.
+  worker_.post([this, gone = &arrival] { arrivals_.erase(gone); });
+  if (!greeted || stream == nullptr) {
+    worker_.post([dropped = std::make_shared<std::unique_ptr<Stream>>(std::move(stream))] { dropped->reset(); });
+    return;
+  }
+  const auto* const tls = net::tls_of(*stream);
+  const auto peer = tls->peer();
+  if (tls->is_agent() && peer) {
+    shared_.hub->adopt(worker_, std::move(stream), *peer);
+  } else {
+    serve(std::move(stream), enrol_door_);
+  }
+}
+
+void Rig::serve(std::unique_ptr<Stream> stream, net::RequestHandler& handler) {
+  shared_.connections.fetch_add(1, std::memory_order_relaxed);
+  auto session = std::make_unique<net::ClientSession>(std::move(stream), handler, session_limits_, worker_.wheel(),
+                                                      [this](net::ClientSession& done) { closed(done); });
+  auto& started = *session;
+  sessions_.emplace(&started, std::move(session));
+  if (draining_) started.drain(false);
+  started.start();
+}
+
+void Rig::closed(net::ClientSession& session) {
+  const auto found = sessions_.find(&session);
+  if (found == sessions_.end()) return;
+  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+  worker_.post([kept = std::make_shared<std::unique_ptr<net::ClientSession>>(std::move(found->second))] { kept->reset(); });
+  sessions_.erase(found);
+}
+
+void Rig::on_second() {
+  const auto figures = pool_.figures();
+  pool_open_.set(static_cast<std::int64_t>(figures.open));
+  pool_idle_.set(static_cast<std::int64_t>(figures.idle));
+  pool_dialled_.set(static_cast<std::int64_t>(figures.dialled));
+  pool_reused_.set(static_cast<std::int64_t>(figures.reused));
+  if (shared_.journal.failed()) releases_.advance();
+  worker_.wheel().arm(second_, worker_.wheel().now_ns() + second_ns);
+}
+
+}  // namespace trib::app
