@@ -115,10 +115,8 @@ void Exchange::dispatch() {
                                       : std::min(deadlines.first_token_ms + tokens * deadlines.unary_token_ms, deadlines.total_ms);
   call_deadline_ns_ = now() + due_ms * ms;
   http::CallRequest request;
-  std::string path;
-  if (const auto* const dialled = std::get_if<fleet::Dialled>(&offer_->link)) path = dialled->base_path;
-  path += engines::engine_path(order_.facts.operation);
-  request.path = path;
+  if (const auto* const dialled = std::get_if<fleet::Dialled>(&offer_->link)) request.path = dialled->base_path;
+  request.path += engines::engine_path(order_.facts.operation);
   request.content_type = "application/json";
   request.body = engines::engine_body(order_.body, order_.facts, offer_->engine_model, offer_->can, order_.context);
   request.attempt = order_.admit.id.text() + '-' + std::to_string(attempts_.size());

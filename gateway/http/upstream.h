@@ -13,9 +13,9 @@
 namespace trib::http {
 
 struct CallRequest {
-  std::string_view method = "POST";
-  std::string_view path;          // with the engine's base path
-  std::string_view content_type;  // empty: none
+  std::string method = "POST";
+  std::string path;               // with the engine's base path
+  std::string content_type;       // empty: none
   std::string body;               // moved in; one buffer
   std::string accept;             // empty: */*
   // Attempt headers of a tunnelled site; durations in ms, never wall times. Ignored when dialled.

@@ -227,20 +227,9 @@ std::unique_ptr<http::Call> Hub::call(net::Worker& from, const fleet::Tunnelled&
   auto front = std::make_shared<Front>(from);
   front->events = &events;
   auto back = std::make_shared<Back>(tunnel->worker, front);
-  // The request's views belong to the caller's frame.
-  struct Sent {
-    std::string method, path, content_type;
-    std::string offer;
-    http::CallRequest request;
-  };
-  auto sent = std::make_shared<Sent>(Sent{std::string(request.method), std::string(request.path),
-                                          std::string(request.content_type), to.offer, std::move(request)});
+  auto sent = std::make_shared<std::pair<std::string, http::CallRequest>>(to.offer, std::move(request));
   tunnel->worker.post([tunnel, back, sent] {
-    http::CallRequest& ask = sent->request;
-    ask.method = sent->method;
-    ask.path = sent->path;
-    ask.content_type = sent->content_type;
-    if (tunnel->end != nullptr) back->call = tunnel->end->call(sent->offer, std::move(ask), *back);
+    if (tunnel->end != nullptr) back->call = tunnel->end->call(sent->first, std::move(sent->second), *back);
     if (back->call == nullptr) back->on_fault(lost("the tunnel takes no call now"));
   });
   return std::make_unique<RemoteCall>(std::move(front), std::move(back));
