@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "gateway/base/base.h"
@@ -48,17 +49,19 @@ std::string Connection::error() const { return sqlite3_errmsg(db_); }
 
 Statement::~Statement() { sqlite3_finalize(stmt_); }
 Statement::Statement(Statement&& other) noexcept
-    : stmt_(std::exchange(other.stmt_, nullptr)), bound_(other.bound_), column_(other.column_) {}
+    : stmt_(std::exchange(other.stmt_, nullptr)), bound_(other.bound_), column_(other.column_), damaged_(other.damaged_) {}
 Statement& Statement::operator=(Statement&& other) noexcept {
   std::swap(stmt_, other.stmt_);
   bound_ = other.bound_;
   column_ = other.column_;
+  damaged_ = other.damaged_;
   return *this;
 }
 
 Statement& Statement::reset() {
   sqlite3_reset(stmt_);
   bound_ = column_ = 0;
+  damaged_ = false;
   return *this;
 }
 
@@ -113,9 +116,29 @@ std::string_view Statement::bytes() {
 money::Amount Statement::amount() {
   const std::int64_t mu = integer();
   const std::int64_t pf = integer();
-  // Not an assertion: a damaged file must be reported by verify, not end the process. A sum of pf
-  // columns is at home here too.
+  // Not an assertion: a damaged file is reported by verify, it does not end the process.
+  if (pf < 0 || pf >= 1'000'000) {
+    damaged_ = true;
+    return {};
+  }
+  return money::Amount::from_mu_pf(mu, pf);
+}
+
+money::Amount Statement::sum() {
+  const std::int64_t mu = integer();
+  const std::int64_t pf = integer();
   return money::Amount::pico(static_cast<money::int128>(mu) * 1'000'000 + pf);
+}
+
+Sha256 Statement::digest() {
+  Sha256 out{};
+  const std::string_view value = bytes();
+  if (value.size() == out.size()) {
+    std::copy(value.begin(), value.end(), reinterpret_cast<char*>(out.data()));
+  } else {
+    damaged_ = true;
+  }
+  return out;
 }
 
 bool Statement::is_null() const { return sqlite3_column_type(stmt_, column_) == SQLITE_NULL; }

@@ -6,7 +6,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "gateway/base/base.h"
 #include "gateway/money/money.h"
 
 struct sqlite3;
@@ -60,16 +62,27 @@ class Statement {
   bool done() { return step() == Step::done; }
 
   std::int64_t integer();
+  template <class T>
+  T number() {  // an integer column that must fit T
+    const std::int64_t value = integer();
+    if (!std::in_range<T>(value)) damaged_ = true;
+    return static_cast<T>(value);
+  }
   std::string_view text();   // valid until the next step or reset
   std::string_view bytes();  // likewise
-  money::Amount amount();    // two columns, mu and pf
+  Sha256 digest();           // 32 bytes
+  money::Amount amount();    // two columns, mu and pf in its range
+  money::Amount sum();       // two columns that were summed, each by itself
   bool is_null() const;      // the next column
   void skip() { ++column_; }
+  // A value read since the last reset cannot have been written by this program.
+  bool damaged() const { return damaged_; }
 
  private:
   sqlite3_stmt* stmt_ = nullptr;
   int bound_ = 0;
   int column_ = 0;
+  bool damaged_ = false;
 };
 
 }  // namespace trib::ledger

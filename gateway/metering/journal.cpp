@@ -1,5 +1,4 @@
 // The journal's writing side: the queue, the batch, segments and their syncs.
-#include <utility>
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -53,8 +52,9 @@ std::error_code JournalFile::start(Scan scan) {
       if (auto error = file_->allocate(options_.segment_bytes)) return error;
       file_bytes_ = options_.segment_bytes;
     }
-    // What was found may be in the kernel alone, the segment's name too. After a sync that failed the
-    // kernel shows such bytes as clean and a later sync passes them over: they are written again.
+    // What was found may be in the kernel alone, the segment's name too. After a sync that failed
+    // the kernel shows such bytes as clean and a later sync passes them over: they are written
+    // again.
     if (auto error = write_again(scan.doubtful, scan.tail)) return error;
     if (auto error = file_->sync_data()) return error;
     if (auto error = disk_.sync_dir(options_.dir)) return error;
@@ -88,7 +88,7 @@ Lsn JournalFile::append(const Record& record) {
     if (failed_.load(std::memory_order_relaxed) != 0) return 0;
     const std::size_t bytes = frame_header_bytes + payload.size();
     if (queue_bytes_ + bytes > options_.queue_bytes_max) return 0;
-    if (queue_.empty() || queue_.back().size() + bytes > queue_.back().capacity()) add_block(bytes);
+    if (queue_.empty() || queue_.back().size() + bytes > block_bytes) add_block();
     lsn = ++appended_;
     append_unsealed_frame(queue_.back(), lsn, payload);
     queue_bytes_ += bytes;
@@ -98,9 +98,9 @@ Lsn JournalFile::append(const Record& record) {
   return lsn;
 }
 
-void JournalFile::add_block(std::size_t bytes) {
-  if (idle_blocks_.empty() || bytes > block_bytes) {
-    queue_.emplace_back().reserve(std::max(bytes, block_bytes));
+void JournalFile::add_block() {
+  if (idle_blocks_.empty()) {
+    queue_.emplace_back();
   } else {
     queue_.push_back(std::move(idle_blocks_.back()));
     idle_blocks_.pop_back();
@@ -125,7 +125,8 @@ void JournalFile::fail(std::error_code error) {
 
 void JournalFile::wait(std::int64_t ms_max) {
   if (unsynced_since_ns_ >= 0) {
-    const std::int64_t due_ns = unsynced_since_ns_ + options_.sync_window_ms * ns_per_ms - clock_.mono_ns();
+    const std::int64_t due_ns =
+        unsynced_since_ns_ + options_.sync_window_ms * ns_per_ms - clock_.mono_ns();
     ms_max = std::clamp<std::int64_t>((due_ns + ns_per_ms - 1) / ns_per_ms, 0, ms_max);
   }
   std::unique_lock lock(queue_mutex_);
@@ -148,8 +149,8 @@ bool JournalFile::take_queue() {
   return !batch_.empty();
 }
 
-// Every lot is released before the next is begun: after a stall the first waiters do not wait for all
-// that queued behind them.
+// Every lot is released before the next is begun: after a stall the first waiters do not wait for
+// all that queued behind them.
 bool JournalFile::pump() {
   if (failed()) return false;
   bool changed = take_queue();
@@ -230,7 +231,9 @@ std::error_code JournalFile::rotate(Lsn first, std::size_t frame_bytes) {
 std::error_code JournalFile::make_spare() {
   spare_.reset();
   std::unique_ptr<File> file;
-  if (auto error = disk_.open(options_.dir + "/" + std::string(spare_name), Disk::Mode::create, file)) return error;
+  if (auto error =
+          disk_.open(options_.dir + "/" + std::string(spare_name), Disk::Mode::create, file))
+    return error;
   if (auto error = file->truncate(0)) return error;
   if (auto error = file->allocate(options_.segment_bytes)) return error;
   if (auto error = file->sync_data()) return error;
@@ -251,7 +254,8 @@ std::error_code JournalFile::adopt_spare(Lsn first, std::uint64_t bytes) {
   Segment segment{options_.dir + "/" + segment_name(first), {first, chain_}, {}};
   if (auto error = spare_->write(0, encode_segment_header(segment.header))) return error;
   if (auto error = spare_->sync_data()) return error;
-  if (auto error = disk_.rename(options_.dir + "/" + std::string(spare_name), segment.path)) return error;
+  if (auto error = disk_.rename(options_.dir + "/" + std::string(spare_name), segment.path))
+    return error;
   if (auto error = disk_.sync_dir(options_.dir)) return error;
   file_ = std::move(spare_);
   file_bytes_ = file_bytes;

@@ -21,7 +21,7 @@ using Lsn = std::uint64_t;  // of a record; the first is 1; 0 means none
 struct JournalOptions {
   std::string dir;
   std::uint64_t segment_bytes = 64u << 20;
-  bool sync_always = true;          // else: written to the kernel at once, synced within sync_window_ms
+  bool sync_always = true;  // else: written to the kernel at once, synced within sync_window_ms
   std::int64_t sync_window_ms = 5;
   std::uint64_t queue_bytes_max = 64u << 20;  // append refuses above it
 };
@@ -38,16 +38,16 @@ class Journal {
   // Writes and syncs what is queued, without waking anyone.
   virtual ~Journal() = default;
 
-  // Any thread. Returns the record's LSN, or 0 when the journal has failed, its queue is full or the
-  // record breaks a bound of encode(): the caller answers 503. Never blocks on the disk.
+  // Any thread. Returns the record's LSN, or 0 when the journal has failed, its queue is full or
+  // the record breaks a bound of encode(): the caller answers 503. Never blocks on the disk.
   virtual Lsn append(const Record& record) = 0;
 
   // Any thread. Records up to this LSN may be relied on: durable with sync always, in the kernel
   // with a window.
   virtual Lsn released() const = 0;
 
-  // Any thread. Records up to this LSN are on the disk; the poster goes no further. With sync always
-  // it equals released().
+  // Any thread. Records up to this LSN are on the disk; the poster goes no further. With sync
+  // always it equals released().
   virtual Lsn durable() const = 0;
 
   // The first error of the disk, sticky: from then on append returns 0 and released() stands still.
@@ -63,23 +63,25 @@ class Journal {
   virtual void wait(std::int64_t ms_max) = 0;
 
   // Reads released records from `from` on, in order, until `visit` returns false; from 0: from the
-  // oldest kept. result_out_of_range when `from` is older than that: for a poster, records are lost.
-  // Any thread; `visit` may append. Used by the poster and by recovery.
+  // oldest kept. result_out_of_range when `from` is older than that: for a poster, records are
+  // lost. Any thread; `visit` may append. Used by the poster and by recovery.
   using Visit = std::function<bool(Lsn, const Record&)>;
   virtual std::error_code read(Lsn from, const Visit& visit) = 0;
 
   // The chain's hash at a released record; zero when it is not kept. That of first() - 1 is kept.
   virtual Sha256 hash_at(Lsn lsn) = 0;
-  virtual Lsn first() const = 0;        // the oldest record kept; when none is, the next to come
-  virtual Lsn last() const = 0;         // the newest appended
+  virtual Lsn first() const = 0;  // the oldest record kept; when none is, the next to come
+  virtual Lsn last() const = 0;   // the newest appended
   // Deletes whole segments whose records all lie before `keep_from`.
   virtual std::error_code trim(Lsn keep_from) = 0;
 };
 
 // Opens or creates; reads every segment kept, cuts a torn tail, makes the rest durable. On failure
-// returns null and fills `error`. A tail is torn when it holds nothing that was promised: records of
-// the last sync, which no later record vouches for. One process at a time: the caller sees to that.
-std::unique_ptr<Journal> open_journal(Disk& disk, Clock& clock, const JournalOptions& options, JournalError& error);
+// returns null and fills `error`. A tail is torn when it holds nothing that was promised: records
+// of the last sync, which no later record vouches for. One process at a time: the caller sees to
+// that.
+std::unique_ptr<Journal> open_journal(Disk& disk, Clock& clock, const JournalOptions& options,
+                                      JournalError& error);
 
 // Requests that were admitted and have no FINAL, with their last marks, from the journal alone.
 struct OpenRequest {
@@ -87,8 +89,10 @@ struct OpenRequest {
   std::vector<Attempt> attempts;
   std::vector<Progress> marks;  // the last one of each attempt, same order as attempts
 };
-std::vector<OpenRequest> open_requests(Journal& journal);  // a disk that fails here ends the process
-std::error_code open_requests(Journal& journal, std::vector<OpenRequest>& out);  // in order of admission
+std::vector<OpenRequest> open_requests(
+    Journal& journal);  // a disk that fails here ends the process
+std::error_code open_requests(Journal& journal,
+                              std::vector<OpenRequest>& out);  // in order of admission
 
 // The FINAL that recovery writes for one (outcome recovered; billed by marks under on_break, void
 // when nothing was delivered).

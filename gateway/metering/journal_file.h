@@ -68,7 +68,7 @@ class JournalFile final : public Journal {
   std::error_code next_frame(Cursor& cursor, Frame& frame);
   void remember(const Cursor& cursor);
 
-  void add_block(std::size_t bytes);
+  void add_block();
   bool take_queue();
   std::error_code write_block(std::string& block);
   std::error_code write_run(std::string_view frames);
@@ -92,7 +92,7 @@ class JournalFile final : public Journal {
   std::size_t queue_bytes_ = 0;
   std::vector<std::string> idle_blocks_;  // empty, with their memory
   Lsn appended_ = 0;
-  bool waiting_ = false;   // the writer sleeps: the next append wakes it
+  bool waiting_ = false;  // the writer sleeps: the next append wakes it
 
   mutable std::mutex segments_mutex_;
   std::deque<Segment> segments_;  // never empty after start()
@@ -109,13 +109,13 @@ class JournalFile final : public Journal {
 
   // The writer's own.
   std::vector<std::string> batch_;
-  std::unique_ptr<File> file_;        // the last segment
-  std::uint64_t file_bytes_ = 0;      // its size
-  std::uint64_t offset_ = 0;          // where the next frame goes
+  std::unique_ptr<File> file_;    // the last segment
+  std::uint64_t file_bytes_ = 0;  // its size
+  std::uint64_t offset_ = 0;      // where the next frame goes
   Lsn written_ = 0;
-  Sha256 chain_{};                    // of written_
-  std::unique_ptr<File> spare_;       // the next segment, allocated and synced
-  bool spare_refused_ = false;        // no room ahead of need: try again only when it is needed
+  Sha256 chain_{};                       // of written_
+  std::unique_ptr<File> spare_;          // the next segment, allocated and synced
+  bool spare_refused_ = false;           // no room ahead of need: try again only when it is needed
   std::int64_t unsynced_since_ns_ = -1;  // of the oldest record that only the kernel has; -1: none
 };
 

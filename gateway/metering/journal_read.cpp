@@ -8,7 +8,9 @@ namespace {
 
 constexpr std::size_t piece_bytes = 128u << 10;
 
-std::error_code damaged() { return std::make_error_code(std::errc::bad_message); }
+std::error_code damaged() {
+  return std::make_error_code(std::errc::bad_message);
+}
 
 }  // namespace
 
@@ -29,7 +31,8 @@ std::error_code JournalFile::open_cursor(Lsn lsn, Cursor& cursor) {
   Mark at;
   {
     const std::lock_guard lock(segments_mutex_);
-    if (lsn < segments_.front().header.first) return std::make_error_code(std::errc::result_out_of_range);
+    if (lsn < segments_.front().header.first)
+      return std::make_error_code(std::errc::result_out_of_range);
     const auto after = std::upper_bound(segments_.begin(), segments_.end(), lsn,
                                         [](Lsn l, const Segment& s) { return l < s.header.first; });
     const Segment& segment = *std::prev(after);
@@ -48,7 +51,8 @@ std::error_code JournalFile::open_cursor(Lsn lsn, Cursor& cursor) {
     // trim() may have come between.
     return lsn < first() ? std::make_error_code(std::errc::result_out_of_range) : error;
   }
-  cursor.reader = std::make_unique<FrameReader>(std::move(file), at.offset, piece_bytes);
+  cursor.reader = std::make_unique<FrameReader>(
+      std::move(file), at.offset, std::min<std::uint64_t>(piece_bytes, options_.segment_bytes));
   cursor.next = at.lsn;
   Frame skipped;
   while (cursor.next < lsn) {

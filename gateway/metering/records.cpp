@@ -25,7 +25,8 @@ class Writer {
   template <Unsigned T>
   void operator()(T value) {
     char bytes[sizeof(T)];
-    for (std::size_t i = 0; i < sizeof(T); ++i) bytes[i] = static_cast<char>(value >> (8 * i) & 255);
+    for (std::size_t i = 0; i < sizeof(T); ++i)
+      bytes[i] = static_cast<char>(value >> (8 * i) & 255);
     out_.append(bytes, sizeof bytes);
   }
   void operator()(std::int64_t value) { (*this)(static_cast<std::uint64_t>(value)); }
@@ -86,7 +87,8 @@ class Reader {
     value = 0;
     const std::string_view bytes = take(sizeof(T));
     for (std::size_t i = 0; i < bytes.size(); ++i) {
-      value = static_cast<T>(value | static_cast<T>(static_cast<T>(static_cast<unsigned char>(bytes[i])) << (8 * i)));
+      value = static_cast<T>(
+          value | static_cast<T>(static_cast<T>(static_cast<unsigned char>(bytes[i])) << (8 * i)));
     }
   }
   void operator()(std::int64_t& value) {
@@ -107,7 +109,8 @@ class Reader {
     std::uint64_t low = 0, high = 0;
     (*this)(low);
     (*this)(high);
-    amount = money::Amount::pico(static_cast<money::int128>(static_cast<unsigned __int128>(high) << 64 | low));
+    amount = money::Amount::pico(
+        static_cast<money::int128>(static_cast<unsigned __int128>(high) << 64 | low));
   }
   template <class E>
   void enumerator(E& value, E last) {
@@ -259,24 +262,36 @@ std::optional<Record> decode_as(Reader& reader) {
 
 std::string_view name(CountSource source) {
   switch (source) {
-    case CountSource::none: return "none";
-    case CountSource::exact: return "exact";
-    case CountSource::claimed: return "claimed";
-    case CountSource::derived: return "derived";
-    case CountSource::estimate: return "estimate";
+    case CountSource::none:
+      return "none";
+    case CountSource::exact:
+      return "exact";
+    case CountSource::claimed:
+      return "claimed";
+    case CountSource::derived:
+      return "derived";
+    case CountSource::estimate:
+      return "estimate";
   }
   return "unknown";
 }
 
 std::string_view name(Outcome outcome) {
   switch (outcome) {
-    case Outcome::completed: return "completed";
-    case Outcome::cancelled: return "cancelled";
-    case Outcome::partial: return "partial";
-    case Outcome::failed: return "failed";
-    case Outcome::refused: return "refused";
-    case Outcome::recovered: return "recovered";
-    case Outcome::quarantined: return "quarantined";
+    case Outcome::completed:
+      return "completed";
+    case Outcome::cancelled:
+      return "cancelled";
+    case Outcome::partial:
+      return "partial";
+    case Outcome::failed:
+      return "failed";
+    case Outcome::refused:
+      return "refused";
+    case Outcome::recovered:
+      return "recovered";
+    case Outcome::quarantined:
+      return "quarantined";
   }
   return "unknown";
 }
@@ -306,13 +321,20 @@ std::optional<Record> decode(std::string_view bytes) {
   reader(kind);
   if (!reader.ok || version != format_version) return std::nullopt;
   switch (kind) {
-    case 1: return decode_as<Admit>(reader);
-    case 2: return decode_as<Attempt>(reader);
-    case 3: return decode_as<Progress>(reader);
-    case 4: return decode_as<Final>(reader);
-    case 5: return decode_as<Command>(reader);
-    case 6: return decode_as<Seal>(reader);
-    default: return std::nullopt;
+    case 1:
+      return decode_as<Admit>(reader);
+    case 2:
+      return decode_as<Attempt>(reader);
+    case 3:
+      return decode_as<Progress>(reader);
+    case 4:
+      return decode_as<Final>(reader);
+    case 5:
+      return decode_as<Command>(reader);
+    case 6:
+      return decode_as<Seal>(reader);
+    default:
+      return std::nullopt;
   }
 }
 

@@ -1,5 +1,5 @@
-// The journal's records. Plain values; their binary form is encode/decode in records.cpp, version 1,
-// little-endian, length-prefixed strings, and is frozen by a golden test.
+// The journal's records. Plain values; their binary form is encode/decode in records.cpp, version
+// 1, little-endian, length-prefixed strings, and is frozen by a golden test.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -28,7 +28,15 @@ enum class CountSource : std::uint8_t {
   estimate,  // the gateway's count of text pieces
 };
 
-enum class Outcome : std::uint8_t { completed, cancelled, partial, failed, refused, recovered, quarantined };
+enum class Outcome : std::uint8_t {
+  completed,
+  cancelled,
+  partial,
+  failed,
+  refused,
+  recovered,
+  quarantined
+};
 
 std::string_view name(CountSource source);
 std::string_view name(Outcome outcome);
@@ -37,7 +45,7 @@ struct Admit {
   RequestId id;
   std::int64_t wall_ms = 0;
   std::string tenant;
-  std::string model;               // public name
+  std::string model;  // public name
   Sha256 key_hash{};
   Sha256 body_hash{};
   std::uint32_t price_version = 0;  // of the model, 1-based
@@ -70,8 +78,8 @@ struct Progress {
 
 struct AttemptResult {
   std::uint16_t n = 0;
-  std::string fault;  // name(FaultKind), "none"
-  std::string side;   // name(Side)
+  std::string fault;            // name(FaultKind), "none"
+  std::string side;             // name(Side)
   std::uint64_t delivered = 0;  // output tokens of this attempt that the customer was billed for
   std::uint64_t pieces = 0;     // text pieces received from it
   std::uint64_t bytes = 0;      // UTF-8 bytes of text received from it
@@ -84,12 +92,12 @@ struct Final {
   Admit admit;
   std::int64_t wall_ms = 0;  // never before the ADMIT's
   Outcome outcome = Outcome::failed;
-  std::uint16_t status = 0;   // HTTP status that the customer saw; 0: none
-  TokenCounts counts;         // the billed count
+  std::uint16_t status = 0;  // HTTP status that the customer saw; 0: none
+  TokenCounts counts;        // the billed count
   CountSource source = CountSource::none;
   std::uint64_t bytes_delivered = 0;
-  std::vector<Attempt> attempts;        // as dispatched
-  std::vector<AttemptResult> results;   // same order
+  std::vector<Attempt> attempts;       // as dispatched
+  std::vector<AttemptResult> results;  // same order
   friend bool operator==(const Final&, const Final&) = default;
 };
 
@@ -111,8 +119,8 @@ struct Seal {
 
 using Record = std::variant<Admit, Attempt, Progress, Final, Command, Seal>;
 
-// Bounds of the binary form. A string is at most 65,535 bytes, a command's body record_body_bytes_max,
-// a FINAL's lists record_attempts_max entries each.
+// Bounds of the binary form. A string is at most 65,535 bytes, a command's body
+// record_body_bytes_max, a FINAL's lists record_attempts_max entries each.
 constexpr std::size_t record_body_bytes_max = 4u << 20;
 constexpr std::size_t record_attempts_max = 1024;
 constexpr std::size_t record_bytes_max = 8u << 20;  // encoded, whatever the kind
@@ -120,8 +128,8 @@ constexpr std::size_t record_bytes_max = 8u << 20;  // encoded, whatever the kin
 // Appends the binary form; false, and `out` as it was, when a bound is broken.
 bool encode_to(const Record& record, std::string& out);
 std::string encode(const Record& record);  // empty when a bound is broken
-// One text for one value: refuses unknown versions, kinds and enumerators, lengths beyond the bounds
-// or the input, and trailing bytes. Any input is safe.
+// One text for one value: refuses unknown versions, kinds and enumerators, lengths beyond the
+// bounds or the input, and trailing bytes. Any input is safe.
 std::optional<Record> decode(std::string_view bytes);
 
 }  // namespace trib::metering

@@ -78,7 +78,9 @@ void append_unsealed_frame(std::string& out, Lsn lsn, std::string_view payload) 
   out.append(payload);
 }
 
-std::size_t unsealed_frame_bytes(const char* frame) { return frame_header_bytes + get<std::uint32_t>(frame); }
+std::size_t unsealed_frame_bytes(const char* frame) {
+  return frame_header_bytes + get<std::uint32_t>(frame);
+}
 
 Lsn seal_frame(char* frame, Lsn durable, Sha256& chain) {
   const std::size_t bytes = unsealed_frame_bytes(frame);
@@ -115,7 +117,8 @@ std::error_code FrameReader::fill(std::size_t bytes) {
   at_ = 0;
   buffer_.resize(std::max(bytes, piece_bytes_));
   std::size_t got = 0;
-  const auto error = file_->read(offset_ + have, {buffer_.data() + have, buffer_.size() - have}, got);
+  const auto error =
+      file_->read(offset_ + have, {buffer_.data() + have, buffer_.size() - have}, got);
   buffer_.resize(have + (error ? 0 : got));
   return error;
 }

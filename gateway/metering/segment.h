@@ -1,15 +1,17 @@
-// The bytes of a journal segment: a header of 64, then frames without gaps, then zeros to the end of
-// the preallocated file. Internal to the journal. All numbers little-endian.
+// The bytes of a journal segment: a header of 64, then frames without gaps, then zeros to the end
+// of the preallocated file. Internal to the journal. All numbers little-endian.
 //
 //   header:  0 "TRIBJRNL"   8 u32 format version   12 u32 zero   16 u64 LSN of the first record
 //           24 hash of the record before it (zeros at the very first)   56 u32 zero
 //           60 u32 CRC32C of bytes 0..59
-//   frame:   0 u32 payload length, never 0   4 u32 CRC32C of the length and of byte 8 on   8 u64 LSN
+//   frame:   0 u32 payload length, never 0   4 u32 CRC32C of the length and of byte 8 on   8 u64
+//   LSN
 //           16 u32 pending   20 SHA-256 of (hash of the record before || payload)   52 payload
 //
-// `pending` says how many records, this one included, were not known to be on the disk when the frame
-// was written; so LSN - pending was durable by then. Recovery needs it to tell a torn tail, where the
-// disk may have kept later writes and lost earlier ones, from damage to what had been promised.
+// `pending` says how many records, this one included, were not known to be on the disk when the
+// frame was written; so LSN - pending was durable by then. Recovery needs it to tell a torn tail,
+// where the disk may have kept later writes and lost earlier ones, from damage to what had been
+// promised.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -64,12 +66,13 @@ class FrameReader {
   File& file() { return *file_; }
 
  private:
-  std::error_code fill(std::size_t bytes);  // makes that many available, fewer at the end of the file
+  std::error_code fill(
+      std::size_t bytes);  // makes that many available, fewer at the end of the file
 
   std::unique_ptr<File> file_;
   std::uint64_t offset_;
   std::size_t piece_bytes_;
-  std::string buffer_;   // what was read and is not yet used is [at_, size)
+  std::string buffer_;  // what was read and is not yet used is [at_, size)
   std::size_t at_ = 0;
 };
 

@@ -3,6 +3,8 @@
 #include <nghttp2/nghttp2.h>
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 namespace trib::tunnel {
 namespace {
@@ -18,6 +20,14 @@ std::string_view view(const std::uint8_t* bytes, std::size_t count) {
 
 struct SessionCallbacks {
   static Session& self(void* user) { return *static_cast<Session*>(user); }
+
+  // nghttp2 takes pushes until our settings are acknowledged; we never do.
+  static int begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    if (head->type == NGHTTP2_PUSH_PROMISE) {
+      self(user).doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "http/2: a push"});
+    }
+    return 0;
+  }
 
   static int begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     if (!self(user).doomed_) self(user).on_begin(frame->hd.stream_id);
@@ -87,23 +97,17 @@ struct SessionCallbacks {
     return 0;
   }
 
-  // Frames of unknown types and other things nghttp2 passes over.
-  static int extension_chunk(nghttp2_session*, const nghttp2_frame_hd*, const std::uint8_t*, std::size_t, void* user) {
-    self(user).count_idle_frame();
-    return 0;
-  }
-
   static nghttp2_session_callbacks* table() {
     static nghttp2_session_callbacks* callbacks = [] {
       nghttp2_session_callbacks* c = nullptr;
       nghttp2_session_callbacks_new(&c);
+      nghttp2_session_callbacks_set_on_begin_frame_callback(c, begin_frame);
       nghttp2_session_callbacks_set_on_begin_headers_callback(c, begin_headers);
       nghttp2_session_callbacks_set_on_header_callback(c, header);
       nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, data_chunk);
       nghttp2_session_callbacks_set_on_frame_recv_callback(c, frame_recv);
       nghttp2_session_callbacks_set_on_stream_close_callback(c, stream_close);
       nghttp2_session_callbacks_set_on_frame_send_callback(c, frame_send);
-      nghttp2_session_callbacks_set_on_extension_chunk_recv_callback(c, extension_chunk);
       return c;
     }();
     return callbacks;
@@ -166,7 +170,7 @@ void Session::on_bytes(std::string_view bytes) {
   if (lost_) return;
   heard_ns_ = now_ns();
   if (terms_.liveness.any_byte_proves) prove_life();
-  const Turn turn(*this, true);
+  const Turn turn(*this, Ends::may_break);
   const auto rc = nghttp2_session_mem_recv(h2_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (rc < 0) {
     doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, std::string("http/2: ") + nghttp2_strerror(static_cast<int>(rc))},
@@ -178,34 +182,34 @@ void Session::on_drained() { flush(); }
 
 void Session::on_end() {
   if (lost_) return;
-  const Turn turn(*this, true);
+  const Turn turn(*this, Ends::may_break);
   doom({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the other end closed the connection"}, Reset::no_error);
 }
 
 void Session::on_error(const Fault& fault) {
   if (lost_) return;
-  const Turn turn(*this, true);  // inside a write the outer turn carries it out
+  const Turn turn(*this, Ends::may_break);  // inside a write the outer turn carries it out
   doom({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, fault.detail}, Reset::no_error);
 }
 
 void Session::flush() {
   if (lost_) return;
-  const Turn turn(*this, true);
+  const Turn turn(*this, Ends::may_break);
 }
 
-void Session::leave(bool may_break) {
+void Session::leave(Ends ends) {
   if (depth_ > 1 || lost_) {
     --depth_;
     return;
   }
-  if (!may_break && terms_.on_dirty) {
+  if (ends == Ends::deferred && terms_.on_dirty) {
     --depth_;
     return terms_.on_dirty();
   }
   pump();
   --depth_;
   if (!doomed_) return;
-  if (may_break) return break_off();
+  if (ends == Ends::may_break) return break_off();
   wheel_.arm(timer_, wheel_.now_ns());  // the caller still stands on us; break off at the next tick
 }
 
@@ -265,7 +269,7 @@ void Session::control_frame() {
 
 void Session::check() {
   if (lost_) return;
-  const Turn turn(*this, true);
+  const Turn turn(*this, Ends::may_break);
   const Liveness& l = terms_.liveness;
   const std::int64_t now = now_ns();
   if (doomed_) return;

@@ -10,8 +10,6 @@
 #include "gateway/base/base.h"
 
 struct nghttp2_session;
-struct nghttp2_data_provider;
-struct nghttp2_nv;
 
 namespace trib::tunnel {
 
@@ -48,7 +46,7 @@ struct SessionTerms {
 
 class Session : private StreamHandler {
  public:
-  ~Session();
+  virtual ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -77,19 +75,19 @@ class Session : private StreamHandler {
   virtual void on_broken(const Fault& fault) = 0;
 
   // Everything that makes frames from outside of the calls above happens inside a Turn: frames are
-  // gathered and written when the outermost one ends.
+  // gathered and written when the outermost one ends. `deferred` waits for flush() where there is an
+  // on_dirty; after `may_break` the session may be gone; the others never break off.
+  enum class Ends : std::uint8_t { deferred, written, may_break };
   class Turn {
    public:
-    explicit Turn(Session& session, bool may_break = false) : session_(session), may_break_(may_break) {
-      ++session_.depth_;
-    }
-    ~Turn() { session_.leave(may_break_); }
+    explicit Turn(Session& session, Ends ends = Ends::deferred) : session_(session), ends_(ends) { ++session_.depth_; }
+    ~Turn() { session_.leave(ends_); }
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
 
    private:
     Session& session_;
-    bool may_break_;
+    Ends ends_;
   };
 
   // The end of the tunnel, carried out when the turn ends; the first reason stays.
@@ -119,7 +117,7 @@ class Session : private StreamHandler {
   void on_drained() override;
   void on_end() override;
   void on_error(const Fault& fault) override;
-  void leave(bool may_break);
+  void leave(Ends ends);
   void pump();
   void break_off();
   void check();

@@ -6,7 +6,9 @@
 namespace trib::test {
 namespace {
 
-std::error_code code_of(std::errc code) { return {static_cast<int>(code), std::generic_category()}; }
+std::error_code code_of(std::errc code) {
+  return {static_cast<int>(code), std::generic_category()};
+}
 
 std::string parent_of(const std::string& path) {
   const auto slash = path.rfind('/');
@@ -29,7 +31,8 @@ struct MemDisk::Node {
   static void apply(std::string& data, const Change& change) {
     if (change.kind == Change::Kind::write) {
       if (change.bytes.empty()) return;
-      if (data.size() < change.at + change.bytes.size()) data.resize(change.at + change.bytes.size(), '\0');
+      if (data.size() < change.at + change.bytes.size())
+        data.resize(change.at + change.bytes.size(), '\0');
       data.replace(change.at, change.bytes.size(), change.bytes);
     } else if (!change.grow_only || data.size() < change.at) {
       data.resize(change.at, '\0');
@@ -69,7 +72,8 @@ class MemDisk::Handle final : public File {
     if (verdict != Verdict::run) bytes = bytes.substr(0, disk_.rng_.below(bytes.size() + 1));
     ++disk_.counts_.writes;
     disk_.counts_.written_bytes += bytes.size();
-    if (!bytes.empty()) node_->change({Node::Change::Kind::write, offset, std::string(bytes), false});
+    if (!bytes.empty())
+      node_->change({Node::Change::Kind::write, offset, std::string(bytes), false});
     return error;
   }
 
@@ -97,7 +101,8 @@ class MemDisk::Handle final : public File {
   }
 
   std::error_code truncate(std::uint64_t bytes) override {
-    return run(Kind::change, [&] { node_->change({Node::Change::Kind::resize, bytes, {}, false}); });
+    return run(Kind::change,
+               [&] { node_->change({Node::Change::Kind::resize, bytes, {}, false}); });
   }
 
   std::error_code size(std::uint64_t& bytes) override {
@@ -126,7 +131,9 @@ class MemDisk::Handle final : public File {
   bool writable_;
 };
 
-MemDisk::MemDisk(std::uint64_t seed) : rng_(seed) { dirs_ = {".", "/"}; }
+MemDisk::MemDisk(std::uint64_t seed) : rng_(seed) {
+  dirs_ = {".", "/"};
+}
 MemDisk::~MemDisk() = default;
 
 MemDisk::Verdict MemDisk::judge(Kind kind, std::error_code& error) {
@@ -164,7 +171,8 @@ std::error_code MemDisk::open(const std::string& path, Mode mode, std::unique_pt
   if (judge(creates ? Kind::grow : Kind::look, error) == Verdict::fail) return error;
   NodePtr node;
   if (creates) {
-    if (!dirs_.contains(parent_of(path))) return error ? error : code_of(std::errc::no_such_file_or_directory);
+    if (!dirs_.contains(parent_of(path)))
+      return error ? error : code_of(std::errc::no_such_file_or_directory);
     node = std::make_shared<Node>();
     nodes_.push_back(node);
     change_name({parent_of(path), {}, path, node});

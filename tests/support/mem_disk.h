@@ -1,8 +1,8 @@
 // A Disk in memory that loses, tears and fails writes as a real one may, decided by a seed alone.
 // Files keep two states: what the kernel shows and what a power cut would leave. A change stays
-// pending until sync_data() of its file (sync_dir() for names); a power cut then keeps, loses or tears
-// each pending write by itself, in any combination, and keeps or loses each pending change of a size
-// or name. Directories themselves are durable at once. Thread-safe, as Disk promises.
+// pending until sync_data() of its file (sync_dir() for names); a power cut then keeps, loses or
+// tears each pending write by itself, in any combination, and keeps or loses each pending change of
+// a size or name. Directories themselves are durable at once. Thread-safe, as Disk promises.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -28,16 +28,17 @@ class MemDisk final : public Disk {
   std::error_code list(const std::string& dir, std::vector<std::string>& names) override;
   std::error_code sync_dir(const std::string& dir) override;
 
-  // The power is cut: pending changes are decided, every open File is dead (EIO), the disk is usable
-  // again, faults that were set are forgotten.
+  // The power is cut: pending changes are decided, every open File is dead (EIO), the disk is
+  // usable again, faults that were set are forgotten.
   void crash();
   // The process is killed: every open File is dead, nothing is lost, faults are forgotten.
   void kill();
 
   // Every call of Disk and File counts, the first is 1. Faults name an operation by its number.
   std::uint64_t operations() const;
-  void fail_at(std::uint64_t operation, std::errc code);    // this one alone
-  void fail_from(std::uint64_t operation, std::errc code);  // and all after it: a full disk, a dead one
+  void fail_at(std::uint64_t operation, std::errc code);  // this one alone
+  void fail_from(std::uint64_t operation,
+                 std::errc code);  // and all after it: a full disk, a dead one
   // From this operation on all fail with EIO until crash(); the operation itself may have happened.
   void cut_power_at(std::uint64_t operation);
   // Only writes, allocations and creations fail, from now on, until cleared with false.
@@ -71,7 +72,7 @@ class MemDisk final : public Disk {
 
   mutable std::mutex mutex_;
   SeededRng rng_;
-  std::map<std::string, NodePtr> names_;          // what the kernel shows
+  std::map<std::string, NodePtr> names_;  // what the kernel shows
   std::map<std::string, NodePtr> durable_names_;
   std::vector<NameChange> pending_names_;
   std::set<std::string> dirs_;

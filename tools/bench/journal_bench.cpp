@@ -1,5 +1,5 @@
-// What the usage journal costs a worker and what a group commit takes, beside plain fdatasync of the
-// same disk in the same run.
+// What the usage journal costs a worker and what a group commit takes, beside plain fdatasync of
+// the same disk in the same run.
 //
 //   journal_bench DIR [records per thread, default 1000000] [threads, default 2]
 //
@@ -50,7 +50,9 @@ std::unique_ptr<Journal> open(const std::string& dir, bool sync_always) {
   return journal;
 }
 
-Progress small_record(std::uint64_t i) { return {{i, i}, 1, 1'764'000'000'000, i, i * 4}; }
+Progress small_record(std::uint64_t i) {
+  return {{i, i}, 1, 1'764'000'000'000, i, i * 4};
+}
 
 void plain_fdatasync(const std::string& dir, std::size_t bytes) {
   const std::string path = dir + "/journal-plain.tmp";
@@ -64,8 +66,8 @@ void plain_fdatasync(const std::string& dir, std::size_t bytes) {
     if (file->write(i * bytes, piece) || file->sync_data()) return;
     took_us.push_back(us_since(begin));
   }
-  std::printf("plain write + fdatasync of %zu bytes: p50 %.0f us, p99 %.0f us\n", bytes, at(took_us, 0.5),
-              at(took_us, 0.99));
+  std::printf("plain write + fdatasync of %zu bytes: p50 %.0f us, p99 %.0f us\n", bytes,
+              at(took_us, 0.5), at(took_us, 0.99));
   (void)system_disk().remove(path);
 }
 
@@ -79,11 +81,13 @@ bool one_by_one(const std::string& dir) {
     journal->pump();
     took_us.push_back(us_since(begin));
   }
-  std::printf("append + pump of one record: p50 %.0f us, p99 %.0f us\n", at(took_us, 0.5), at(took_us, 0.99));
+  std::printf("append + pump of one record: p50 %.0f us, p99 %.0f us\n", at(took_us, 0.5),
+              at(took_us, 0.99));
   return !journal->failed();
 }
 
-bool threads_append(const std::string& dir, std::uint64_t each, unsigned threads, bool sync_always) {
+bool threads_append(const std::string& dir, std::uint64_t each, unsigned threads,
+                    bool sync_always) {
   auto journal = open(dir, sync_always);
   if (!journal) return false;
   std::atomic<bool> stop{false};
@@ -124,12 +128,48 @@ bool threads_append(const std::string& dir, std::uint64_t each, unsigned threads
   const double seconds = us_since(begin) / 1e6;
   double ns = 0;
   for (const double one : append_ns) ns += one / threads;
-  std::printf("%s, %u threads: %.0f records/s until durable, %.0f ns an append as a worker sees it, "
-              "%zu pumps, p50 %.0f us, p99 %.0f us, refused for a full queue %llu\n",
-              sync_always ? "sync always" : "sync 5ms", threads,
-              static_cast<double>(each * threads) / seconds, ns, pump_us.size(), at(pump_us, 0.5),
-              at(pump_us, 0.99), static_cast<unsigned long long>(refused.load()));
+  std::printf(
+      "%s, %u threads: %.0f records/s until durable, %.0f ns an append as a worker sees it, "
+      "%zu pumps, p50 %.0f us, p99 %.0f us, refused for a full queue %llu\n",
+      sync_always ? "sync always" : "sync 5ms", threads,
+      static_cast<double>(each * threads) / seconds, ns, pump_us.size(), at(pump_us, 0.5),
+      at(pump_us, 0.99), static_cast<unsigned long long>(refused.load()));
   return !journal->failed();
+}
+
+// A worker appends a record every 50 us; how long each waits until it may be relied on.
+bool paced(const std::string& dir) {
+  auto journal = open(dir, true);
+  if (!journal) return false;
+  constexpr std::uint64_t records = 20'000;
+  std::vector<Steady::time_point> appended(records + 1), released(records + 1);
+  Lsn seen = 0;
+  journal->on_released([&] {
+    const auto now = Steady::now();
+    while (seen < journal->released()) released[++seen] = now;
+  });
+  std::thread writer([&] {
+    while (journal->released() < records && !journal->failed()) {
+      if (!journal->pump()) journal->wait(5);
+    }
+  });
+  auto next = Steady::now();
+  for (std::uint64_t i = 1; i <= records; ++i) {
+    next += std::chrono::microseconds(50);
+    while (Steady::now() < next) std::this_thread::yield();
+    appended[i] = Steady::now();
+    if (journal->append(small_record(i)) != i) break;
+  }
+  writer.join();
+  if (journal->failed()) return false;
+  std::vector<double> waited_us;
+  for (std::uint64_t i = 1; i <= records; ++i) {
+    waited_us.push_back(
+        std::chrono::duration<double, std::micro>(released[i] - appended[i]).count());
+  }
+  std::printf("20,000 records/s, one by one: append to release p50 %.0f us, p99 %.0f us\n",
+              at(waited_us, 0.5), at(waited_us, 0.99));
+  return true;
 }
 
 bool reopen_and_read(const std::string& dir) {
@@ -153,7 +193,8 @@ bool reopen_and_read(const std::string& dir) {
     records += batch;
   }
   std::printf("start reads and checks %.0f records/s, batches of 10,000 read %.0f records/s\n",
-              static_cast<double>(journal->last()) / open_s, static_cast<double>(records) / (us_since(begin) / 1e6));
+              static_cast<double>(journal->last()) / open_s,
+              static_cast<double>(records) / (us_since(begin) / 1e6));
   return true;
 }
 
@@ -170,8 +211,8 @@ int main(int argc, char** argv) {
   if (system_disk().make_dirs(dir)) return 1;
   plain_fdatasync(dir, 512);
   plain_fdatasync(dir, 64u << 10);
-  const bool ok = one_by_one(dir) && threads_append(dir, each, threads, true) && reopen_and_read(dir) &&
-                  threads_append(dir, each, threads, false);
+  const bool ok = one_by_one(dir) && paced(dir) && threads_append(dir, each, threads, true) &&
+                  reopen_and_read(dir) && threads_append(dir, each, threads, false);
   clear(dir);
   return ok ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-// Faults of the disk at every operation. Whatever happens: no record that was released (with a window:
-// that was durable) is missing afterwards, none is half there, none is another.
+// Faults of the disk at every operation. Whatever happens: no record that was released (with a
+// window: that was durable) is missing afterwards, none is half there, none is another.
 #include <set>
 
 #include "tests/catch.h"
@@ -30,10 +30,14 @@ struct Life {
 
 Record record_number(Lsn lsn) {
   switch (lsn % 4) {
-    case 0: return final_of(lsn);
-    case 1: return admit(lsn);
-    case 2: return attempt(lsn, 1);
-    default: return progress(lsn, 1, lsn, lsn * 3);
+    case 0:
+      return final_of(lsn);
+    case 1:
+      return admit(lsn);
+    case 2:
+      return attempt(lsn, 1);
+    default:
+      return progress(lsn, 1, lsn, lsn * 3);
   }
 }
 
@@ -75,7 +79,8 @@ void check(MemDisk& disk, ManualClock& clock, bool sync_always, const Life& life
   REQUIRE(journal->last() <= life.appended.size());
   const auto records = records_of(*journal);
   REQUIRE(records.size() == journal->last() - first + 1);
-  for (std::size_t i = 0; i < records.size(); ++i) REQUIRE(records[i] == life.appended[first - 1 + i]);
+  for (std::size_t i = 0; i < records.size(); ++i)
+    REQUIRE((records[i] == life.appended[first - 1 + i]));
   // And it works on.
   const Lsn next = journal->append(command("next"));
   REQUIRE(next == first + records.size());
@@ -184,7 +189,8 @@ TEST_CASE("the same seed gives the same disk") {
     live(disk, clock, false, 3, life);
     disk.crash();
     std::string all;
-    for (const auto& name : disk.names("var/journal")) all += name + disk.content("var/journal/" + name);
+    for (const auto& name : disk.names("var/journal"))
+      all += name + disk.content("var/journal/" + name);
     return to_hex(sha256(all));
   };
   CHECK(state(7) == state(7));

@@ -100,7 +100,9 @@ TEST_CASE("with a window records are released at once and synced when it ends") 
   auto journal = must_open(disk, clock, options);
   int wakes = 0;
   journal->on_released([&] { ++wakes; });
-  const auto syncs = [&, before = disk.counts().data_syncs] { return disk.counts().data_syncs - before; };
+  const auto syncs = [&, before = disk.counts().data_syncs] {
+    return disk.counts().data_syncs - before;
+  };
 
   journal->append(admit(1));
   CHECK(journal->pump());
@@ -175,7 +177,7 @@ TEST_CASE("a power cut loses at most what the window had not synced") {
     const auto records = records_of(*journal);
     REQUIRE(records.size() >= 1);
     REQUIRE(records.size() <= 5);
-    for (std::size_t i = 0; i < records.size(); ++i) REQUIRE(records[i] == Record(admit(i + 1)));
+    for (std::size_t i = 0; i < records.size(); ++i) REQUIRE((records[i] == Record(admit(i + 1))));
     lost = lost || records.size() < 5;
     kept = kept || records.size() > 1;
   }
@@ -252,7 +254,8 @@ TEST_CASE("the chain's hash is SHA-256 of the hash before and the record's bytes
     const Record record = random_record(rng);
     journal->append(record);
     const auto& before = expected.back();
-    expected.push_back(sha256({reinterpret_cast<const char*>(before.data()), before.size()}, encode(record)));
+    expected.push_back(
+        sha256({reinterpret_cast<const char*>(before.data()), before.size()}, encode(record)));
   }
   CHECK(journal->hash_at(1) == Sha256{});  // not released yet
   drain(*journal);
@@ -268,7 +271,8 @@ TEST_CASE("reading starts anywhere, stops when told and goes on from there") {
   ManualClock clock;
   auto journal = must_open(disk, clock, small(300'000));  // several marks a segment
   const std::string body(400, 'b');
-  for (std::uint64_t i = 1; i <= 3000; ++i) journal->append(Command{std::to_string(i), "k", 1, body});
+  for (std::uint64_t i = 1; i <= 3000; ++i)
+    journal->append(Command{std::to_string(i), "k", 1, body});
   drain(*journal);
   SeededRng rng(9);
   for (int round = 0; round < 200; ++round) {
@@ -336,8 +340,10 @@ TEST_CASE("trim deletes whole segments before the record to keep and no more") {
   const Lsn first = journal->first();
   CHECK(first > 1);
   CHECK(first <= 120);
-  CHECK((records_of(*journal) == std::vector<Record>(all.begin() + static_cast<long>(first) - 1, all.end())));
-  CHECK(journal->read(first - 1, [](Lsn, const Record&) { return true; }) == std::errc::result_out_of_range);
+  CHECK((records_of(*journal) ==
+         std::vector<Record>(all.begin() + static_cast<long>(first) - 1, all.end())));
+  CHECK(journal->read(first - 1, [](Lsn, const Record&) { return true; }) ==
+        std::errc::result_out_of_range);
   CHECK(journal->hash_at(first - 1) != Sha256{});  // the next batch's header needs it
   CHECK(journal->hash_at(first - 2) == Sha256{});
   CHECK_FALSE(journal->trim(120));  // again: nothing
@@ -417,7 +423,8 @@ TEST_CASE("a disk too full for the next segment fails only when that one is need
   }
 }
 
-TEST_CASE("many threads: numbers are unique and dense, each thread's order is kept, releases only grow") {
+TEST_CASE(
+    "many threads: numbers are unique and dense, each thread's order is kept, releases only grow") {
   MemDisk disk(1);
   ManualClock clock;
   JournalOptions options = small(1u << 20);
@@ -452,7 +459,8 @@ TEST_CASE("many threads: numbers are unique and dense, each thread's order is ke
   std::vector<std::thread> workers;
   for (std::uint64_t t = 0; t < threads; ++t) {
     workers.emplace_back([&, t] {
-      for (std::uint64_t i = 0; i < each; ++i) got[t].push_back(journal->append(progress(t, 1, i, 0)));
+      for (std::uint64_t i = 0; i < each; ++i)
+        got[t].push_back(journal->append(progress(t, 1, i, 0)));
     });
   }
   for (auto& worker : workers) worker.join();

@@ -29,8 +29,8 @@ struct World {
 
 TEST_CASE("an ADMIT without a FINAL is open, in order of admission, with its last marks") {
   World world({admit(1), admit(2), attempt(2, 1), progress(2, 1, 32, 100), admit(3), attempt(1, 1),
-               progress(2, 1, 64, 220), attempt(2, 2), progress(2, 2, 10, 40), final_of(1), command("x"),
-               Seal{1, 5, {}}, admit(4), attempt(4, 1)});
+               progress(2, 1, 64, 220), attempt(2, 2), progress(2, 2, 10, 40), final_of(1),
+               command("x"), Seal{1, 5, {}}, admit(4), attempt(4, 1)});
   const auto open = open_requests(*world.journal);
   REQUIRE(open.size() == 3);
   CHECK(open[0].admit == admit(2));
@@ -69,16 +69,34 @@ TEST_CASE("recovery bills what the marks say was delivered, output alone, and vo
   };
   const std::vector<Row> rows = {
       {"never dispatched", {}, {}, 0, 0, CountSource::none, 0},
-      {"dispatched, nothing came", {attempt(1, 1)}, {progress(1, 1, 0, 0)}, 0, 0, CountSource::none, 0},
-      {"cut in mid-stream", {attempt(1, 1)}, {progress(1, 1, 64, 300)}, 64, 300, CountSource::estimate, 200},
+      {"dispatched, nothing came",
+       {attempt(1, 1)},
+       {progress(1, 1, 0, 0)},
+       0,
+       0,
+       CountSource::none,
+       0},
+      {"cut in mid-stream",
+       {attempt(1, 1)},
+       {progress(1, 1, 64, 300)},
+       64,
+       300,
+       CountSource::estimate,
+       200},
       {"rescued once, then cut",
        {attempt(1, 1), attempt(1, 2)},
        {progress(1, 1, 64, 300), progress(1, 2, 32, 90)},
-       96, 390, CountSource::estimate, 200},
+       96,
+       390,
+       CountSource::estimate,
+       200},
       {"the first brought nothing",
        {attempt(1, 1), attempt(1, 2)},
        {progress(1, 1, 0, 0), progress(1, 2, 32, 90)},
-       32, 90, CountSource::estimate, 200},
+       32,
+       90,
+       CountSource::estimate,
+       200},
   };
   for (const Row& row : rows) {
     INFO(row.what);

@@ -17,8 +17,12 @@ Sha256 digest(Rng& rng) {
   return out;
 }
 
-TokenCounts counts(Rng& rng) { return {rng.next(), rng.next(), rng.next(), rng.next(), rng.next()}; }
-std::int64_t wall(Rng& rng) { return static_cast<std::int64_t>(rng.next()); }
+TokenCounts counts(Rng& rng) {
+  return {rng.next(), rng.next(), rng.next(), rng.next(), rng.next()};
+}
+std::int64_t wall(Rng& rng) {
+  return static_cast<std::int64_t>(rng.next());
+}
 
 Admit random_admit(Rng& rng) {
   Admit a;
@@ -30,7 +34,8 @@ Admit random_admit(Rng& rng) {
   a.body_hash = digest(rng);
   a.price_version = static_cast<std::uint32_t>(rng.next());
   a.book_revision = rng.next();
-  a.hold = money::Amount::pico((static_cast<money::int128>(rng.next()) << 60) * (rng.below(2) == 0 ? 1 : -1));
+  a.hold = money::Amount::pico((static_cast<money::int128>(rng.next()) << 60) *
+                               (rng.below(2) == 0 ? 1 : -1));
   a.idempotency = text(rng, 64);
   a.operation = text(rng);
   return a;
@@ -41,7 +46,8 @@ Attempt random_attempt(Rng& rng) {
   a.id = {rng.next(), rng.next()};
   a.n = static_cast<std::uint16_t>(rng.next());
   a.wall_ms = wall(rng);
-  for (std::string* s : {&a.site, &a.seat, &a.device, &a.engine, &a.vendor, &a.contract}) *s = text(rng);
+  for (std::string* s : {&a.site, &a.seat, &a.device, &a.engine, &a.vendor, &a.contract})
+    *s = text(rng);
   a.contract_version = static_cast<std::uint32_t>(rng.next());
   return a;
 }
@@ -74,7 +80,9 @@ Final random_final(Rng& rng) {
 
 }  // namespace
 
-RequestId id_of(std::uint64_t n) { return {(1'764'000'000'000u + n) << 16 | 1, n * 0x9e3779b97f4a7c15ULL}; }
+RequestId id_of(std::uint64_t n) {
+  return {(1'764'000'000'000u + n) << 16 | 1, n * 0x9e3779b97f4a7c15ULL};
+}
 
 Admit admit(std::uint64_t n) {
   Admit a;
@@ -124,16 +132,24 @@ Final final_of(std::uint64_t n) {
   return f;
 }
 
-Command command(std::string body) { return {"topup:acme:1", "topup", 1'764'000'000'000, std::move(body)}; }
+Command command(std::string body) {
+  return {"topup:acme:1", "topup", 1'764'000'000'000, std::move(body)};
+}
 
 Record random_record(Rng& rng) {
   switch (rng.below(6)) {
-    case 0: return random_admit(rng);
-    case 1: return random_attempt(rng);
-    case 2: return Progress{{rng.next(), rng.next()}, 3, wall(rng), rng.next(), rng.next()};
-    case 3: return random_final(rng);
-    case 4: return Command{text(rng), text(rng), wall(rng), text(rng, 3000)};
-    default: return Seal{rng.next(), rng.next(), digest(rng)};
+    case 0:
+      return random_admit(rng);
+    case 1:
+      return random_attempt(rng);
+    case 2:
+      return Progress{{rng.next(), rng.next()}, 3, wall(rng), rng.next(), rng.next()};
+    case 3:
+      return random_final(rng);
+    case 4:
+      return Command{text(rng), text(rng), wall(rng), text(rng, 3000)};
+    default:
+      return Seal{rng.next(), rng.next(), digest(rng)};
   }
 }
 

@@ -1,0 +1,335 @@
+#include "gateway/ledger/poster.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "gateway/ledger/period.h"
+
+namespace trib::ledger {
+
+using metering::Command;
+using metering::Final;
+using metering::Lsn;
+using metering::Record;
+
+struct Poster::Work {
+  BatchRow batch;
+  Postings postings;
+  UsageRow row;  // reused
+  std::string encoded;
+  std::vector<Sha256> usage, commands, quarantine;  // leaves
+  std::map<std::pair<std::string, std::string>, std::int64_t> rated;  // latest admit by (kind, id)
+  std::shared_ptr<const Book> book;
+};
+
+namespace {
+
+std::uint64_t storable(std::uint64_t n) { return std::min<std::uint64_t>(n, INT64_MAX); }
+
+std::int64_t wall_of(const Record& record) {
+  if (const auto* final = std::get_if<Final>(&record)) return final->wall_ms;
+  return std::get<Command>(record).wall_ms;
+}
+
+void fill(UsageRow& row, const Final& final, const Rated& rated) {
+  const metering::Admit& admit = final.admit;
+  row.id = admit.id;
+  row.tenant = admit.tenant;
+  row.model = admit.model;
+  row.operation = admit.operation;
+  row.outcome = final.outcome;
+  row.status = final.status;
+  row.source = final.source;
+  row.admit_ms = admit.wall_ms;
+  row.final_ms = final.wall_ms;
+  row.period = period_of(final.wall_ms);
+  row.price_version = admit.price_version;
+  row.book_revision = storable(admit.book_revision);
+  row.counts = final.counts;
+  auto& c = row.counts;  // a count beyond the column is quarantined; its record keeps the figure
+  for (auto* n : {&c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) *n = storable(*n);
+  row.bytes_delivered = storable(final.bytes_delivered);
+  row.key_hash = admit.key_hash;
+  row.state = !rated.quarantine.empty() ? State::quarantined : rated.shares.empty() ? State::voided : State::billed;
+  row.gross.reset();
+  if (row.state != State::quarantined) row.gross = rated.gross;
+  encode_parts(rated.parts, row.parts);
+  encode_attempts(final, rated, row.attempts);
+}
+
+}  // namespace
+
+Poster::Turn Poster::turn(std::string& why) {
+  if (!broken_.empty()) {
+    why = broken_;
+    return Turn::failed;
+  }
+  seal();
+  if (unsealed_) {
+    why = "the journal takes no SEAL";
+    return Turn::failed;
+  }
+  std::vector<Item> items;
+  Work work;
+  if (!collect(items, work.batch.to_lsn, why)) return why.empty() ? Turn::idle : Turn::failed;
+  work.batch.from_lsn = cursor_ + 1;
+  work.book = book_;
+  if (!db_.run("BEGIN IMMEDIATE")) {
+    why = "begin: " + db_.error();
+    return Turn::failed;
+  }
+  if (!post(work, items, why)) {
+    if (why.empty()) why = db_.error();
+    db_.run("ROLLBACK");
+    return Turn::failed;
+  }
+  if (seals_.erase(work.batch.from_lsn) == 0) {
+    unsealed_ = metering::Seal{work.batch.from_lsn, work.batch.to_lsn, work.batch.hash};
+  }
+  cursor_ = scanned_ = work.batch.to_lsn;
+  last_batch_ = work.batch.id;
+  last_hash_ = work.batch.hash;
+  book_ = work.book;
+  seal();
+  return Turn::posted;
+}
+
+// Gathers the records of one batch. A batch that was sealed before ends where it ended then.
+bool Poster::collect(std::vector<Item>& items, Lsn& to, std::string& why) {
+  const auto sealed = seals_.find(cursor_ + 1);
+  const Lsn durable = journal_.durable();
+  const Lsn end = sealed != seals_.end() ? sealed->second.to_lsn : durable;
+  const std::size_t count_max = sealed != seals_.end() ? std::numeric_limits<std::size_t>::max() : batch_requests_max_;
+  if (end > durable || end <= scanned_) return false;
+  Lsn seen = scanned_;
+  const auto error = journal_.read(scanned_ + 1, [&](Lsn lsn, const Record& record) {
+    if (lsn > end) return false;
+    seen = lsn;
+    if (std::holds_alternative<Final>(record) || std::holds_alternative<Command>(record)) {
+      items.push_back({lsn, record});
+      to = lsn;
+    }
+    return items.size() < count_max && lsn < end;
+  });
+  if (error) {
+    why = "reading the journal: " + error.message();
+    return false;
+  }
+  if (items.empty()) scanned_ = seen;
+  return !items.empty();
+}
+
+bool Poster::post(Work& work, const std::vector<Item>& items, std::string& why) {
+  BatchRow& batch = work.batch;
+  batch.shard = shard_;
+  batch.id = last_batch_ + 1;
+  batch.prev_hash = last_hash_;
+  batch.booked_at = wall_of(items.back().record);
+  batch.period_from = std::numeric_limits<Period>::max();
+  for (const auto& item : items) {
+    const bool added = std::visit(
+        [&](const auto& value) {
+          if constexpr (requires { add(work, item.lsn, item.record, value); }) return add(work, item.lsn, item.record, value);
+          return true;
+        },
+        item.record);
+    if (!added) return false;
+  }
+  batch.period_from = std::min(batch.period_from, batch.period_to);
+  work.postings.finish(shard_, batch.id, batch.booked_at);
+  for (const TransferRow& row : work.postings.transfers) {
+    if (!inserts_.put(row, shard_)) return false;
+  }
+  if (!write_totals(work) || !move_cursor(batch.to_lsn) || !write_batch(work)) return false;
+  if (const auto sealed = seals_.find(batch.from_lsn); sealed != seals_.end() && sealed->second.chain != batch.hash) {
+    broken_ = why = "batch " + std::to_string(batch.id) + " posted again differs from its SEAL in the journal";
+    return false;
+  }
+  return db_.run("COMMIT");
+}
+
+bool Poster::add(Work& work, Lsn lsn, const Record& record, const Final& final) {
+  const Rated rated = rate(final, *work.book);
+  UsageRow& row = work.row;
+  fill(row, final, rated);
+  row.lsn = lsn;
+  row.batch = work.batch.id;
+  work.encoded.clear();
+  if (!metering::encode_to(record, work.encoded)) return false;
+  const Sha256 content = sha256(work.encoded);
+  row.content_hash.assign(reinterpret_cast<const char*>(content.data()), 16);
+  row.leaf = leaf_of(row, shard_);
+  if (!inserts_.put(row, shard_)) return false;
+  if (db_.changes() == 0) {
+    const std::string id = id_bytes(row.id);
+    if (!find_usage_.reset().bind(shard_).blob(id).row()) return false;
+    const bool same = find_usage_.bytes() == row.content_hash;
+    find_usage_.reset();
+    if (same) {
+      ++work.batch.duplicates;
+      return true;
+    }
+    return quarantine(work, lsn, record, row.id.text(), "another FINAL of this request was posted before");
+  }
+  work.usage.push_back(row.leaf);
+  work.batch.period_from = std::min(work.batch.period_from, row.period);
+  work.batch.period_to = std::max(work.batch.period_to, row.period);
+  switch (row.state) {
+    case State::quarantined: ++work.batch.quarantined; return quarantine(work, lsn, record, row.id.text(), rated.quarantine);
+    case State::voided: ++work.batch.voided; return true;
+    case State::billed: ++work.batch.billed; break;
+  }
+  work.batch.gross += rated.gross;
+  work.postings.charge(row, final, rated);
+  const auto raise = [&](const char* kind, const std::string& id, std::int64_t wall_ms) {
+    auto& last = work.rated[{kind, id}];
+    last = std::max(last, wall_ms);
+  };
+  raise("price", row.model, row.admit_ms);
+  for (const Part& part : rated.parts) raise("contract", part.contract, row.admit_ms);
+  return true;
+}
+
+bool Poster::add(Work& work, Lsn lsn, const Record& record, const Command& command) {
+  if (find_command_.reset().bind(shard_).bind(command.id).row()) {
+    const bool same = find_command_.text() == command.kind && find_command_.text() == command.body;
+    find_command_.reset();
+    if (same) {
+      ++work.batch.duplicates;
+      return true;
+    }
+    return quarantine(work, lsn, record, command.id, "another command with this id was posted before");
+  }
+  CommandRow row;
+  row.id = command.id;
+  row.kind = command.kind;
+  row.body = command.body;
+  row.wall_ms = command.wall_ms;
+  row.lsn = lsn;
+  row.batch = work.batch.id;
+  row.result = apply(work, command);
+  if (row.result.empty()) return false;
+  row.leaf = leaf_of(row, shard_);
+  if (!inserts_.put(row, shard_)) return false;
+  work.commands.push_back(row.leaf);
+  ++work.batch.commands;
+  if (row.result.compare(0, 7, "refused") != 0) return true;
+  return quarantine(work, lsn, record, command.id, row.result);
+}
+
+bool Poster::quarantine(Work& work, Lsn lsn, const Record& record, std::string subject, std::string reason) {
+  QuarantineRow row;
+  row.lsn = lsn;
+  row.batch = work.batch.id;
+  row.subject = std::move(subject);
+  row.reason = std::move(reason);
+  row.record = metering::encode(record);
+  row.leaf = leaf_of(row, shard_);
+  if (!inserts_.put(row, shard_)) return false;
+  work.quarantine.push_back(row.leaf);
+  return true;
+}
+
+std::string Poster::apply(Work& work, const Command& command) {
+  if (command.kind == "topup") {
+    const auto topup = read_topup(command.body);
+    if (!topup) return "refused: not a top-up";
+    work.postings.topup(*topup, command.id, command.wall_ms);
+    const Period period = period_of(command.wall_ms);
+    work.batch.period_from = std::min(work.batch.period_from, period);
+    work.batch.period_to = std::max(work.batch.period_to, period);
+    return "applied";
+  }
+  if (command.kind == "publish_price") {
+    const auto price = read_price(command.body);
+    return price ? publish(work, *price) : "refused: not a price";
+  }
+  if (command.kind == "publish_contract") {
+    const auto contract = read_contract(command.body);
+    return contract ? publish(work, *contract) : "refused: not a contract";
+  }
+  return "kept";
+}
+
+std::string Poster::publish(Work& work, const PriceVersion& price) {
+  auto next = std::make_shared<Book>(*work.book);
+  if (auto why = ledger::add(*next, price); !why.empty()) return "refused: " + why;
+  const PriceVersion& added = next->prices[price.model].back();
+  const std::pair<const char*, money::Price> units[] = {{"input", added.input},
+                                                        {"cached_input", added.cached_input},
+                                                        {"cache_write", added.cache_write},
+                                                        {"output", added.output},
+                                                        {"reasoning", added.reasoning}};
+  for (const auto& [unit, pico] : units) {
+    add_price_.reset().bind(added.model).bind(std::string_view(unit)).bind(added.version).bind(added.from_ms);
+    if (!add_price_.bind(pico.pico()).bind(added.terms_hash).done()) return {};
+  }
+  work.book = next;
+  return "applied";
+}
+
+std::string Poster::publish(Work& work, const ContractVersion& contract) {
+  auto next = std::make_shared<Book>(*work.book);
+  if (auto why = ledger::add(*next, contract); !why.empty()) return "refused: " + why;
+  const ContractVersion& added = next->contracts[contract.contract].back();
+  const config::Shares& s = added.shares;
+  const std::string weights = "platform=" + std::to_string(s.platform) + " site=" + std::to_string(s.site) +
+                              " vendor=" + std::to_string(s.vendor) + " referrer=" + std::to_string(s.referrer);
+  add_contract_.reset().bind(added.contract).bind(added.version).bind(added.from_ms);
+  if (added.to_ms) {
+    add_contract_.bind(*added.to_ms);
+  } else {
+    add_contract_.null();
+  }
+  if (!add_contract_.bind(weights).bind(added.terms).bind(added.terms_hash).done()) return {};
+  work.book = next;
+  return "applied";
+}
+
+bool Poster::write_totals(const Work& work) {
+  for (const auto& [key, turnover] : work.postings.balances) {  // in account order
+    add_balance_.reset().bind(key.first).bind(shard_).bind(key.second);
+    if (!add_balance_.bind(turnover.debit).bind(turnover.credit).done()) return false;
+  }
+  for (const auto& [key, use] : work.postings.sites) {
+    add_site_.reset().bind(key.first).bind(shard_).bind(key.second);
+    const auto& c = use.counts;
+    for (const auto n : {use.requests, c.input, c.cached_input, c.cache_write, c.output, c.reasoning}) {
+      add_site_.bind(static_cast<std::int64_t>(n));
+    }
+    if (!add_site_.bind(use.gross).done()) return false;
+  }
+  for (const auto& [key, last_ms] : work.rated) {
+    if (!raise_rated_.reset().bind(key.first).bind(key.second).bind(last_ms).done()) return false;
+  }
+  return true;
+}
+
+bool Poster::move_cursor(Lsn to) {
+  move_cursor_.reset().bind(static_cast<std::int64_t>(to)).bind(shard_).bind(static_cast<std::int64_t>(cursor_));
+  return move_cursor_.done() && db_.changes() == 1;
+}
+
+bool Poster::write_batch(Work& work) {
+  std::vector<Sha256> leaves = std::move(work.usage);
+  leaves.insert(leaves.end(), work.commands.begin(), work.commands.end());
+  leaves.insert(leaves.end(), work.quarantine.begin(), work.quarantine.end());
+  for (const TransferRow& row : work.postings.transfers) leaves.push_back(row.leaf);
+  BatchRow& batch = work.batch;
+  batch.n = leaves.size();
+  batch.transfers = work.postings.transfers.size();
+  batch.legs = work.postings.legs;
+  batch.debit = work.postings.total.debit;
+  batch.credit = work.postings.total.credit;
+  batch.merkle_root = merkle_root(leaves);
+  batch.journal_hash = journal_.hash_at(batch.to_lsn);
+  batch.hash = chain_hash(batch);
+  return inserts_.put(batch);
+}
+
+// Writes the SEAL of a committed batch; a journal that cannot take it now gets it at the next turn.
+void Poster::seal() {
+  if (unsealed_ && journal_.append(*unsealed_) != 0) unsealed_.reset();
+}
+
+}  // namespace trib::ledger

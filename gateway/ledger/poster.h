@@ -1,0 +1,73 @@
+// One batch at a time from the journal into the store: rows, transfers, balances, cursor and the
+// seal over them in one transaction, then a SEAL record. One thread at a time.
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gateway/ledger/book.h"
+#include "gateway/ledger/chain.h"
+#include "gateway/ledger/postings.h"
+#include "gateway/ledger/tables.h"
+
+namespace trib::ledger {
+
+class Poster {
+ public:
+  Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max);
+
+  // Opens the store for writing, checks it against the journal, and writes the last batch's SEAL if a
+  // crash has lost it. False with the reason.
+  bool open(const std::string& path, const std::string& vfs, std::string& why);
+
+  enum class Turn { idle, posted, failed };
+  Turn turn(std::string& why);
+
+  metering::Lsn cursor() const { return cursor_; }
+  std::shared_ptr<const Book> book() const { return book_; }
+
+ private:
+  struct Item {
+    metering::Lsn lsn = 0;
+    metering::Record record;  // a FINAL or a COMMAND
+  };
+  struct Work;  // a batch in the making
+
+  bool load(std::string& why);
+  bool load_book(std::string& why);
+  bool match_journal(std::string& why);
+  bool find_seals(std::string& why);
+  void seal();
+
+  bool collect(std::vector<Item>& items, metering::Lsn& to, std::string& why);
+  bool post(Work& work, const std::vector<Item>& items, std::string& why);
+  bool add(Work& work, metering::Lsn lsn, const metering::Record& record, const metering::Final& final);
+  bool add(Work& work, metering::Lsn lsn, const metering::Record& record, const metering::Command& command);
+  bool quarantine(Work& work, metering::Lsn lsn, const metering::Record& record, std::string subject, std::string reason);
+  std::string apply(Work& work, const metering::Command& command);  // the command's result
+  std::string publish(Work& work, const PriceVersion& price);
+  std::string publish(Work& work, const ContractVersion& contract);
+  bool write_totals(const Work& work);
+  bool write_batch(Work& work);
+  bool move_cursor(metering::Lsn to);
+
+  metering::Journal& journal_;
+  const std::uint16_t shard_;
+  const std::size_t batch_requests_max_;
+  Connection db_;
+  Inserts inserts_;
+  Statement find_usage_, find_command_, add_balance_, add_site_, raise_rated_, add_price_, add_contract_, move_cursor_;
+
+  metering::Lsn cursor_ = 0;
+  metering::Lsn scanned_ = 0;  // nothing of money between the cursor and here
+  std::uint64_t last_batch_ = 0;
+  Sha256 last_hash_{};
+  std::shared_ptr<const Book> book_;
+  std::map<metering::Lsn, metering::Seal> seals_;  // of batches still to be posted again, by from_lsn
+  std::optional<metering::Seal> unsealed_;          // committed, its SEAL not yet in the journal
+  std::string broken_;                              // store and journal contradict each other: for good
+};
+
+}  // namespace trib::ledger

@@ -1,0 +1,172 @@
+// Opening a store: connection, schema, where it stands, and whether the journal tells the same story.
+#include "gateway/ledger/poster.h"
+#include "gateway/ledger/schema.h"
+#include "gateway/ledger/terms.h"
+
+namespace trib::ledger {
+namespace {
+
+using metering::Lsn;
+
+// Checkpoints are kept well apart from single commits; a page holds some ten requests.
+constexpr const char* pragmas = R"sql(
+PRAGMA synchronous = FULL;
+PRAGMA wal_autocheckpoint = 8192;
+PRAGMA cache_size = -65536;
+PRAGMA recursive_triggers = ON;
+PRAGMA temp_store = MEMORY;
+)sql";
+
+bool use_wal(Connection& db, std::string& why) {
+  Statement mode = db.prepare("PRAGMA journal_mode = WAL");
+  if (mode && mode.row() && mode.text() == "wal") return true;
+  why = "the store cannot use a write-ahead log: " + db.error();
+  return false;
+}
+
+constexpr const char* add_balance_sql =
+    "INSERT INTO balance(account, shard, period, debit_mu, debit_pf, credit_mu, credit_pf) VALUES(?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT(account, shard, period) DO UPDATE SET "
+    "debit_mu = debit_mu + excluded.debit_mu + (debit_pf + excluded.debit_pf) / 1000000, "
+    "debit_pf = (debit_pf + excluded.debit_pf) % 1000000, "
+    "credit_mu = credit_mu + excluded.credit_mu + (credit_pf + excluded.credit_pf) / 1000000, "
+    "credit_pf = (credit_pf + excluded.credit_pf) % 1000000";
+
+constexpr const char* add_site_sql =
+    "INSERT INTO site_total(site, shard, period, requests, tokens_input, tokens_cached_input, tokens_cache_write, "
+    "tokens_output, tokens_reasoning, gross_mu, gross_pf) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT(site, shard, period) DO UPDATE SET requests = requests + excluded.requests, "
+    "tokens_input = tokens_input + excluded.tokens_input, "
+    "tokens_cached_input = tokens_cached_input + excluded.tokens_cached_input, "
+    "tokens_cache_write = tokens_cache_write + excluded.tokens_cache_write, "
+    "tokens_output = tokens_output + excluded.tokens_output, "
+    "tokens_reasoning = tokens_reasoning + excluded.tokens_reasoning, "
+    "gross_mu = gross_mu + excluded.gross_mu + (gross_pf + excluded.gross_pf) / 1000000, "
+    "gross_pf = (gross_pf + excluded.gross_pf) % 1000000";
+
+}  // namespace
+
+Poster::Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max)
+    : journal_(journal), shard_(shard), batch_requests_max_(batch_requests_max), book_(std::make_shared<Book>()) {
+  TRIB_ASSERT(batch_requests_max > 0);
+}
+
+bool Poster::open(const std::string& path, const std::string& vfs, std::string& why) {
+  if (!db_.open(path, vfs, Connection::Mode::write, why)) return false;
+  if (!use_wal(db_, why)) return false;
+  if (!db_.run(pragmas)) {
+    why = "pragmas: " + db_.error();
+    return false;
+  }
+  if (!ensure_schema(db_, why)) return false;
+  find_usage_ = db_.prepare("SELECT content_hash FROM usage WHERE shard = ? AND request_id = ?");
+  find_command_ = db_.prepare("SELECT kind, body FROM command WHERE shard = ? AND id = ?");
+  add_balance_ = db_.prepare(add_balance_sql);
+  add_site_ = db_.prepare(add_site_sql);
+  raise_rated_ = db_.prepare(
+      "INSERT INTO rated(kind, id, last_ms) VALUES(?, ?, ?) "
+      "ON CONFLICT(kind, id) DO UPDATE SET last_ms = max(last_ms, excluded.last_ms)");
+  add_price_ = db_.prepare(
+      "INSERT INTO price_book(model, unit, version, from_ms, pico, terms_hash) VALUES(?, ?, ?, ?, ?, ?)");
+  add_contract_ = db_.prepare(
+      "INSERT INTO contract_version(contract, version, from_ms, to_ms, base_enum, weights, terms, terms_hash) "
+      "VALUES(?, ?, ?, ?, 'gross', ?, ?, ?)");
+  move_cursor_ = db_.prepare("UPDATE cursor SET lsn = ? WHERE shard = ? AND lsn = ?");
+  if (!inserts_.prepare(db_) || !find_usage_ || !find_command_ || !add_balance_ || !add_site_ || !raise_rated_ ||
+      !add_price_ || !add_contract_ || !move_cursor_) {
+    why = "preparing statements: " + db_.error();
+    return false;
+  }
+  return load(why) && load_book(why) && match_journal(why) && find_seals(why);
+}
+
+bool Poster::load(std::string& why) {
+  Statement start = db_.prepare("INSERT INTO cursor(shard, lsn) VALUES(?, 0) ON CONFLICT DO NOTHING");
+  Statement cursor = db_.prepare("SELECT lsn FROM cursor WHERE shard = ?");
+  if (!start.reset().bind(shard_).done() || !cursor.reset().bind(shard_).row()) {
+    why = "reading the cursor: " + db_.error();
+    return false;
+  }
+  cursor_ = scanned_ = cursor.number<std::uint64_t>();
+  Statement last = db_.prepare("SELECT " + batch_columns + " FROM batch WHERE shard = ? ORDER BY id DESC LIMIT 1");
+  BatchRow batch;
+  if (last.reset().bind(shard_).row()) read(last, batch);
+  if (batch.to_lsn != cursor_) {
+    why = "the cursor stands at LSN " + std::to_string(cursor_) + ", the last batch ends at " + std::to_string(batch.to_lsn);
+    return false;
+  }
+  last_batch_ = batch.id;
+  last_hash_ = batch.hash;
+  if (batch.id != 0) unsealed_ = metering::Seal{batch.from_lsn, batch.to_lsn, batch.hash};
+  return true;
+}
+
+bool Poster::load_book(std::string& why) {
+  auto book = std::make_shared<Book>();
+  Statement select = db_.prepare(
+      "SELECT kind, body FROM command WHERE kind IN ('publish_price', 'publish_contract') AND result = 'applied' "
+      "ORDER BY shard, lsn");
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    const bool is_price = select.text() == "publish_price";
+    const std::string body(select.text());
+    const auto price = is_price ? read_price(body) : std::nullopt;
+    const auto contract = is_price ? std::nullopt : read_contract(body);
+    if (price) why = ledger::add(*book, *price);
+    if (contract) why = ledger::add(*book, *contract);
+    if (!price && !contract) why = "it cannot be read";
+    if (!why.empty()) {
+      why = "a published version in the store is damaged: " + why + ": " + body;
+      return false;
+    }
+  }
+  book_ = book;
+  if (step == Statement::Step::done) return true;
+  why = "reading the book: " + db_.error();
+  return false;
+}
+
+bool Poster::match_journal(std::string& why) {
+  const Lsn first = journal_.first();
+  const Lsn last = journal_.last();
+  if (last != 0 && first > cursor_ + 1) {
+    why = "the journal begins at LSN " + std::to_string(first) + ", the store has posted only to " + std::to_string(cursor_);
+    return false;
+  }
+  if (cursor_ > last) {
+    why = "the store has posted to LSN " + std::to_string(cursor_) + ", the journal ends at " + std::to_string(last);
+    return false;
+  }
+  if (cursor_ == 0) return true;
+  Statement select = db_.prepare("SELECT journal_hash FROM batch WHERE shard = ? AND id = ?");
+  if (!select.reset().bind(shard_).bind(static_cast<std::int64_t>(last_batch_)).row()) {
+    why = "reading the last batch: " + db_.error();
+    return false;
+  }
+  const Sha256 kept = journal_.hash_at(cursor_);
+  if (kept == Sha256{} || kept == select.digest()) return true;
+  why = "the journal's record at LSN " + std::to_string(cursor_) + " is not the one that was posted";
+  return false;
+}
+
+// A store from a backup is behind its journal, which then says where the batches ended. A store that
+// was killed between commit and SEAL is a SEAL ahead of it.
+bool Poster::find_seals(std::string& why) {
+  const auto error = journal_.read(cursor_ + 1, [&](Lsn, const metering::Record& record) {
+    const auto* found = std::get_if<metering::Seal>(&record);
+    if (!found) return true;
+    if (unsealed_ && found->from_lsn == unsealed_->from_lsn) {
+      if (*found != *unsealed_) why = "the last batch of the store differs from its SEAL in the journal";
+      unsealed_.reset();
+    } else if (found->from_lsn > cursor_) {
+      seals_.emplace(found->from_lsn, *found);
+    }
+    return why.empty();
+  });
+  if (error) why = "reading the journal: " + error.message();
+  if (!why.empty()) return false;
+  seal();
+  return true;
+}
+
+}  // namespace trib::ledger

@@ -1,0 +1,114 @@
+#include "gateway/ledger/postings.h"
+
+#include <algorithm>
+
+#include "gateway/ledger/period.h"
+
+namespace trib::ledger {
+namespace {
+
+void add_counts(metering::TokenCounts& to, const metering::TokenCounts& more) {
+  to.input += more.input;
+  to.cached_input += more.cached_input;
+  to.cache_write += more.cache_write;
+  to.output += more.output;
+  to.reasoning += more.reasoning;
+}
+
+const std::string& site_of(const metering::Final& final, std::uint16_t attempt) {
+  const auto found = std::find_if(final.attempts.begin(), final.attempts.end(),
+                                  [&](const metering::Attempt& a) { return a.n == attempt; });
+  TRIB_ASSERT(found != final.attempts.end());
+  return found->site;
+}
+
+}  // namespace
+
+void Postings::add_sum(OfPeriod& period, Code code, const std::string& who, money::Amount amount) {
+  if (amount.zero()) return;
+  const auto at = std::find(codes.begin(), codes.end(), code) - codes.begin();
+  period.sums[static_cast<std::size_t>(at)][who] += amount;
+}
+
+void Postings::charge(const UsageRow& row, const metering::Final& final, const Rated& rated) {
+  OfPeriod& period = periods_[row.period];
+  period.effective_at = std::max(period.effective_at, row.final_ms);
+  add_sum(period, Code::usage_charge, row.tenant, rated.gross);
+  for (const Part& part : rated.parts) add_sum(period, share_code(part.party), part.party, part.amount);
+
+  const std::string* counted = nullptr;  // several attempts of one site are one request of it
+  for (const AttemptShare& share : rated.shares) {
+    const std::string& site = site_of(final, share.attempt);
+    SiteUse& use = sites[{site, row.period}];
+    if (!counted || *counted != site) ++use.requests;
+    counted = &site;
+    add_counts(use.counts, share.counts);
+    use.gross += share.gross;
+  }
+}
+
+void Postings::topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms) {
+  TransferRow& row = topups_.emplace_back();
+  row.code = static_cast<std::uint16_t>(Code::topup);
+  row.reason = reason(Code::topup);
+  row.period = period_of(wall_ms);
+  row.effective_at = wall_ms;
+  row.doc_id = doc_id;
+  row.legs = {{std::string(account_bank), topup.amount}, {customer_account(topup.tenant), -topup.amount}};
+}
+
+TransferRow& Postings::begin(Code code, std::int32_t period, std::int64_t effective_at) {
+  TransferRow& row = transfers.emplace_back();
+  row.code = static_cast<std::uint16_t>(code);
+  row.reason = reason(code);
+  row.period = period;
+  row.effective_at = effective_at;
+  return row;
+}
+
+// A charge debits customers against the clearing account; a share debits it back to the parties.
+void Postings::add_usage(std::int32_t period, const OfPeriod& sums) {
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    if (sums.sums[i].empty()) continue;
+    const bool is_charge = codes[i] == Code::usage_charge;
+    TransferRow& row = begin(codes[i], period, sums.effective_at);
+    money::Amount whole;
+    for (const auto& [who, amount] : sums.sums[i]) {
+      row.legs.push_back({is_charge ? customer_account(who) : party_account(who), is_charge ? amount : -amount});
+      whole += amount;
+    }
+    row.legs.push_back({std::string(account_clearing), is_charge ? -whole : whole});
+    std::sort(row.legs.begin(), row.legs.end(), [](const Leg& a, const Leg& b) { return a.account < b.account; });
+  }
+}
+
+void Postings::finish(std::uint16_t shard, std::uint64_t batch, std::int64_t booked_at) {
+  for (const auto& [period, sums] : periods_) add_usage(period, sums);
+  const std::string doc_id = "batch:" + std::to_string(shard) + ":" + std::to_string(batch);
+  for (TransferRow& row : transfers) row.doc_id = doc_id;
+  std::move(topups_.begin(), topups_.end(), std::back_inserter(transfers));
+  constexpr std::uint64_t transfers_max = 1'000'000;
+  TRIB_ASSERT(transfers.size() < transfers_max);
+  for (std::size_t i = 0; i < transfers.size(); ++i) {
+    TransferRow& row = transfers[i];
+    row.id = batch * transfers_max + i;
+    row.batch = batch;
+    row.booked_at = booked_at;
+    money::Amount sum;
+    for (const Leg& leg : row.legs) {
+      Turnover& balance = balances[{leg.account, row.period}];
+      const money::Amount magnitude = leg.amount.negative() ? -leg.amount : leg.amount;
+      (leg.amount.negative() ? balance.credit : balance.debit) += magnitude;
+      (leg.amount.negative() ? total.credit : total.debit) += magnitude;
+      sum += leg.amount;
+    }
+    TRIB_ASSERT(sum.zero());
+    legs += row.legs.size();
+    row.leaf = leaf_of(row, shard);
+  }
+  for (const auto& [key, balance] : balances) {
+    if (key.first == account_clearing) TRIB_ASSERT(balance.debit == balance.credit);
+  }
+}
+
+}  // namespace trib::ledger

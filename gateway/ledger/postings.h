@@ -1,0 +1,52 @@
+// What one batch moves: usage aggregated into a few transfers a period, top-ups one by one. Pure.
+#pragma once
+#include <array>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "gateway/ledger/accounts.h"
+#include "gateway/ledger/rows.h"
+#include "gateway/ledger/terms.h"
+
+namespace trib::ledger {
+
+struct Turnover {
+  money::Amount debit, credit;
+};
+struct SiteUse {
+  std::uint64_t requests = 0;
+  metering::TokenCounts counts;
+  money::Amount gross;
+};
+
+class Postings {
+ public:
+  void charge(const UsageRow& row, const metering::Final& final, const Rated& rated);
+  void topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms);
+
+  // Builds the transfers: ids from batch * 1,000,000 on, each summing to zero. Once, at the end.
+  void finish(std::uint16_t shard, std::uint64_t batch, std::int64_t booked_at);
+
+  std::vector<TransferRow> transfers;
+  std::map<std::pair<std::string, std::int32_t>, Turnover> balances;  // by account and period
+  std::map<std::pair<std::string, std::int32_t>, SiteUse> sites;      // by site and period
+  Turnover total;      // over all legs; debit equals credit
+  std::size_t legs = 0;
+
+ private:
+  static constexpr std::array codes{Code::usage_charge,   Code::share_site,     Code::share_vendor,
+                                    Code::share_referrer, Code::share_platform, Code::suspense};
+  struct OfPeriod {
+    std::int64_t effective_at = 0;  // of its latest request
+    std::array<std::unordered_map<std::string, money::Amount>, codes.size()> sums;  // by tenant or party
+  };
+  void add_sum(OfPeriod& period, Code code, const std::string& who, money::Amount amount);
+  void add_usage(std::int32_t period, const OfPeriod& sums);
+  TransferRow& begin(Code code, std::int32_t period, std::int64_t effective_at);
+  std::map<std::int32_t, OfPeriod> periods_;
+  std::vector<TransferRow> topups_;
+};
+
+}  // namespace trib::ledger

@@ -1,0 +1,127 @@
+// Publishing a configuration's prices and contracts: planned whole on a copy of the book, then
+// journaled, posted and only then in force.
+#include <algorithm>
+
+#include "gateway/ledger/period.h"
+#include "gateway/ledger/store.h"
+#include "gateway/ledger/terms.h"
+
+namespace trib::ledger {
+namespace {
+
+using metering::Command;
+
+constexpr const char* first_start_id = "first-start";
+
+struct Plan {
+  Book book;  // as it will be
+  std::vector<Command> commands;
+  std::optional<PublishProblem> problem;
+};
+
+// The latest request that was rated under any version, Unix ms.
+std::optional<std::int64_t> last_rated(Connection& db, const char* kind, const std::string& id) {
+  Statement select = db.prepare("SELECT last_ms FROM rated WHERE kind = ? AND id = ?");
+  if (!select.reset().bind(std::string_view(kind)).bind(id).row()) return std::nullopt;
+  return select.integer();
+}
+
+// One version of a price or a contract: nothing to do, a refusal, or a command.
+template <class Version>
+void plan_version(Plan& plan, const std::vector<Version>* published, const std::optional<Version>& next,
+                  std::optional<std::int64_t> rated_ms, const std::string& path, Command command) {
+  if (plan.problem) return;
+  if (!next) {
+    plan.problem = {path, "its terms are out of bounds"};
+    return;
+  }
+  const std::string from = "`from` " + time_text(next->from_ms);
+  if (published) {
+    const auto same = std::find_if(published->begin(), published->end(),
+                                   [&](const Version& v) { return v.from_ms == next->from_ms; });
+    if (same != published->end()) {
+      if (same->terms_hash != next->terms_hash) {
+        plan.problem = {path, "its terms changed under " + from + ", which is published; give the new terms a later `from`"};
+      }
+      return;
+    }
+  }
+  if (rated_ms && next->from_ms <= *rated_ms) {
+    plan.problem = {path, from + " lies before what was already rated, until " + time_text(*rated_ms) + "; choose a later one"};
+    return;
+  }
+  if (auto why = add(plan.book, *next); !why.empty()) {
+    plan.problem = {path, why};
+    return;
+  }
+  plan.commands.push_back(std::move(command));
+}
+
+void plan_prices(Plan& plan, Connection& db, const config::ModelConfig& model, std::int64_t first_start_ms, std::int64_t wall_ms) {
+  const std::string path = "models." + model.id + ".price";
+  std::vector<std::pair<std::int64_t, const config::PriceConfig*>> by_from;
+  for (const auto& price : model.prices) by_from.emplace_back(price.from_ms.value_or(first_start_ms), &price);
+  std::stable_sort(by_from.begin(), by_from.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [from_ms, price] : by_from) {
+    if (price->tax) {
+      plan.problem = {path + ".tax", "this version posts no VAT yet; leave `tax` out"};
+      return;
+    }
+    const std::string terms = price_terms(model.id, *price, from_ms);
+    const auto found = plan.book.prices.find(model.id);
+    const auto* published = found == plan.book.prices.end() ? nullptr : &found->second;
+    plan_version(plan, published, read_price(terms), last_rated(db, "price", model.id), path,
+                 {"price:" + model.id + ":" + std::to_string(from_ms), "publish_price", wall_ms, terms});
+  }
+}
+
+void plan_contract(Plan& plan, Connection& db, const config::ContractConfig& contract, std::int64_t wall_ms) {
+  const std::string terms = contract_terms(contract);
+  const auto found = plan.book.contracts.find(contract.id);
+  const auto* published = found == plan.book.contracts.end() ? nullptr : &found->second;
+  plan_version(plan, published, read_contract(terms), last_rated(db, "contract", contract.id), "contracts." + contract.id,
+               {"contract:" + contract.id + ":" + std::to_string(contract.from_ms), "publish_contract", wall_ms, terms});
+}
+
+}  // namespace
+
+std::optional<PublishProblem> Ledger::publish(const config::ConfigSnapshot& config, std::int64_t wall_ms) {
+  const std::lock_guard publishing(publish_mutex_);
+  while (post_once()) {
+  }
+  Plan plan;
+  plan.book = *book();
+  // A price without a `from` starts with the gateway's first start, whenever it is published.
+  std::int64_t first_start_ms = wall_ms;
+  if (const auto row = find_command(first_start_id)) {
+    first_start_ms = row->wall_ms;
+  } else {
+    plan.commands.push_back({first_start_id, "first_start", wall_ms, "{}"});
+  }
+  {
+    const std::lock_guard lock(reader_mutex_);
+    Connection& db = reader_->connection();
+    for (const auto& model : config.models) plan_prices(plan, db, model, first_start_ms, wall_ms);
+    auto contracts = config.contracts;
+    std::stable_sort(contracts.begin(), contracts.end(),
+                     [](const auto& a, const auto& b) { return a.from_ms < b.from_ms; });
+    for (const auto& contract : contracts) plan_contract(plan, db, contract, wall_ms);
+  }
+  if (plan.problem) return plan.problem;
+
+  metering::Lsn last = 0;
+  for (const Command& command : plan.commands) {
+    last = journal_.append(command);
+    if (last == 0) return PublishProblem{"", "the journal takes no records"};
+  }
+  if (last != 0 && !await(last)) return PublishProblem{"", "the publication was not posted in time: " + failure()};
+  for (const Command& command : plan.commands) {
+    const auto row = find_command(command.id);
+    if (!row || row->body != command.body || row->result.compare(0, 7, "refused") == 0) {
+      return PublishProblem{command.id, row ? row->result : "it was not posted"};
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace trib::ledger

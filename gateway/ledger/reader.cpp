@@ -1,0 +1,191 @@
+#include "gateway/ledger/reader.h"
+
+#include "gateway/ledger/accounts.h"
+#include "gateway/ledger/schema.h"
+
+namespace trib::ledger {
+namespace {
+
+const std::string balance_sums = "sum(debit_mu), sum(debit_pf), sum(credit_mu), sum(credit_pf)";
+
+std::string period_filter(std::optional<Period> period) {
+  return period ? " WHERE period = " + std::to_string(*period) : std::string();
+}
+
+}  // namespace
+
+std::unique_ptr<Reader> Reader::open(const std::string& path, const std::string& vfs, std::string& why) {
+  auto out = std::make_unique<Reader>();
+  if (!out->db_.open(path, vfs, Connection::Mode::read, why)) return nullptr;
+  if (!check_schema(out->db_, why)) return nullptr;
+  return out;
+}
+
+bool Reader::failed(const std::string& what) {
+  error_ = what + ": " + db_.error();
+  return false;
+}
+
+metering::Lsn Reader::cursor(std::uint16_t shard) {
+  Statement select = db_.prepare("SELECT lsn FROM cursor WHERE shard = ?");
+  return select.reset().bind(shard).row() ? select.number<std::uint64_t>() : 0;
+}
+
+money::Amount Reader::balance(const std::string& account) {
+  Statement select = db_.prepare("SELECT " + balance_sums + " FROM balance WHERE account = ?");
+  if (!select.reset().bind(account).row()) {
+    failed("balance");
+    return {};
+  }
+  const money::Amount debit = select.sum();
+  return select.sum() - debit;  // an account without rows sums to NULL, which reads as zero
+}
+
+std::vector<TenantBalance> Reader::tenant_balances() {
+  std::vector<TenantBalance> out;
+  const std::string prefix = customer_account("");
+  for (const TrialRow& row : trial_balance().accounts) {
+    if (row.account.compare(0, prefix.size(), prefix) != 0) continue;
+    out.push_back({row.account.substr(prefix.size()), row.credit_total - row.debit_total});
+  }
+  return out;
+}
+
+TrialBalance Reader::trial_balance(std::optional<Period> period) {
+  TrialBalance out;
+  Statement select = db_.prepare("SELECT account, " + balance_sums + " FROM balance" + period_filter(period) +
+                                 " GROUP BY account ORDER BY account");
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    TrialRow& row = out.accounts.emplace_back();
+    row.account = select.text();
+    row.debit_total = select.sum();
+    row.credit_total = select.sum();
+    const money::Amount net = row.debit_total - row.credit_total;
+    (net.negative() ? row.credit : row.debit) = net.negative() ? -net : net;
+    out.sum += net;
+  }
+  if (step == Statement::Step::failed) failed("trial balance");
+  return out;
+}
+
+bool Reader::decode(Statement& from, RequestRow& out) {
+  read(from, out.row);
+  auto parts = decode_parts(out.row.parts);
+  auto attempts = decode_attempts(out.row.id, out.row.attempts);
+  if (from.damaged() || !parts || !attempts) {
+    error_ = "request " + out.row.id.text() + ": the row is damaged";
+    return false;
+  }
+  out.parts = std::move(*parts);
+  out.attempts = std::move(*attempts);
+  out.quarantine.clear();
+  if (out.row.state != State::quarantined) return true;
+  Statement why = db_.prepare("SELECT reason FROM quarantine WHERE lsn = ? AND subject = ?");
+  const std::string subject = out.row.id.text();
+  if (why.reset().bind(static_cast<std::int64_t>(out.row.lsn)).bind(subject).row()) out.quarantine = why.text();
+  return true;
+}
+
+std::optional<RequestRow> Reader::request(const RequestId& id) {
+  // The shard stands in the id, but a store may hold rows of a gateway whose number has changed.
+  Statement select = db_.prepare("SELECT " + usage_columns +
+                                 " FROM usage WHERE shard IN (SELECT shard FROM cursor) AND request_id = ?");
+  const std::string bytes = id_bytes(id);
+  if (!select.reset().blob(bytes).row()) return std::nullopt;
+  RequestRow out;
+  if (!decode(select, out)) return std::nullopt;
+  return out;
+}
+
+std::vector<SiteTotal> Reader::site_totals(std::optional<Period> period) {
+  std::vector<SiteTotal> out;
+  Statement select = db_.prepare(
+      "SELECT site, sum(requests), sum(tokens_input), sum(tokens_cached_input), sum(tokens_cache_write), "
+      "sum(tokens_output), sum(tokens_reasoning), sum(gross_mu), sum(gross_pf) FROM site_total" +
+      period_filter(period) + " GROUP BY site ORDER BY site");
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    SiteTotal& total = out.emplace_back();
+    total.site = select.text();
+    auto& c = total.counts;
+    for (auto* n : {&total.requests, &c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) {
+      *n = select.number<std::uint64_t>();
+    }
+    total.gross = select.sum();
+  }
+  if (step == Statement::Step::failed) failed("site totals");
+  return out;
+}
+
+std::optional<CommandRow> Reader::command(const std::string& id) {
+  Statement select = db_.prepare("SELECT " + command_columns +
+                                 " FROM command WHERE shard IN (SELECT shard FROM cursor) AND id = ?");
+  if (!select.reset().bind(id).row()) return std::nullopt;
+  CommandRow out;
+  read(select, out);
+  return out;
+}
+
+bool Reader::usage(Period period, const std::function<bool(const RequestRow&)>& visit) {
+  // Few batches touch a period; the index by batch finds their rows.
+  Statement select = db_.prepare(
+      "SELECT " + usage_columns + " FROM usage u WHERE (u.shard, u.batch) IN (SELECT shard, id FROM batch WHERE " +
+      "period_from <= ?1 AND period_to >= ?1) AND u.period = ?1 ORDER BY u.shard, u.batch, u.lsn");
+  select.reset().bind(period);
+  RequestRow row;
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    if (!decode(select, row)) return false;
+    if (!visit(row)) return true;
+  }
+  return step == Statement::Step::done || failed("usage");
+}
+
+bool Reader::transfers(std::optional<Period> period, const std::function<bool(const TransferRow&)>& visit) {
+  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer" + period_filter(period) +
+                                 " ORDER BY shard, id");
+  Statement legs = db_.prepare("SELECT account, mu, pf FROM leg WHERE shard = ? AND transfer_id = ? ORDER BY n");
+  TransferRow row;
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    const std::int64_t shard = select.integer();
+    read(select, row);
+    legs.reset().bind(shard).bind(static_cast<std::int64_t>(row.id));
+    while (legs.row()) {
+      Leg& leg = row.legs.emplace_back();
+      leg.account = legs.text();
+      leg.amount = legs.amount();
+    }
+    if (select.damaged() || legs.damaged()) {
+      error_ = "transfer " + std::to_string(row.id) + ": the row is damaged";
+      return false;
+    }
+    if (!visit(row)) return true;
+  }
+  return step == Statement::Step::done || failed("transfers");
+}
+
+bool Reader::batches(const std::function<bool(const BatchRow&)>& visit) {
+  Statement select = db_.prepare("SELECT " + batch_columns + " FROM batch ORDER BY shard, id");
+  BatchRow row;
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    read(select, row);
+    if (!visit(row)) return true;
+  }
+  return step == Statement::Step::done || failed("batches");
+}
+
+bool Reader::quarantine(const std::function<bool(const QuarantineRow&)>& visit) {
+  Statement select = db_.prepare("SELECT " + quarantine_columns + " FROM quarantine ORDER BY shard, lsn");
+  QuarantineRow row;
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    read(select, row);
+    if (!visit(row)) return true;
+  }
+  return step == Statement::Step::done || failed("quarantine");
+}
+
+}  // namespace trib::ledger

@@ -1,0 +1,80 @@
+// Questions to the store, on a read-only connection of its own: a running poster is not held up and
+// its half-done batch is never seen. One Reader serves one thread at a time. A database error gives an
+// empty answer and is told by error().
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gateway/ledger/period.h"
+#include "gateway/ledger/tables.h"
+
+namespace trib::ledger {
+
+struct TrialRow {
+  std::string account;
+  money::Amount debit, credit;                // the account's balance, on the side where it stands
+  money::Amount debit_total, credit_total;    // all that ever moved on each side
+};
+struct TrialBalance {
+  std::vector<TrialRow> accounts;  // by name
+  money::Amount sum;               // debit - credit over all accounts; zero
+};
+
+struct TenantBalance {
+  std::string tenant;
+  money::Amount balance;  // what is posted: top-ups less charges
+};
+
+// A request as it stands in the store, blobs decoded.
+struct RequestRow {
+  UsageRow row;
+  std::vector<Part> parts;
+  std::vector<AttemptRow> attempts;
+  std::string quarantine;  // why, when its state is quarantined
+};
+
+struct SiteTotal {
+  std::string site;
+  std::uint64_t requests = 0;  // that it delivered billed tokens for
+  metering::TokenCounts counts;
+  money::Amount gross;  // what customers were charged for its part
+};
+
+class Reader {
+ public:
+  // Opens an existing store; null with the reason otherwise.
+  static std::unique_ptr<Reader> open(const std::string& path, const std::string& vfs, std::string& why);
+
+  // Everything asked between begin() and end() is of one moment.
+  bool begin() { return db_.run("BEGIN"); }
+  void end() { db_.run("ROLLBACK"); }
+  const std::string& error() const { return error_; }
+
+  metering::Lsn cursor(std::uint16_t shard);
+  money::Amount balance(const std::string& account);  // credit - debit
+  std::vector<TenantBalance> tenant_balances();
+  TrialBalance trial_balance(std::optional<Period> period = {});  // of a period: what moved in it
+  std::optional<RequestRow> request(const RequestId& id);
+  std::vector<SiteTotal> site_totals(std::optional<Period> period = {});
+  std::optional<CommandRow> command(const std::string& id);
+
+  // Visitors return false to stop. Requests go by batch, then LSN; a row that cannot be decoded stops
+  // the walk with an error.
+  bool usage(Period period, const std::function<bool(const RequestRow&)>& visit);
+  bool transfers(std::optional<Period> period, const std::function<bool(const TransferRow&)>& visit);
+  bool batches(const std::function<bool(const BatchRow&)>& visit);
+  bool quarantine(const std::function<bool(const QuarantineRow&)>& visit);
+
+  Connection& connection() { return db_; }
+
+ private:
+  bool failed(const std::string& what);
+  bool decode(Statement& from, RequestRow& out);
+  Connection db_;
+  std::string error_;
+};
+
+}  // namespace trib::ledger

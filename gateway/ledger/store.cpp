@@ -1,0 +1,128 @@
+#include "gateway/ledger/store.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "gateway/ledger/accounts.h"
+#include "gateway/ledger/poster.h"
+#include "gateway/ledger/terms.h"
+
+namespace trib::ledger {
+
+using metering::Command;
+using metering::Lsn;
+
+Ledger::Ledger(const LedgerOptions& options, Clock& clock, metering::Journal& journal)
+    : options_(options),
+      clock_(clock),
+      journal_(journal),
+      poster_(std::make_unique<Poster>(journal, options.shard, options.batch_requests_max)) {
+  if (!options_.wait) options_.wait = [] { std::this_thread::sleep_for(std::chrono::microseconds(200)); };
+}
+
+Ledger::~Ledger() = default;
+
+std::unique_ptr<Ledger> Ledger::open(const LedgerOptions& options, Clock& clock, metering::Journal& journal,
+                                     std::string& why) {
+  std::unique_ptr<Ledger> out(new Ledger(options, clock, journal));
+  if (!out->poster_->open(options.path, options.vfs, why)) return nullptr;
+  out->reader_ = Reader::open(options.path, options.vfs, why);
+  if (!out->reader_) return nullptr;
+  out->posted_ = out->poster_->cursor();
+  out->book_ = out->poster_->book();
+  return out;
+}
+
+std::shared_ptr<const Book> Ledger::book() const {
+  const std::lock_guard lock(shared_mutex_);
+  return book_;
+}
+
+std::string Ledger::failure() const {
+  const std::lock_guard lock(shared_mutex_);
+  return failure_;
+}
+
+bool Ledger::post_once() {
+  const std::lock_guard turn(post_mutex_);
+  std::string why;
+  const auto result = poster_->turn(why);
+  const std::lock_guard lock(shared_mutex_);
+  failure_ = why;
+  if (result != Poster::Turn::posted) return false;
+  book_ = poster_->book();
+  posted_.store(poster_->cursor(), std::memory_order_release);
+  return true;
+}
+
+bool Ledger::await(Lsn lsn) {
+  const std::int64_t deadline_ns = clock_.mono_ns() + options_.command_ms_max * 1'000'000;
+  while (posted() < lsn) {
+    if (journal_.durable() >= lsn && post_once()) continue;
+    if (posted() >= lsn) break;
+    if (journal_.failed() || clock_.mono_ns() > deadline_ns) return false;
+    options_.wait();
+  }
+  return true;
+}
+
+std::optional<CommandRow> Ledger::find_command(const std::string& id) {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->command(id);
+}
+
+// What became of a command: its own row, or the row of an earlier one with its id.
+Posting Ledger::outcome(const Command& command, Lsn lsn) {
+  const auto row = find_command(command.id);
+  if (!row) return Posting::failed;
+  if (row->kind != command.kind || row->body != command.body) return Posting::conflict;
+  if (row->result.compare(0, 7, "refused") == 0) return Posting::failed;
+  return row->lsn == lsn ? Posting::posted : Posting::repeated;
+}
+
+Posting Ledger::submit(const Command& command) {
+  if (find_command(command.id)) return outcome(command, 0);
+  const Lsn lsn = journal_.append(command);
+  if (lsn == 0 || !await(lsn)) return Posting::failed;
+  return outcome(command, lsn);
+}
+
+Posting Ledger::topup(const std::string& tenant, const std::string& id, money::Amount amount, std::int64_t wall_ms) {
+  if (tenant.empty() || id.empty() || amount.negative() || amount.zero()) return Posting::failed;
+  return submit({"topup:" + tenant + ":" + id, "topup", wall_ms, topup_terms({tenant, amount})});
+}
+
+Posting Ledger::opening(const std::string& tenant, money::Amount amount, std::int64_t wall_ms) {
+  if (tenant.empty() || amount.negative() || amount.zero()) return Posting::failed;
+  return submit({"opening:" + tenant, "topup", wall_ms, topup_terms({tenant, amount})});
+}
+
+std::unique_ptr<Reader> Ledger::reader(std::string& why) const { return Reader::open(options_.path, options_.vfs, why); }
+
+money::Amount Ledger::tenant_balance(const std::string& tenant) {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->balance(customer_account(tenant));
+}
+
+std::vector<TenantBalance> Ledger::tenant_balances() {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->tenant_balances();
+}
+
+TrialBalance Ledger::trial_balance() {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->trial_balance();
+}
+
+std::optional<RequestRow> Ledger::request(const RequestId& id) {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->request(id);
+}
+
+std::vector<SiteTotal> Ledger::site_totals(std::optional<Period> period) {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->site_totals(period);
+}
+
+}  // namespace trib::ledger

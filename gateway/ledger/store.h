@@ -1,0 +1,103 @@
+// The ledger of one shard over SQLite. Money reaches it from the journal alone: FINALs and COMMANDs,
+// by the poster, one database transaction a batch, exactly once. Reading goes over connections of its
+// own and never waits for the poster.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gateway/base/base.h"
+#include "gateway/config/config.h"
+#include "gateway/ledger/book.h"
+#include "gateway/ledger/reader.h"
+#include "gateway/metering/metering.h"
+
+namespace trib::ledger {
+
+class Poster;
+
+struct LedgerOptions {
+  std::string path;     // of the SQLite file; made when missing
+  std::string vfs;      // name of a registered SQLite VFS with shared memory; empty: the default
+  std::uint16_t shard = 0;
+  std::size_t batch_requests_max = 10'000;
+  std::int64_t command_ms_max = 10'000;  // how long a top-up or a publication waits for the journal
+  // Called again and again while such a call waits for the journal. Default: sleeps 200 microseconds.
+  // Where no other thread pumps the journal (simulation, tests), it must pump it.
+  std::function<void()> wait;
+};
+
+// Why a configuration's prices and contracts were not published. Nothing was, then.
+struct PublishProblem {
+  std::string path;  // "models.smollm2-135m.price", "contracts.standard"; empty: the ledger or its journal
+  std::string why;
+};
+
+enum class Posting {
+  posted,    // by this call
+  repeated,  // the same was there already
+  conflict,  // the id is taken by something else; nothing changed
+  failed,    // refused, or not known to be durable: asking again with the same id is safe
+};
+
+class Ledger {
+ public:
+  // Opens or creates the store and checks that it and the journal belong together. On failure null,
+  // and `why` says what is wrong. The clock and the journal must outlive the ledger.
+  static std::unique_ptr<Ledger> open(const LedgerOptions& options, Clock& clock, metering::Journal& journal,
+                                      std::string& why);
+  ~Ledger();
+
+  // Any thread. The published versions; a new whole book replaces it after a publication.
+  std::shared_ptr<const Book> book() const;
+
+  // Any thread; blocks until durable and posted. Publishes what is new in the file, by (id, from): the
+  // same terms again are a no-op, others under a published pair are refused.
+  std::optional<PublishProblem> publish(const config::ConfigSnapshot& config, std::int64_t wall_ms);
+
+  // Any thread; blocks until durable and posted. Idempotent by (tenant, id), also when called at once.
+  Posting topup(const std::string& tenant, const std::string& id, money::Amount amount, std::int64_t wall_ms);
+  // The file's balance, posted once in the ledger's life; `conflict` when the file says another amount.
+  Posting opening(const std::string& tenant, money::Amount amount, std::int64_t wall_ms);
+  // Any other room's command: kept in order, without effect on money. Idempotent by its id.
+  Posting submit(const metering::Command& command);
+
+  // The poster's turn: at most one batch of durable records. False when there was nothing to do or it
+  // failed (see failure(); the next turn tries again). Any thread; turns exclude each other.
+  bool post_once();
+  metering::Lsn posted() const { return posted_.load(std::memory_order_acquire); }
+  std::string failure() const;  // why the last turn did not commit; empty: it did
+
+  // Any thread. A reader for long walks has a connection and a moment of its own.
+  std::unique_ptr<Reader> reader(std::string& why) const;
+  money::Amount tenant_balance(const std::string& tenant);  // zero for an unknown one
+  std::vector<TenantBalance> tenant_balances();
+  TrialBalance trial_balance();
+  std::optional<RequestRow> request(const RequestId& id);
+  std::vector<SiteTotal> site_totals(std::optional<Period> period = {});
+
+ private:
+  Ledger(const LedgerOptions& options, Clock& clock, metering::Journal& journal);
+  Posting outcome(const metering::Command& command, metering::Lsn lsn);
+  bool await(metering::Lsn lsn);
+  std::optional<CommandRow> find_command(const std::string& id);
+
+  LedgerOptions options_;
+  Clock& clock_;
+  metering::Journal& journal_;
+  std::mutex post_mutex_;  // held by the poster's turn
+  std::unique_ptr<Poster> poster_;
+  std::atomic<metering::Lsn> posted_{0};
+  mutable std::mutex shared_mutex_;  // book_, failure_
+  std::shared_ptr<const Book> book_;
+  std::string failure_;
+  std::mutex reader_mutex_;  // reader_
+  std::unique_ptr<Reader> reader_;
+  std::mutex publish_mutex_;
+};
+
+}  // namespace trib::ledger

@@ -1,0 +1,213 @@
+#include "gateway/ledger/tables.h"
+
+namespace trib::ledger {
+
+const std::string usage_columns =
+    "request_id, lsn, batch, state, tenant, model, operation, outcome, status, source, admit_ms, final_ms, period, "
+    "price_version, book_revision, tokens_input, tokens_cached_input, tokens_cache_write, tokens_output, "
+    "tokens_reasoning, bytes_delivered, parts, attempts, key_hash, content_hash, leaf, gross_mu, gross_pf";
+const std::string command_columns = "id, lsn, batch, kind, wall_ms, body, result, leaf";
+const std::string quarantine_columns = "lsn, batch, subject, reason, record, leaf";
+const std::string transfer_columns =
+    "id, batch, code, reason, effective_at, booked_at, period, doc_id, leaf, reverses_id";
+const std::string batch_columns =
+    "shard, id, from_lsn, to_lsn, booked_at, period_from, period_to, n, billed, voided, quarantined, duplicates, "
+    "commands, transfers, legs, gross_mu, gross_pf, debit_mu, debit_pf, credit_mu, credit_pf, merkle_root, "
+    "journal_hash, prev_hash, hash";
+
+namespace {
+
+const std::string leg_columns = "transfer_id, n, account, mu, pf";
+
+// "INSERT INTO table(columns) VALUES(?, ...)", with the shard in front where it is no column of the row.
+std::string insert(const std::string& table, const std::string& columns) {
+  std::string marks = "?";
+  for (const char c : columns) marks += c == ',' ? ",?" : "";
+  return "INSERT INTO " + table + "(" + columns + ") VALUES(" + marks + ")";
+}
+
+std::int64_t signed_of(std::uint64_t value) {
+  TRIB_ASSERT(value <= INT64_MAX);
+  return static_cast<std::int64_t>(value);
+}
+
+void put_id(const RequestId& id, char out[16]) {
+  for (int i = 0; i < 8; ++i) {
+    out[i] = static_cast<char>(id.hi >> (56 - 8 * i) & 255);
+    out[8 + i] = static_cast<char>(id.lo >> (56 - 8 * i) & 255);
+  }
+}
+
+void read_id(Statement& from, RequestId& id) {
+  id = {};
+  const std::string_view bytes = from.bytes();
+  for (std::size_t i = 0; i < bytes.size() && i < 16; ++i) {
+    auto& word = i < 8 ? id.hi : id.lo;
+    word = word << 8 | static_cast<unsigned char>(bytes[i]);
+  }
+}
+
+void read_counts(Statement& from, metering::TokenCounts& c) {
+  for (auto* n : {&c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) *n = from.number<std::uint64_t>();
+}
+
+template <class E>
+void read_enum(Statement& from, E& to) {
+  to = static_cast<E>(from.number<std::uint8_t>());
+}
+
+}  // namespace
+
+std::string id_bytes(const RequestId& id) {
+  std::string out(16, '\0');
+  put_id(id, out.data());
+  return out;
+}
+
+bool Inserts::prepare(Connection& db) {
+  usage = db.prepare(insert("usage", "shard, " + usage_columns) + " ON CONFLICT DO NOTHING");
+  command = db.prepare(insert("command", "shard, " + command_columns));
+  quarantine = db.prepare(insert("quarantine", "shard, " + quarantine_columns));
+  transfer = db.prepare(insert("transfer", "shard, " + transfer_columns));
+  leg = db.prepare(insert("leg", "shard, " + leg_columns));
+  batch = db.prepare(insert("batch", batch_columns));
+  return usage && command && quarantine && transfer && leg && batch;
+}
+
+bool Inserts::put(const UsageRow& row, std::uint16_t shard) {
+  char id[16];
+  put_id(row.id, id);
+  usage.reset().bind(shard).blob(std::string_view(id, sizeof id));
+  usage.bind(signed_of(row.lsn)).bind(signed_of(row.batch)).bind(static_cast<std::int64_t>(row.state));
+  usage.bind(row.tenant).bind(row.model).bind(row.operation);
+  usage.bind(static_cast<std::int64_t>(row.outcome)).bind(row.status).bind(static_cast<std::int64_t>(row.source));
+  usage.bind(row.admit_ms).bind(row.final_ms).bind(row.period);
+  usage.bind(row.price_version).bind(signed_of(row.book_revision));
+  const auto& c = row.counts;
+  for (const auto n : {c.input, c.cached_input, c.cache_write, c.output, c.reasoning, row.bytes_delivered}) {
+    usage.bind(signed_of(n));
+  }
+  usage.blob(row.parts).blob(row.attempts).blob(row.key_hash).blob(row.content_hash).blob(row.leaf);
+  if (row.gross) {
+    usage.bind(*row.gross);
+  } else {
+    usage.null().null();
+  }
+  return usage.done();
+}
+
+bool Inserts::put(const CommandRow& row, std::uint16_t shard) {
+  command.reset().bind(shard).bind(row.id).bind(signed_of(row.lsn)).bind(signed_of(row.batch));
+  return command.bind(row.kind).bind(row.wall_ms).bind(row.body).bind(row.result).blob(row.leaf).done();
+}
+
+bool Inserts::put(const QuarantineRow& row, std::uint16_t shard) {
+  quarantine.reset().bind(shard).bind(signed_of(row.lsn)).bind(signed_of(row.batch));
+  return quarantine.bind(row.subject).bind(row.reason).blob(row.record).blob(row.leaf).done();
+}
+
+bool Inserts::put(const TransferRow& row, std::uint16_t shard) {
+  transfer.reset().bind(shard).bind(signed_of(row.id)).bind(signed_of(row.batch)).bind(row.code).bind(row.reason);
+  transfer.bind(row.effective_at).bind(row.booked_at).bind(row.period).bind(row.doc_id).blob(row.leaf);
+  if (row.reverses) {
+    transfer.bind(signed_of(*row.reverses));
+  } else {
+    transfer.null();
+  }
+  if (!transfer.done()) return false;
+  std::int64_t n = 0;
+  for (const Leg& one : row.legs) {
+    leg.reset().bind(shard).bind(signed_of(row.id)).bind(++n).bind(one.account).bind(one.amount);
+    if (!leg.done()) return false;
+  }
+  return true;
+}
+
+bool Inserts::put(const BatchRow& row) {
+  batch.reset().bind(row.shard).bind(signed_of(row.id)).bind(signed_of(row.from_lsn)).bind(signed_of(row.to_lsn));
+  batch.bind(row.booked_at).bind(row.period_from).bind(row.period_to);
+  for (const auto n : {row.n, row.billed, row.voided, row.quarantined, row.duplicates, row.commands, row.transfers, row.legs}) {
+    batch.bind(signed_of(n));
+  }
+  batch.bind(row.gross).bind(row.debit).bind(row.credit);
+  return batch.blob(row.merkle_root).blob(row.journal_hash).blob(row.prev_hash).blob(row.hash).done();
+}
+
+void read(Statement& from, UsageRow& to) {
+  read_id(from, to.id);
+  to.lsn = from.number<std::uint64_t>();
+  to.batch = from.number<std::uint64_t>();
+  read_enum(from, to.state);
+  to.tenant = from.text();
+  to.model = from.text();
+  to.operation = from.text();
+  read_enum(from, to.outcome);
+  to.status = from.number<std::uint16_t>();
+  read_enum(from, to.source);
+  to.admit_ms = from.integer();
+  to.final_ms = from.integer();
+  to.period = from.number<std::int32_t>();
+  to.price_version = from.number<std::uint32_t>();
+  to.book_revision = from.number<std::uint64_t>();
+  read_counts(from, to.counts);
+  to.bytes_delivered = from.number<std::uint64_t>();
+  to.parts = from.bytes();
+  to.attempts = from.bytes();
+  to.key_hash = from.digest();
+  to.content_hash = from.bytes();
+  to.leaf = from.digest();
+  to.gross.reset();
+  if (!from.is_null()) to.gross = from.amount();
+}
+
+void read(Statement& from, CommandRow& to) {
+  to.id = from.text();
+  to.lsn = from.number<std::uint64_t>();
+  to.batch = from.number<std::uint64_t>();
+  to.kind = from.text();
+  to.wall_ms = from.integer();
+  to.body = from.text();
+  to.result = from.text();
+  to.leaf = from.digest();
+}
+
+void read(Statement& from, QuarantineRow& to) {
+  to.lsn = from.number<std::uint64_t>();
+  to.batch = from.number<std::uint64_t>();
+  to.subject = from.text();
+  to.reason = from.text();
+  to.record = from.bytes();
+  to.leaf = from.digest();
+}
+
+void read(Statement& from, TransferRow& to) {
+  to.id = from.number<std::uint64_t>();
+  to.batch = from.number<std::uint64_t>();
+  to.code = from.number<std::uint16_t>();
+  to.reason = from.text();
+  to.effective_at = from.integer();
+  to.booked_at = from.integer();
+  to.period = from.number<std::int32_t>();
+  to.doc_id = from.text();
+  to.leaf = from.digest();
+  to.reverses.reset();
+  if (!from.is_null()) to.reverses = from.number<std::uint64_t>();
+  to.legs.clear();
+}
+
+void read(Statement& from, BatchRow& to) {
+  to.shard = from.number<std::uint16_t>();
+  to.id = from.number<std::uint64_t>();
+  to.from_lsn = from.number<std::uint64_t>();
+  to.to_lsn = from.number<std::uint64_t>();
+  to.booked_at = from.integer();
+  to.period_from = from.number<std::int32_t>();
+  to.period_to = from.number<std::int32_t>();
+  for (auto* n : {&to.n, &to.billed, &to.voided, &to.quarantined, &to.duplicates, &to.commands, &to.transfers, &to.legs}) {
+    *n = from.number<std::uint64_t>();
+  }
+  for (auto* amount : {&to.gross, &to.debit, &to.credit}) *amount = from.amount();
+  for (auto* digest : {&to.merkle_root, &to.journal_hash, &to.prev_hash, &to.hash}) *digest = from.digest();
+}
+
+}  // namespace trib::ledger

@@ -1,0 +1,34 @@
+// How the sealed rows go into their tables and come back. The column lists stand once.
+#pragma once
+#include <string>
+
+#include "gateway/ledger/chain.h"
+#include "gateway/ledger/rows.h"
+#include "gateway/ledger/sql.h"
+
+namespace trib::ledger {
+
+// Insert statements; each `put` binds one row and steps. `usage` does nothing where the request id
+// exists: see Connection::changes().
+struct Inserts {
+  Statement usage, command, quarantine, transfer, leg, batch;
+  bool prepare(Connection& db);
+  bool put(const UsageRow& row, std::uint16_t shard);
+  bool put(const CommandRow& row, std::uint16_t shard);
+  bool put(const QuarantineRow& row, std::uint16_t shard);
+  bool put(const TransferRow& row, std::uint16_t shard);  // with its legs
+  bool put(const BatchRow& row);
+};
+
+// Column lists for SELECT, in the order in which `read` takes them. A value that cannot be this
+// program's is told by Statement::damaged().
+extern const std::string usage_columns, command_columns, quarantine_columns, transfer_columns, batch_columns;
+void read(Statement& from, UsageRow& to);
+void read(Statement& from, CommandRow& to);
+void read(Statement& from, QuarantineRow& to);
+void read(Statement& from, TransferRow& to);  // without its legs
+void read(Statement& from, BatchRow& to);
+
+std::string id_bytes(const RequestId& id);  // 16 bytes, big-endian, so that they sort as the id does
+
+}  // namespace trib::ledger
