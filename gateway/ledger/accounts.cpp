@@ -21,8 +21,7 @@ const PartyKind& kind_of(std::string_view party) {
   for (const auto& kind : party_kinds) {
     if (party.substr(0, kind.prefix.size()) == kind.prefix) return kind;
   }
-  TRIB_ASSERT(!"a party of an unknown kind");
-  return party_kinds[0];
+  assert_failed("a party of an unknown kind", __FILE__, __LINE__);
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ class ByteWriter {
   }
   // Seven bits a byte, low first.
   void number(std::uint64_t value) {
-    for (; value >= 128; value >>= 7) out_ += static_cast<char>(value & 127 | 128);
+    for (; value >= 128; value >>= 7) out_ += static_cast<char>((value & 127) | 128);
     out_ += static_cast<char>(value);
   }
   void name(std::string_view value) {

@@ -4,3 +4,4 @@
 #include "gateway/ledger/book.h"
 #include "gateway/ledger/rating.h"
 #include "gateway/ledger/store.h"
+#include "gateway/ledger/verify.h"

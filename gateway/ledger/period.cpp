@@ -1,5 +1,6 @@
 #include "gateway/ledger/period.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "gateway/base/base.h"
@@ -9,8 +10,12 @@ namespace {
 
 using std::chrono::year_month_day;
 
+// Years 1 to 9999: a clock that says anything else is held at the edge.
+constexpr std::int64_t wall_ms_min = -62'135'596'800'000;
+constexpr std::int64_t wall_ms_max = 253'402'214'400'000 - 1;
+
 std::int64_t local_day(std::int64_t wall_ms) {
-  const std::int64_t local = wall_ms + shanghai_offset_ms;
+  const std::int64_t local = std::clamp(wall_ms, wall_ms_min, wall_ms_max) + shanghai_offset_ms;
   return local >= 0 ? local / day_ms : -((-local + day_ms - 1) / day_ms);
 }
 
@@ -74,6 +79,7 @@ std::string day_text(std::int64_t wall_ms) {
 }
 
 std::string time_text(std::int64_t wall_ms) {
+  wall_ms = std::clamp(wall_ms, wall_ms_min, wall_ms_max);
   const auto in_day = static_cast<unsigned>(wall_ms + shanghai_offset_ms - local_day(wall_ms) * day_ms);
   std::string out = day_text(wall_ms);
   out += 'T';

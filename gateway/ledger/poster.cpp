@@ -272,9 +272,7 @@ std::string Poster::publish(Work& work, const ContractVersion& contract) {
   auto next = std::make_shared<Book>(*work.book);
   if (auto why = ledger::add(*next, contract); !why.empty()) return "refused: " + why;
   const ContractVersion& added = next->contracts[contract.contract].back();
-  const config::Shares& s = added.shares;
-  const std::string weights = "platform=" + std::to_string(s.platform) + " site=" + std::to_string(s.site) +
-                              " vendor=" + std::to_string(s.vendor) + " referrer=" + std::to_string(s.referrer);
+  const std::string weights = weights_text(added.shares);
   add_contract_.reset().bind(added.contract).bind(added.version).bind(added.from_ms);
   if (added.to_ms) {
     add_contract_.bind(*added.to_ms);

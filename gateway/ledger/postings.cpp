@@ -7,14 +7,6 @@
 namespace trib::ledger {
 namespace {
 
-void add_counts(metering::TokenCounts& to, const metering::TokenCounts& more) {
-  to.input += more.input;
-  to.cached_input += more.cached_input;
-  to.cache_write += more.cache_write;
-  to.output += more.output;
-  to.reasoning += more.reasoning;
-}
-
 const std::string& site_of(const metering::Final& final, std::uint16_t attempt) {
   const auto found = std::find_if(final.attempts.begin(), final.attempts.end(),
                                   [&](const metering::Attempt& a) { return a.n == attempt; });

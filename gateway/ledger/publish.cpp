@@ -1,6 +1,7 @@
 // Publishing a configuration's prices and contracts: planned whole on a copy of the book, then
 // journaled, posted and only then in force.
 #include <algorithm>
+#include <tuple>
 
 #include "gateway/ledger/period.h"
 #include "gateway/ledger/store.h"
@@ -61,7 +62,7 @@ void plan_prices(Plan& plan, Connection& db, const config::ModelConfig& model, s
   const std::string path = "models." + model.id + ".price";
   std::vector<std::pair<std::int64_t, const config::PriceConfig*>> by_from;
   for (const auto& price : model.prices) by_from.emplace_back(price.from_ms.value_or(first_start_ms), &price);
-  std::stable_sort(by_from.begin(), by_from.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(by_from.begin(), by_from.end());
   for (const auto& [from_ms, price] : by_from) {
     if (price->tax) {
       plan.problem = {path + ".tax", "this version posts no VAT yet; leave `tax` out"};
@@ -102,10 +103,11 @@ std::optional<PublishProblem> Ledger::publish(const config::ConfigSnapshot& conf
     const std::lock_guard lock(reader_mutex_);
     Connection& db = reader_->connection();
     for (const auto& model : config.models) plan_prices(plan, db, model, first_start_ms, wall_ms);
-    auto contracts = config.contracts;
-    std::stable_sort(contracts.begin(), contracts.end(),
-                     [](const auto& a, const auto& b) { return a.from_ms < b.from_ms; });
-    for (const auto& contract : contracts) plan_contract(plan, db, contract, wall_ms);
+    std::vector<const config::ContractConfig*> contracts;
+    for (const auto& contract : config.contracts) contracts.push_back(&contract);
+    std::sort(contracts.begin(), contracts.end(),
+              [](const auto* a, const auto* b) { return std::tie(a->from_ms, a->id) < std::tie(b->from_ms, b->id); });
+    for (const auto* contract : contracts) plan_contract(plan, db, *contract, wall_ms);
   }
   if (plan.problem) return plan.problem;
 

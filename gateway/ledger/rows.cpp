@@ -1,5 +1,6 @@
 #include "gateway/ledger/rows.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "gateway/ledger/bytes.h"
@@ -41,6 +42,14 @@ std::string_view name(State state) {
     case State::quarantined: return "quarantined";
   }
   return "unknown";
+}
+
+void add_counts(metering::TokenCounts& to, const metering::TokenCounts& more) {
+  to.input += more.input;
+  to.cached_input += more.cached_input;
+  to.cache_write += more.cache_write;
+  to.output += more.output;
+  to.reasoning += more.reasoning;
 }
 
 void encode_parts(const std::vector<Part>& parts, std::string& out) {

@@ -17,6 +17,7 @@ namespace trib::ledger {
 
 enum class State : std::uint8_t { billed, voided, quarantined };
 std::string_view name(State state);
+void add_counts(metering::TokenCounts& to, const metering::TokenCounts& more);
 
 // One request. Parts and attempts are blobs here; encode/decode below.
 struct UsageRow {

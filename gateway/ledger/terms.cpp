@@ -188,6 +188,15 @@ std::optional<ContractVersion> read_contract(const std::string& terms) {
   return out;
 }
 
+std::string weights_text(const config::Shares& shares) {
+  std::string out;
+  for (const auto& field : share_fields) {
+    if (!out.empty()) out += ' ';
+    out += std::string(field.key) + '=' + std::to_string(shares.*field.ppm);
+  }
+  return out;
+}
+
 std::string topup_terms(const Topup& topup) {
   ObjectWriter out;
   out.text("tenant", topup.tenant);

@@ -12,6 +12,7 @@ std::string price_terms(const std::string& model, const config::PriceConfig& pri
 std::string contract_terms(const config::ContractConfig& contract);
 std::optional<PriceVersion> read_price(const std::string& terms);        // version 0
 std::optional<ContractVersion> read_contract(const std::string& terms);  // version 0
+std::string weights_text(const config::Shares& shares);  // "platform=285000 site=650000 vendor=50000 referrer=15000"
 
 struct Topup {
   std::string tenant;

@@ -1,0 +1,83 @@
+// One run of verify(), in parts: batches and their rows, then totals, then the journal.
+#pragma once
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gateway/ledger/postings.h"
+#include "gateway/ledger/verify.h"
+
+namespace trib::ledger {
+
+using metering::Lsn;
+using Totals = std::map<std::pair<std::string, std::int32_t>, Turnover>;
+
+class Check {
+ public:
+  Check(Reader& reader, std::uint16_t shard, metering::Journal* journal)
+      : reader_(reader), db_(reader.connection()), shard_(shard), journal_(journal), first_(journal ? journal->first() : 0) {}
+
+  Verdict run();
+
+ private:
+  bool fail(std::string place, std::string why) {
+    out_.ok = false;
+    if (out_.place.empty()) {
+      out_.place = std::move(place);
+      out_.why = std::move(why);
+    }
+    return false;
+  }
+  std::string in_batch(const char* table, std::uint64_t batch) const {
+    return "table " + std::string(table) + ", batch " + std::to_string(batch);
+  }
+  bool ended(Statement::Step step, const char* table) {
+    return step == Statement::Step::done || fail(std::string("table ") + table, db_.error());
+  }
+  Statement by_batch(const std::string& sql, std::uint64_t batch) {
+    Statement out = db_.prepare(sql);
+    out.reset().bind(shard_).bind(static_cast<std::int64_t>(batch));
+    return out;
+  }
+
+  bool schema();
+  bool book();
+  bool published(const CommandRow& row, std::uint64_t& prices, std::uint64_t& contracts);
+  bool price_row(const PriceVersion& price);
+  bool contract_row(const ContractVersion& contract);
+  bool batches();
+  bool batch(const BatchRow& row);
+  bool usage(const BatchRow& row, std::vector<Sha256>& leaves);
+  bool request(const UsageRow& row, BatchRow& seen);
+  bool commands(const BatchRow& row, std::vector<Sha256>& leaves);
+  bool quarantine(const BatchRow& row, std::vector<Sha256>& leaves);
+  bool transfers(const BatchRow& row, std::vector<Sha256>& leaves);
+  bool strays();
+  bool balances();
+  bool sites();
+  bool cursor();
+  bool rated();
+  bool journal();
+  bool journal_records(Lsn first);
+  bool journaled(Lsn lsn, const metering::Record& record, const metering::Final& final);
+  bool journaled(Lsn lsn, const metering::Record& record, const metering::Command& command);
+  bool quarantined(Lsn lsn, const metering::Record& record, const std::string& subject);
+
+  Reader& reader_;
+  Connection& db_;
+  const std::uint16_t shard_;
+  metering::Journal* const journal_;
+  const Lsn first_;  // the oldest record that the journal keeps
+  Verdict out_;
+  Book book_;
+  BatchRow last_;
+  std::map<std::uint64_t, BatchRow> recent_;  // of the journal's time, by to_lsn
+  std::map<std::string, std::uint64_t> rows_;  // seen in batches, by table
+  Totals balances_;
+  std::map<std::pair<std::string, std::int32_t>, SiteUse> sites_;
+  std::map<std::pair<std::string, std::string>, std::int64_t> rated_;  // latest admit by kind and id
+  std::uint64_t matched_ = 0;  // usage rows that the journal vouches for
+};
+
+}  // namespace trib::ledger
