@@ -17,9 +17,10 @@ struct Seen {
 };
 using S = SseScanner::Status;
 
-// Feeds `bytes` in pieces of at most `step`, the first of at most `first`; the last element's raw is
-// what was left over.
-std::vector<Seen> scan(std::string_view bytes, std::size_t first, std::size_t step, std::size_t max = 1u << 20) {
+// Feeds `bytes` in pieces of at most `step`, the first of at most `first`; the last element's raw
+// is what was left over.
+std::vector<Seen> scan(std::string_view bytes, std::size_t first, std::size_t step,
+                       std::size_t max = 1u << 20) {
   SseScanner scanner(max);
   std::vector<Seen> seen;
   while (!bytes.empty()) {
@@ -60,7 +61,8 @@ TEST_CASE("events are found whichever way their lines end") {
   for (const std::string end : {"\n", "\r\n", "\r"}) {
     const std::string one = "event: m" + end + "data: {\"a\":1}" + end + end;
     const std::string two = ": note" + end + "data:x" + end + "data: y" + end + "id: 3" + end + end;
-    const auto seen = same_however_cut(end + one + ": only a comment" + end + end + end + two + "data: to");
+    const auto seen =
+        same_however_cut(end + one + ": only a comment" + end + end + end + two + "data: to");
     REQUIRE(seen.size() == 3);
     CHECK(seen[0] == Seen{one, "{\"a\":1}", "m"});
     CHECK(seen[1] == Seen{two, "x\ny", ""});
@@ -80,7 +82,10 @@ TEST_CASE("odd fields") {
   CHECK(data("database: x\n\n") == "no event");
   CHECK(data("event: ping\n\n") == "no event");
   CHECK(data(" data: x\n\n") == "no event");
-  CHECK(data("\xef\xbb\xbf" "data: x\n\n") == "\xef\xbb\xbf" "data: x\n\n");
+  CHECK(data("\xef\xbb\xbf"
+             "data: x\n\n") ==
+        "\xef\xbb\xbf"
+        "data: x\n\n");
   CHECK(data("data: a\r\n\n") == "a");
   CHECK(data("data: a\n\r\n") == "a");
   CHECK(data("data: a\r\r\n") == "a");
@@ -90,7 +95,8 @@ TEST_CASE("an event above its cap is refused however it comes") {
   const std::string ok = "data: " + std::string(24, 'x') + "\n\n";
   CHECK(same_however_cut(ok + ok, 32).size() == 3);
   CHECK(same_however_cut(ok + "data: " + std::string(25, 'x') + "\n\n" + ok, 32).size() == 2);
-  CHECK(same_however_cut("data: " + std::string(26, 'x') + "\r\n\r\n", 32).back().raw == "too large");
+  CHECK(same_however_cut("data: " + std::string(26, 'x') + "\r\n\r\n", 32).back().raw ==
+        "too large");
   SseScanner scanner(8);
   std::string_view in = "data: 123456789";
   SseEvent event;

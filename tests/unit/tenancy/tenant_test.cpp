@@ -8,7 +8,9 @@ using money::Amount;
 namespace {
 
 constexpr std::int64_t second = 1'000'000'000;
-Amount cny(const char* text) { return *Amount::parse(text); }
+Amount cny(const char* text) {
+  return *Amount::parse(text);
+}
 
 std::unique_ptr<Tenant> tenant(config::TenantLimits limits, const char* balance = "100") {
   auto t = std::make_unique<Tenant>("acme");
