@@ -71,6 +71,7 @@ class Unbuilt(unittest.TestCase):
     def test_waiting(self):
         files = {"gateway/net/a.cpp": "", "tools/tidy.waits": "gateway/net/a.cpp comes with its room\n"}
         self.assertEqual([], findings(files))
+        self.assertEqual([], findings({**files, "tools/tidy.waits": "gateway/net/ comes with its doors\n"}))
         self.assertIn("waits", [rule for _, _, rule in findings({"b/a.cpp": "", "tools/tidy.waits": "b/a.cpp\n"})])
 
 
