@@ -51,9 +51,13 @@ std::vector<TenantBalance> Reader::tenant_balances() {
   return out;
 }
 
-TrialBalance Reader::trial_balance(std::optional<Period> period) {
+TrialBalance Reader::trial_balance(std::optional<Period> period) { return trial(period_filter(period)); }
+
+TrialBalance Reader::trial_balance_after(Period period) { return trial(" WHERE period <= " + std::to_string(period)); }
+
+TrialBalance Reader::trial(const std::string& filter) {
   TrialBalance out;
-  Statement select = db_.prepare("SELECT account, " + balance_sums + " FROM balance" + period_filter(period) +
+  Statement select = db_.prepare("SELECT account, " + balance_sums + " FROM balance" + filter +
                                  " GROUP BY account ORDER BY account");
   Statement::Step step{};
   while ((step = select.step()) == Statement::Step::row) {

@@ -57,6 +57,7 @@ class Reader {
   money::Amount balance(const std::string& account);  // credit - debit
   std::vector<TenantBalance> tenant_balances();
   TrialBalance trial_balance(std::optional<Period> period = {});  // of a period: what moved in it
+  TrialBalance trial_balance_after(Period period);                // as it stood at the period's end
   std::optional<RequestRow> request(const RequestId& id);
   std::vector<SiteTotal> site_totals(std::optional<Period> period = {});
   std::optional<CommandRow> command(const std::string& id);
@@ -72,6 +73,7 @@ class Reader {
 
  private:
   bool failed(const std::string& what);
+  TrialBalance trial(const std::string& filter);
   bool decode(Statement& from, RequestRow& out);
   Connection db_;
   std::string error_;

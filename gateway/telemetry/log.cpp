@@ -16,12 +16,6 @@ std::atomic<int> json_choice{-1};
 
 std::string_view name(Level level) {
   switch (level) {
-<<<<<<< HEAD
-    case Level::debug: return "debug";
-    case Level::info: return "info";
-    case Level::warning: return "warning";
-    case Level::error: return "error";
-=======
     case Level::debug:
       return "debug";
     case Level::info:
@@ -30,7 +24,6 @@ std::string_view name(Level level) {
       return "warning";
     case Level::error:
       return "error";
->>>>>>> refs/heads/conf
   }
   return "?";
 }
@@ -38,15 +31,11 @@ std::string_view name(Level level) {
 // Length of the valid UTF-8 sequence at the front, 0 when there is none.
 std::size_t utf8_length(std::string_view text) {
   const auto a = static_cast<unsigned char>(text[0]);
-<<<<<<< HEAD
-  const std::size_t length = a < 0x80 ? 1 : a >= 0xC2 && a < 0xE0 ? 2 : a >= 0xE0 && a < 0xF0 ? 3 : a >= 0xF0 && a < 0xF5 ? 4 : 0;
-=======
   const std::size_t length = a < 0x80                ? 1
                              : a >= 0xC2 && a < 0xE0 ? 2
                              : a >= 0xE0 && a < 0xF0 ? 3
                              : a >= 0xF0 && a < 0xF5 ? 4
                                                      : 0;
->>>>>>> refs/heads/conf
   if (length == 0 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
@@ -105,14 +94,9 @@ std::string time_text(std::int64_t unix_ms) {
   std::tm utc{};
   gmtime_r(&seconds, &utc);
   char out[96];
-<<<<<<< HEAD
-  std::snprintf(out, sizeof out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                utc.tm_hour, utc.tm_min, utc.tm_sec, static_cast<int>(ms));
-=======
   std::snprintf(out, sizeof out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", utc.tm_year + 1900,
                 utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
                 static_cast<int>(ms));
->>>>>>> refs/heads/conf
   return out;
 }
 
@@ -120,12 +104,8 @@ std::string log_line(bool json, std::int64_t unix_ms, Level level, std::string_v
                      std::span<const LogField> fields) {
   std::string out;
   if (json) {
-<<<<<<< HEAD
-    out = "{\"time\":\"" + time_text(unix_ms) + "\",\"level\":\"" + std::string(name(level)) + "\",\"event\":" + quoted(event);
-=======
     out = "{\"time\":\"" + time_text(unix_ms) + "\",\"level\":\"" + std::string(name(level)) +
           "\",\"event\":" + quoted(event);
->>>>>>> refs/heads/conf
     for (const LogField& field : fields) {
       out += "," + quoted(field.key) + ":" + (field.number ? field.value : quoted(field.value));
     }
@@ -135,12 +115,8 @@ std::string log_line(bool json, std::int64_t unix_ms, Level level, std::string_v
   level_text.resize(8, ' ');
   out = time_text(unix_ms) + " " + level_text + (plain(event) ? std::string(event) : quoted(event));
   for (const LogField& field : fields) {
-<<<<<<< HEAD
-    out += " " + std::string(field.key) + "=" + (plain(field.value) ? field.value : quoted(field.value));
-=======
     out += " " + std::string(field.key) + "=" +
            (plain(field.value) ? field.value : quoted(field.value));
->>>>>>> refs/heads/conf
   }
   return out + "\n";
 }
@@ -152,12 +128,8 @@ void log(Level level, std::string_view event, std::initializer_list<LogField> fi
     json = ::isatty(STDERR_FILENO) == 1 ? 0 : 1;
     json_choice.store(json, std::memory_order_relaxed);
   }
-<<<<<<< HEAD
-  const std::string line = log_line(json == 1, system_clock().wall_ms(), level, event, {fields.begin(), fields.size()});
-=======
   const std::string line =
       log_line(json == 1, system_clock().wall_ms(), level, event, {fields.begin(), fields.size()});
->>>>>>> refs/heads/conf
   // One write a line keeps lines of several threads apart.
   std::string_view rest = line;
   while (!rest.empty()) {
@@ -168,16 +140,11 @@ void log(Level level, std::string_view event, std::initializer_list<LogField> fi
   }
 }
 
-<<<<<<< HEAD
-void set_log_level(Level least) { least_level.store(least, std::memory_order_relaxed); }
-void set_log_json(bool json) { json_choice.store(json ? 1 : 0, std::memory_order_relaxed); }
-=======
 void set_log_level(Level least) {
   least_level.store(least, std::memory_order_relaxed);
 }
 void set_log_json(bool json) {
   json_choice.store(json ? 1 : 0, std::memory_order_relaxed);
 }
->>>>>>> refs/heads/conf
 
 }  // namespace trib::telemetry

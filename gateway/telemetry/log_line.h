@@ -9,12 +9,8 @@ namespace trib::telemetry {
 
 constexpr std::size_t log_value_bytes_max = 2048;  // longer values are cut and end in "..."
 
-<<<<<<< HEAD
-std::string time_text(std::int64_t unix_ms);  // RFC 3339, UTC, milliseconds: "2026-01-02T03:04:05.678Z"
-=======
 std::string time_text(
     std::int64_t unix_ms);  // RFC 3339, UTC, milliseconds: "2026-01-02T03:04:05.678Z"
->>>>>>> refs/heads/conf
 // One JSON object or one line for people; ends in a newline and holds no other.
 std::string log_line(bool json, std::int64_t unix_ms, Level level, std::string_view event,
                      std::span<const LogField> fields);

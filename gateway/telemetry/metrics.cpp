@@ -14,14 +14,9 @@ bool name_ok(std::string_view name, bool colon) {
   auto letter = [&](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (colon && c == ':');
   };
-<<<<<<< HEAD
-  return !name.empty() && letter(name[0]) &&
-         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
-=======
   return !name.empty() && letter(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
     return letter(c) || (c >= '0' && c <= '9');
   });
->>>>>>> refs/heads/conf
 }
 
 // Label values escape the quote too, help texts do not.
@@ -50,13 +45,9 @@ std::string label_text(const Labels& labels) {
   return out;
 }
 
-<<<<<<< HEAD
-std::string braces(const std::string& labels) { return labels.empty() ? "" : "{" + labels + "}"; }
-=======
 std::string braces(const std::string& labels) {
   return labels.empty() ? "" : "{" + labels + "}";
 }
->>>>>>> refs/heads/conf
 
 // Whole microseconds as decimal seconds without trailing zeros: exact, unlike a float.
 std::string seconds_text(std::uint64_t us) {
@@ -77,23 +68,15 @@ struct Series {
   std::shared_ptr<const Sample> sample;
 };
 
-<<<<<<< HEAD
-void write_histogram(std::string& out, const std::string& name, const std::string& labels, const Histogram& h) {
-=======
 void write_histogram(std::string& out, const std::string& name, const std::string& labels,
                      const Histogram& h) {
->>>>>>> refs/heads/conf
   const std::string comma = labels.empty() ? "" : labels + ",";
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < Histogram::buckets; ++i) {
     total += h.count(i);
     const bool last = i + 1 == Histogram::buckets;
-<<<<<<< HEAD
-    const std::string bound = last ? "+Inf" : seconds_text(static_cast<std::uint64_t>(Histogram::bounds_us[i]));
-=======
     const std::string bound =
         last ? "+Inf" : seconds_text(static_cast<std::uint64_t>(Histogram::bounds_us[i]));
->>>>>>> refs/heads/conf
     out += name + "_bucket{" + comma + "le=\"" + bound + "\"} " + std::to_string(total) + "\n";
   }
   out += name + "_sum" + braces(labels) + " " + seconds_text(h.sum_us()) + "\n";
@@ -135,12 +118,8 @@ void Histogram::observe_ns(std::int64_t ns) {
   sum_us_.fetch_add(static_cast<std::uint64_t>(ns / 1000), std::memory_order_relaxed);
 }
 
-<<<<<<< HEAD
-Registry::Family& Registry::family(std::string_view name, std::string_view help, std::string_view type) {
-=======
 Registry::Family& Registry::family(std::string_view name, std::string_view help,
                                    std::string_view type) {
->>>>>>> refs/heads/conf
   TRIB_ASSERT(name_ok(name, true));
   auto& slot = families_[std::string(name)];
   if (!slot) {
@@ -170,12 +149,8 @@ Histogram& Registry::histogram(std::string_view name, std::string_view help, con
 void Registry::sampled_gauge(std::string_view name, std::string_view help, const Labels& labels,
                              std::function<std::int64_t()> sample) {
   const std::lock_guard lock(mutex_);
-<<<<<<< HEAD
-  family(name, help, "gauge").at(labels, series_).sample = std::make_shared<const Sample>(std::move(sample));
-=======
   family(name, help, "gauge").at(labels, series_).sample =
       std::make_shared<const Sample>(std::move(sample));
->>>>>>> refs/heads/conf
 }
 
 std::string Registry::render() const {

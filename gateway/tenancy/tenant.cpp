@@ -24,13 +24,8 @@ void refill(Bucket& bucket, std::int64_t now_ns, std::uint64_t per_minute) {
   bucket.level = std::min(bucket.level, full);
 }
 
-<<<<<<< HEAD
-// One that asks for more than a whole minute's allowance needs a full bucket and takes it into debt;
-// it could never run otherwise.
-=======
 // One that asks for more than a whole minute's allowance needs a full bucket and takes it into
 // debt; it could never run otherwise.
->>>>>>> refs/heads/conf
 template <typename Bucket>
 bool enough(const Bucket& bucket, std::uint64_t wanted, std::uint64_t per_minute) {
   // A hair's breadth, so that rounding never refuses what has just been refilled.
@@ -52,13 +47,6 @@ Admission Tenant::admit(std::int64_t now_ns, std::uint64_t tokens, money::Amount
   const std::uint64_t rpm = limits_.requests_per_minute, tpm = limits_.tokens_per_minute;
   if (rpm != 0) {
     refill(requests_, now_ns, rpm);
-<<<<<<< HEAD
-    if (!enough(requests_, 1, rpm)) return {Refused::requests_per_minute, wait_s(requests_, 1, rpm)};
-  }
-  if (tpm != 0) {
-    refill(tokens_, now_ns, tpm);
-    if (!enough(tokens_, tokens, tpm)) return {Refused::tokens_per_minute, wait_s(tokens_, tokens, tpm)};
-=======
     if (!enough(requests_, 1, rpm))
       return {Refused::requests_per_minute, wait_s(requests_, 1, rpm)};
   }
@@ -66,7 +54,6 @@ Admission Tenant::admit(std::int64_t now_ns, std::uint64_t tokens, money::Amount
     refill(tokens_, now_ns, tpm);
     if (!enough(tokens_, tokens, tpm))
       return {Refused::tokens_per_minute, wait_s(tokens_, tokens, tpm)};
->>>>>>> refs/heads/conf
   }
   if (limits_.in_flight != 0 && in_flight_ >= limits_.in_flight) return {Refused::in_flight, 1};
   if (hold > balance_ - held_) return {Refused::balance, 0};
@@ -77,13 +64,8 @@ Admission Tenant::admit(std::int64_t now_ns, std::uint64_t tokens, money::Amount
   return {};
 }
 
-<<<<<<< HEAD
-void Tenant::settle(std::int64_t now_ns, std::uint64_t tokens, std::uint64_t tokens_used, money::Amount hold,
-                    money::Amount charge) {
-=======
 void Tenant::settle(std::int64_t now_ns, std::uint64_t tokens, std::uint64_t tokens_used,
                     money::Amount hold, money::Amount charge) {
->>>>>>> refs/heads/conf
   TRIB_ASSERT(!hold.negative() && !charge.negative());
   const std::lock_guard lock(mutex_);
   TRIB_ASSERT(in_flight_ > 0 && held_ >= hold);
@@ -104,12 +86,8 @@ void Tenant::credit(money::Amount amount) {
 void Tenant::set_policy(config::Privacy privacy, const config::TenantLimits& limits) {
   const std::lock_guard lock(mutex_);
   // A limit that is new, or was away, begins with its full burst.
-<<<<<<< HEAD
-  if (limits_.requests_per_minute == 0 || limits.requests_per_minute == 0) requests_.started = false;
-=======
   if (limits_.requests_per_minute == 0 || limits.requests_per_minute == 0)
     requests_.started = false;
->>>>>>> refs/heads/conf
   if (limits_.tokens_per_minute == 0 || limits.tokens_per_minute == 0) tokens_.started = false;
   privacy_ = privacy;
   limits_ = limits;

@@ -35,12 +35,8 @@ std::shared_ptr<const TenantBook> TenantBook::make(const std::vector<config::Ten
     std::shared_ptr<Tenant> tenant = previous ? previous->tenant(config.id) : nullptr;
     if (!tenant) tenant = std::make_shared<Tenant>(config.id);
     tenant->set_policy(config.privacy, config.limits);
-<<<<<<< HEAD
-    for (const Sha256& digest : config.keys) book->by_prefix_[prefix(digest)].push_back({digest, tenant});
-=======
     for (const Sha256& digest : config.keys)
       book->by_prefix_[prefix(digest)].push_back({digest, tenant});
->>>>>>> refs/heads/conf
     book->tenants_.emplace(config.id, std::move(tenant));
   }
   return book;

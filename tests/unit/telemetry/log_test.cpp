@@ -35,10 +35,6 @@ TEST_CASE("a line for programs is one JSON object, numbers bare") {
 }
 
 TEST_CASE("a line for people quotes only what needs it") {
-<<<<<<< HEAD
-  CHECK(line(false, "attempt failed", {{"request", "00ff"}, {"why", "no \"head\"\nyet"}, {"empty", ""}, {"n", std::int64_t{-2}}}) ==
-        "2026-01-02T00:04:05.678Z warning \"attempt failed\" request=00ff why=\"no \\\"head\\\"\\u000ayet\" empty=\"\" n=-2\n");
-=======
   CHECK(line(false, "attempt failed",
              {{"request", "00ff"},
               {"why", "no \"head\"\nyet"},
@@ -46,7 +42,6 @@ TEST_CASE("a line for people quotes only what needs it") {
               {"n", std::int64_t{-2}}}) ==
         "2026-01-02T00:04:05.678Z warning \"attempt failed\" request=00ff why=\"no "
         "\\\"head\\\"\\u000ayet\" empty=\"\" n=-2\n");
->>>>>>> refs/heads/conf
 }
 
 TEST_CASE("any bytes make one line, and valid JSON, of bounded length") {

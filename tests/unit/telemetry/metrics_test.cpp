@@ -53,12 +53,8 @@ struct Exposition {
 
   void label(const std::string& l, std::size_t& at, Labels& labels) {
     const std::size_t equals = l.find('=', at);
-<<<<<<< HEAD
-    if (equals == std::string::npos || equals + 1 >= l.size() || l[equals + 1] != '"') return void(ok = false);
-=======
     if (equals == std::string::npos || equals + 1 >= l.size() || l[equals + 1] != '"')
       return void(ok = false);
->>>>>>> refs/heads/conf
     std::string value;
     std::size_t i = equals + 2;
     for (; i < l.size() && l[i] != '"'; ++i) {
@@ -110,15 +106,9 @@ TEST_CASE("the same name and labels are the same series, in any order of labels"
 TEST_CASE("histogram buckets are cumulative, bounds included, sums exact in seconds") {
   Registry registry;
   Histogram& h = registry.histogram("t_seconds", "Time.", {{"side", "site"}});
-<<<<<<< HEAD
-  h.observe_ns(500'000);        // exactly the first bound
-  h.observe_ns(500'001);        // just above it
-  h.observe_ns(-5);             // a clock that stepped counts as none
-=======
   h.observe_ns(500'000);         // exactly the first bound
   h.observe_ns(500'001);         // just above it
   h.observe_ns(-5);              // a clock that stepped counts as none
->>>>>>> refs/heads/conf
   h.observe_ns(90'000'000'000);  // above the last
   const Exposition text(registry.render());
   REQUIRE(text.ok);
@@ -174,12 +164,8 @@ TEST_CASE("whatever stands in labels, the text parses back to it") {
   const Exposition text(registry.render());
   REQUIRE(text.ok);
   CHECK(text.values.size() == expected.size());
-<<<<<<< HEAD
-  for (const auto& [labels, value] : expected) CHECK(text.at("c_total", labels) == std::to_string(value));
-=======
   for (const auto& [labels, value] : expected)
     CHECK(text.at("c_total", labels) == std::to_string(value));
->>>>>>> refs/heads/conf
 }
 
 TEST_CASE("threads may register, count and render at once") {

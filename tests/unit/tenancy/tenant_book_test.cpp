@@ -16,12 +16,8 @@ config::TenantConfig tenant(const std::string& id, std::vector<std::string> keys
 }  // namespace
 
 TEST_CASE("a key finds its tenant and no other does") {
-<<<<<<< HEAD
-  const auto book = TenantBook::make({tenant("acme", {"k1", "k2"}), tenant("beta", {"k3"})}, nullptr);
-=======
   const auto book =
       TenantBook::make({tenant("acme", {"k1", "k2"}), tenant("beta", {"k3"})}, nullptr);
->>>>>>> refs/heads/conf
   REQUIRE(book->find(sha256("k2")));
   CHECK(book->find(sha256("k2"))->id() == "acme");
   CHECK(book->find(sha256("k3"))->id() == "beta");

@@ -52,12 +52,8 @@ TEST_CASE("under any interleaving of threads no hold is given twice and every su
             credited[static_cast<std::size_t>(w)] += amount;
           } else {
             const Open next{rng.below(100), random_amount(rng, 100'000)};
-<<<<<<< HEAD
-            if (tenant.admit(step, next.tokens, next.hold).refused == Refused::none) open.push_back(next);
-=======
             if (tenant.admit(step, next.tokens, next.hold).refused == Refused::none)
               open.push_back(next);
->>>>>>> refs/heads/conf
           }
           const Tenant::View view = tenant.view();
           if (view.balance - view.held < Amount{} || view.in_flight > 40) broken = true;
@@ -68,12 +64,8 @@ TEST_CASE("under any interleaving of threads no hold is given twice and every su
     for (std::thread& thread : threads) thread.join();
     Amount expected = Amount::pico(1'000'000);
     for (int w = 0; w < workers; ++w) {
-<<<<<<< HEAD
-      expected = expected - charged[static_cast<std::size_t>(w)] + credited[static_cast<std::size_t>(w)];
-=======
       expected =
           expected - charged[static_cast<std::size_t>(w)] + credited[static_cast<std::size_t>(w)];
->>>>>>> refs/heads/conf
     }
     INFO("seed " << seed);
     CHECK_FALSE(broken.load());
@@ -107,12 +99,8 @@ TEST_CASE("step by step the balance follows the oracle, overruns included") {
       } else if (dice < 9 && !open.empty()) {
         const Open last = open.front();
         open.pop_front();
-<<<<<<< HEAD
-        const Amount charge = random_amount(rng, static_cast<std::uint64_t>(last.hold.pico()) + 50'000);
-=======
         const Amount charge =
             random_amount(rng, static_cast<std::uint64_t>(last.hold.pico()) + 50'000);
->>>>>>> refs/heads/conf
         tenant.settle(step, 0, 0, last.hold, charge);
         held -= last.hold;
         balance -= charge;
@@ -143,12 +131,8 @@ TEST_CASE("no window holds more requests than the burst and what its time refill
     for (std::size_t i = 0; i < admitted.size(); ++i) {
       for (std::size_t j = i; j < admitted.size(); ++j) {
         const std::int64_t window_ns = admitted[j] - admitted[i];
-<<<<<<< HEAD
-        // Integers: (count - burst) * 60 s <= rpm * window, with one part in a million for rounding.
-=======
         // Integers: (count - burst) * 60 s <= rpm * window, with one part in a million for
         // rounding.
->>>>>>> refs/heads/conf
         const auto over = static_cast<std::int64_t>(j - i + 1) - rpm;
         kept = kept && over * 60'000'000'000 <= rpm * window_ns + 60'000;
       }
