@@ -87,6 +87,7 @@ class Words(unittest.TestCase):
         ("todo", "gateway/net/a.h", "// TO" + "DO later", "// done"),
         ("pragma", "gateway/net/a.h", "using namespace std;", "using std::string;"),
         ("path", "docs/a.md", "see /ho" + "me/me/file", "see /usr/lib/file"),
+        ("conflict", "docs/a.md", "<" * 7 + " HEAD", "<<< a quote"),
         ("host", "docs/a.md", "from https://py" + "pi.org/x", "from its registry"),
     ]
 
