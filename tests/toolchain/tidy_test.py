@@ -50,8 +50,14 @@ class Includes(unittest.TestCase):
         self.assertIn("include", rules("gateway/http/a.h", '#include "../base/base.h"\n'))
 
     def test_circle(self):
-        found = findings({"gateway/config/config.h": '#include "gateway/http/http.h"\n',
-                          "gateway/http/http.h": '#include "gateway/config/config.h"\n'})
+        found = findings({"gateway/config/a.h": '#include "gateway/http/http.h"\n', "gateway/http/http.h": "",
+                          "gateway/http/b.h": '#include "gateway/config/config.h"\n', "gateway/config/config.h": ""})
+        self.assertEqual(["circle"], [rule for _, _, rule in found])
+
+    def test_circle_of_headers_in_a_room(self):
+        found = findings({"gateway/fleet/fleet.h": '#include "gateway/fleet/a.h"\n',
+                          "gateway/fleet/a.h": '#include "gateway/fleet/b.h"\n',
+                          "gateway/fleet/b.h": '#include "gateway/fleet/fleet.h"\n'})
         self.assertEqual(["circle"], [rule for _, _, rule in found])
 
     def test_line_and_excuse(self):
