@@ -61,3 +61,12 @@ venv_install() {
     >>build/venv.log 2>&1 || return 1
   printf '%s\n' "$*" >"$mark"
 }
+
+# run_tests PRESET [CTEST-ARGUMENTS...]: sanitizers stop at the first report; ctest prints its summary last.
+run_tests() {
+  local preset=$1
+  shift
+  ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+    TSAN_OPTIONS=halt_on_error=1 ASAN_SYMBOLIZER_PATH=$(command -v llvm-symbolizer-19 || true) \
+    ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" "$@"
+}
