@@ -14,6 +14,7 @@
 
 #include "gateway/base/base.h"
 #include "gateway/config/config.h"
+#include "gateway/fleet/site_state.h"
 
 namespace trib::fleet {
 
@@ -88,9 +89,6 @@ struct FleetSnapshot {
   std::uint64_t revision = 0;
   std::unordered_map<std::string, std::vector<OfferPtr>> by_model;  // public name -> offers
 };
-
-enum class SiteState { invited, probation, active, suspended, revoked };
-std::string_view name(SiteState state);
 
 struct DeviceClaim {  // what an agent says it has; a claim, not a fact
   std::string key, vendor, name, driver;
