@@ -1,7 +1,8 @@
 # Warnings, sanitizers and hardening that every target of the project shares.
 add_library(trib_flags INTERFACE)
 target_compile_options(trib_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor> $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual>
   -fno-omit-frame-pointer)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # __int128 is the money type; GCC 12's -Wpedantic and its flow warnings misfire on Boost templates.

@@ -102,7 +102,10 @@ void Exchange::dispatch() {
   }
   wait_first_ = lsn;
   attempts_.push_back(std::move(attempt));
-  results_.push_back({.n = attempts_.back().n, .fault = std::string(name(FaultKind::none)), .side = std::string(name(Side::none))});
+  auto& fresh = results_.emplace_back();
+  fresh.n = attempts_.back().n;
+  fresh.fault = name(FaultKind::none);
+  fresh.side = name(Side::none);
 
   mode_ = Mode::waiting;
   open_ = fleet::OpenAttempt(offer_->load);

@@ -5,12 +5,10 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "gateway/base/base.h"
-#include "gateway/fleet/site_state.h"
+#include "gateway/fleet/sites.h"
 
 namespace trib::fleet {
 

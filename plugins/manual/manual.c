@@ -158,7 +158,7 @@ static const trib_plugin table = {
 int32_t trib_plugin_query(uint32_t host_major, uint32_t host_minor, const trib_plugin **out) {
   if (out == NULL) return TRIB_E_ARG;
   *out = NULL;
-  if (host_major != TRIB_ABI_MAJOR || host_minor < TRIB_ABI_MINOR) return TRIB_E_ABI;
+  if (host_major != TRIB_ABI_MAJOR || host_minor < table.abi_minor) return TRIB_E_ABI;
   *out = &table;
   return TRIB_OK;
 }

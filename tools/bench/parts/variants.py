@@ -76,6 +76,7 @@ backend engine
 GATEWAY = """
 gateway:
   listen: 127.0.0.1:{port}
+  sites: {{ listen: 127.0.0.1:0 }}
   data: {folder}/{name}
   journal: {{ sync: {sync} }}
   workers: {workers}
@@ -105,7 +106,7 @@ tenants:
     keys: [ {{ sha256: "{key}" }} ]
     balance: "100000000.00"
     privacy: any
-    limits: {{ requests_per_minute: 100000000, tokens_per_minute: 1000000000, in_flight: 10000 }}
+    limits: {{ requests_per_minute: 100000000, tokens_per_minute: 1000000000000, in_flight: 10000 }}
 """
 
 

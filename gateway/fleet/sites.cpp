@@ -1,4 +1,4 @@
-#include "gateway/fleet/fleet.h"
+#include "gateway/fleet/sites.h"
 
 #include <algorithm>
 

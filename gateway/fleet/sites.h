@@ -1,0 +1,153 @@
+// Sites and what they offer. The registry changes rarely and on one thread; what routing reads is an
+// immutable FleetSnapshot, swapped whole.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "gateway/base/base.h"
+#include "gateway/config/config.h"
+
+namespace trib::fleet {
+
+// What an engine can do, as probed. Unknown capabilities are absent.
+struct Capabilities {
+  std::string engine;    // "llama.cpp", "vllm", ...; empty: unknown
+  std::string version;
+  std::string dialect = "generic";
+  bool usage_in_stream = true;   // honours stream_options.include_usage
+  std::uint32_t context = 0;     // 0: unknown
+  std::uint32_t slots = 0;       // 0: unknown
+};
+
+struct Dialled {
+  Endpoint endpoint;
+  std::string base_path;
+};
+struct Tunnelled {
+  std::uint64_t tunnel = 0;  // of the live connection; a new dial has a new number
+  std::string offer;         // the agent's offer id
+};
+
+// Live figures of an offer, shared by all snapshots that hold it. Lock-free.
+struct OfferLoad {
+  std::atomic<std::uint32_t> in_flight{0};
+  std::atomic<std::int64_t> rest_until_ns{0};  // no new work before (a 429, a refused connection)
+  std::atomic<bool> healthy{true};
+};
+
+struct Offer {
+  std::string id;            // unique in the fleet: "dc-one/0/smollm2-135m"
+  std::string site;
+  config::SiteKind kind = config::SiteKind::datacenter;
+  std::string seat;          // empty for dialled sites
+  std::string device;        // key of the first device, or empty
+  std::string vendor;        // whose chips; empty: unknown
+  std::string contract;
+  std::string model;         // public name
+  std::string engine_model;  // the engine's own name
+  std::uint32_t capacity = 1;
+  Capabilities can;
+  std::variant<Dialled, Tunnelled> link;
+  std::shared_ptr<OfferLoad> load = std::make_shared<OfferLoad>();
+};
+
+// Counts one open attempt on its offer for as long as it lives.
+class OpenAttempt {
+ public:
+  OpenAttempt() = default;
+  explicit OpenAttempt(std::shared_ptr<OfferLoad> load) : load_(std::move(load)) {
+    if (load_) load_->in_flight.fetch_add(1, std::memory_order_relaxed);
+  }
+  OpenAttempt(OpenAttempt&& other) noexcept : load_(std::move(other.load_)) {}
+  OpenAttempt& operator=(OpenAttempt&& other) noexcept {
+    release();
+    load_ = std::move(other.load_);
+    return *this;
+  }
+  ~OpenAttempt() { release(); }
+  void release() {
+    if (load_) load_->in_flight.fetch_sub(1, std::memory_order_relaxed);
+    load_.reset();
+  }
+
+ private:
+  std::shared_ptr<OfferLoad> load_;
+};
+
+using OfferPtr = std::shared_ptr<const Offer>;
+
+struct FleetSnapshot {
+  std::uint64_t revision = 0;
+  std::unordered_map<std::string, std::vector<OfferPtr>> by_model;  // public name -> offers
+};
+
+enum class SiteState { invited, probation, active, suspended, revoked };
+std::string_view name(SiteState state);
+
+struct DeviceClaim {  // what an agent says it has; a claim, not a fact
+  std::string key, vendor, name, driver;
+  std::uint64_t memory_bytes = 0;
+  std::string plugin;
+};
+
+struct SiteView {
+  std::string id;
+  config::SiteKind kind = config::SiteKind::datacenter;
+  std::string vendor, contract;
+  SiteState state = SiteState::active;
+  bool dialled = true;
+  bool connected = false;           // dialled: at least one engine healthy; agent: a live tunnel
+  std::string check_words;          // of the agent's key
+  std::vector<DeviceClaim> devices;
+  std::vector<OfferPtr> offers;
+};
+
+// A line of an agent's `capacity` frame.
+struct AgentOffer {
+  std::string id, model, engine_model, seat, device, vendor;
+  std::uint32_t slots = 1;
+  Capabilities can;
+};
+
+// Thread-safe (one lock; never taken per request). Every change publishes a new snapshot.
+class Fleet {
+ public:
+  // The sites of a configuration: new ones appear, gone ones lose their offers. Sites without engines
+  // are agents'; they start `invited`, or as `states` (the durable record) says.
+  void configure(const config::ConfigSnapshot& config, const std::map<std::string, SiteState>& states);
+
+  std::shared_ptr<const FleetSnapshot> snapshot() const;
+  std::vector<SiteView> sites() const;
+  std::optional<SiteView> site(const std::string& id) const;
+
+  void set_state(const std::string& site, SiteState state);
+  void set_check_words(const std::string& site, std::string words);
+
+  // Dialled engines: what a probe found (`index` is the engine's place in the site's list).
+  void engine_found(const std::string& site, std::size_t index, const Capabilities& can,
+                    const std::vector<std::string>& engine_models);
+  void engine_lost(const std::string& site, std::size_t index);
+
+  // Tunnels. `tunnel` is the connection's number; a newer one replaces an older one of the same site.
+  void tunnel_up(const std::string& site, std::uint64_t tunnel, std::vector<DeviceClaim> devices);
+  void tunnel_offers(const std::string& site, std::uint64_t tunnel, std::vector<AgentOffer> offers);
+  void tunnel_down(const std::string& site, std::uint64_t tunnel);  // its offers go at once
+
+ private:
+  struct Entry;
+  void publish();  // with the lock held
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<Entry>> entries_;
+  std::atomic<std::shared_ptr<const FleetSnapshot>> snapshot_{std::make_shared<const FleetSnapshot>()};
+  std::uint64_t revision_ = 0;
+};
+
+}  // namespace trib::fleet
