@@ -18,8 +18,8 @@ using DeviceSource = std::function<std::vector<fleet::DeviceClaim>()>;
 // the first time. Returns the exit code; errors go to standard error, one line.
 int run_agent(const config::AgentConfig& config, const DeviceSource& devices = {});
 
-// Makes the key pair in the state folder, asks for a certificate with the one-time token and keeps it.
-// Prints the site and the check words. Returns the exit code.
+// Makes the key pair in the state folder, asks for a certificate with the one-time token and keeps
+// it. Prints the site and the check words. Returns the exit code.
 int enrol_agent(const std::string& token, const config::AgentConfig& config);
 
 }  // namespace trib::agent

@@ -11,21 +11,32 @@ constexpr std::int64_t stable_ms_min = 60'000;
 
 }  // namespace
 
-std::int64_t BackOff::first_ms() { return static_cast<std::int64_t>(rng_.below(251)); }
+std::int64_t BackOff::first_ms() {
+  return static_cast<std::int64_t>(rng_.below(251));
+}
 
 std::int64_t BackOff::after_ms(std::int64_t stable_ms) {
   if (stable_ms >= stable_ms_min) next_ms_ = 500;
   const std::int64_t base = next_ms_;
   next_ms_ = std::min(next_ms_ * 2, wait_ms_max);
-  return base * 7 / 10 + static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(base * 6 / 10 + 1)));  // +-30 %
+  return base * 7 / 10 + static_cast<std::int64_t>(
+                             rng_.below(static_cast<std::uint64_t>(base * 6 / 10 + 1)));  // +-30 %
 }
 
-Dialler::Dialler(Transport& door, Endpoint gateway, Forwarder& forwarder, TimerWheel& wheel, const Clock& clock, Rng& rng,
-                 tunnel::AgentTerms terms)
-    : door_(door), gateway_(std::move(gateway)), forwarder_(forwarder), wheel_(wheel), clock_(clock), rng_(rng),
-      terms_(std::move(terms)), back_off_(rng) {}
+Dialler::Dialler(Transport& door, Endpoint gateway, Forwarder& forwarder, TimerWheel& wheel,
+                 const Clock& clock, Rng& rng, tunnel::AgentTerms terms)
+    : door_(door),
+      gateway_(std::move(gateway)),
+      forwarder_(forwarder),
+      wheel_(wheel),
+      clock_(clock),
+      rng_(rng),
+      terms_(std::move(terms)),
+      back_off_(rng) {}
 
-void Dialler::start() { wheel_.arm(timer_, wheel_.now_ns() + back_off_.first_ms() * ms); }
+void Dialler::start() {
+  wheel_.arm(timer_, wheel_.now_ns() + back_off_.first_ms() * ms);
+}
 
 void Dialler::offer(std::vector<fleet::AgentOffer> offers) {
   offers_ = std::move(offers);
@@ -46,7 +57,8 @@ void Dialler::turn() {
   if (end_) return;
   if (dialling_) {
     dialling_.reset();
-    return down({FaultKind::connect_timeout, Side::site_network, Retry::elsewhere, "no connection within 10 s"});
+    return down({FaultKind::connect_timeout, Side::site_network, Retry::elsewhere,
+                 "no connection within 10 s"});
   }
   dialling_ = door_.dial(gateway_, *this);
   wheel_.arm(timer_, wheel_.now_ns() + dial_ms_max * ms);
@@ -56,13 +68,15 @@ void Dialler::on_open() {
   timer_.cancel();
   up_ns_ = 0;
   tunnel::AgentHandler& self = *this;
-  end_ = std::make_unique<tunnel::AgentEnd>(std::move(dialling_), self, wheel_, clock_, rng_, terms_);
+  end_ =
+      std::make_unique<tunnel::AgentEnd>(std::move(dialling_), self, wheel_, clock_, rng_, terms_);
   end_->offer(offers_);
   if (leaving_) end_->drain();
 }
 
 void Dialler::on_end() {
-  on_error({FaultKind::connect_failed, Side::site_network, Retry::elsewhere, "closed before it was open"});
+  on_error({FaultKind::connect_failed, Side::site_network, Retry::elsewhere,
+            "closed before it was open"});
 }
 
 void Dialler::on_error(const Fault& fault) {
@@ -86,7 +100,8 @@ void Dialler::down(const Fault& fault) {
   const std::int64_t stable_ms = up_ns_ == 0 ? 0 : (clock_.mono_ns() - up_ns_) / ms;
   std::int64_t wait_ms = back_off_.after_ms(stable_ms);
   // TLS 1.3 tells a client only after its own handshake that its certificate is not taken.
-  if (up_ns_ == 0 && fault.detail.find("alert") != std::string::npos && fault.detail.find("certificate") != std::string::npos) {
+  if (up_ns_ == 0 && fault.detail.find("alert") != std::string::npos &&
+      fault.detail.find("certificate") != std::string::npos) {
     wait_ms = BackOff::refused_ms;
   }
   up_ns_ = 0;

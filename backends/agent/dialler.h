@@ -14,8 +14,8 @@ namespace trib::agent {
 class BackOff {
  public:
   explicit BackOff(Rng& rng) : rng_(rng) {}
-  std::int64_t first_ms();                          // uniform 0 to 250
-  std::int64_t after_ms(std::int64_t stable_ms);    // a connection that lasted so long is lost
+  std::int64_t first_ms();                             // uniform 0 to 250
+  std::int64_t after_ms(std::int64_t stable_ms);       // a connection that lasted so long is lost
   static constexpr std::int64_t refused_ms = 600'000;  // a certificate that is not taken
 
  private:
@@ -25,8 +25,8 @@ class BackOff {
 
 class Dialler final : private StreamHandler, private tunnel::AgentHandler {
  public:
-  Dialler(Transport& door, Endpoint gateway, Forwarder& forwarder, TimerWheel& wheel, const Clock& clock, Rng& rng,
-          tunnel::AgentTerms terms);
+  Dialler(Transport& door, Endpoint gateway, Forwarder& forwarder, TimerWheel& wheel,
+          const Clock& clock, Rng& rng, tunnel::AgentTerms terms);
 
   void start();
   void offer(std::vector<fleet::AgentOffer> offers);  // now and after each dial
@@ -34,8 +34,8 @@ class Dialler final : private StreamHandler, private tunnel::AgentHandler {
   void drain(std::function<void()> gone);
   bool up() const { return end_ != nullptr && end_->welcomed(); }
 
-  std::function<void()> on_up;                                             // welcomed
-  std::function<void(const Fault& fault, std::int64_t wait_ms)> on_down;   // not reached, or lost
+  std::function<void()> on_up;                                            // welcomed
+  std::function<void(const Fault& fault, std::int64_t wait_ms)> on_down;  // not reached, or lost
 
  private:
   void on_open() override;
@@ -48,7 +48,7 @@ class Dialler final : private StreamHandler, private tunnel::AgentHandler {
   void on_welcome(const tunnel::Welcome& welcome) override;
   void on_lost(const Fault& fault) override;
 
-  void turn();                     // the timer: dial, or give up a dial that takes too long
+  void turn();  // the timer: dial, or give up a dial that takes too long
   void down(const Fault& fault);
 
   static constexpr std::int64_t dial_ms_max = 10'000;
@@ -62,8 +62,9 @@ class Dialler final : private StreamHandler, private tunnel::AgentHandler {
   BackOff back_off_;
   std::vector<fleet::AgentOffer> offers_;
   std::unique_ptr<Stream> dialling_;
-  std::unique_ptr<tunnel::AgentEnd> end_, dead_;  // dead_: was lost during its own call, goes at the next turn
-  std::int64_t up_ns_ = 0;                        // 0: not welcomed yet
+  std::unique_ptr<tunnel::AgentEnd> end_,
+      dead_;                // dead_: was lost during its own call, goes at the next turn
+  std::int64_t up_ns_ = 0;  // 0: not welcomed yet
   bool leaving_ = false;
   std::function<void()> gone_;
   MemberTimer<Dialler, &Dialler::turn> timer_{*this};

@@ -52,7 +52,8 @@ class DoorStream final : public Stream, private StreamHandler {
     inner_->resume();
     if (!proxied_) return send();
     const bool v6 = to_.host.find(':') != std::string::npos;
-    const std::string place = (v6 ? "[" + to_.host + "]" : to_.host) + ":" + std::to_string(to_.port);
+    const std::string place =
+        (v6 ? "[" + to_.host + "]" : to_.host) + ":" + std::to_string(to_.port);
     inner_->write("CONNECT " + place + " HTTP/1.1\r\nHost: " + place + "\r\n\r\n");
   }
 
@@ -65,8 +66,10 @@ class DoorStream final : public Stream, private StreamHandler {
       // As to HEAD: after a CONNECT no body follows a 2xx, and any other ends the attempt.
       const auto status = reader_.response(head_, true, head, used, why);
       if (status == http::HeadStatus::need_more) return;
-      if (status == http::HeadStatus::refused) return fail(std::string("the proxy's answer: ") + why.why);
-      if (head.status < 200 || head.status > 299) return fail("the proxy answered " + std::to_string(head.status));
+      if (status == http::HeadStatus::refused)
+        return fail(std::string("the proxy's answer: ") + why.why);
+      if (head.status < 200 || head.status > 299)
+        return fail("the proxy answered " + std::to_string(head.status));
       tunnelled_ = true;
       const std::string rest = head_.substr(used);
       std::string().swap(head_);
@@ -120,7 +123,9 @@ class DoorStream final : public Stream, private StreamHandler {
     handler_->on_error(copy);
   }
 
-  void fail(std::string why) { on_error({FaultKind::connect_failed, Side::site_network, Retry::elsewhere, std::move(why)}); }
+  void fail(std::string why) {
+    on_error({FaultKind::connect_failed, Side::site_network, Retry::elsewhere, std::move(why)});
+  }
 
   const Endpoint to_;
   net::TlsSession tls_;

@@ -47,7 +47,8 @@ std::string with_port(std::string text, std::uint16_t port) {
 std::string offer_id(std::size_t engine, std::size_t place, std::string_view model) {
   std::string out = std::to_string(engine) + '.' + std::to_string(place) + '.';
   for (const char c : model) {
-    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '.' || c == '_' || c == '-';
     out += ok ? c : '-';
   }
   return out.substr(0, 64);
@@ -111,7 +112,8 @@ class EngineBook::One final : private http::CallEvents {
     if (!call_) book_.wheel_.arm(timer_, book_.wheel_.now_ns());
   }
 
-  void add_offers(std::vector<fleet::AgentOffer>& out, std::map<std::string, std::size_t>& where) const {
+  void add_offers(std::vector<fleet::AgentOffer>& out,
+                  std::map<std::string, std::size_t>& where) const {
     if (!there_) return;
     auto models = models_;
     if (models.empty()) {
@@ -167,10 +169,14 @@ class EngineBook::One final : private http::CallEvents {
       news = true;
     }
     if (was != there_) {
-      telemetry::log(there_ ? telemetry::Level::info : telemetry::Level::warning, there_ ? "engine found" : "engine lost",
-                     {{"engine", engine_.endpoint.key()}, {"kind", found_.engine}, {"version", found_.version}});
+      telemetry::log(there_ ? telemetry::Level::info : telemetry::Level::warning,
+                     there_ ? "engine found" : "engine lost",
+                     {{"engine", engine_.endpoint.key()},
+                      {"kind", found_.engine},
+                      {"version", found_.version}});
     }
-    book_.wheel_.arm(timer_, book_.wheel_.now_ns() + (reached ? book_.terms_.found_ms : book_.terms_.missing_ms) * ms);
+    book_.wheel_.arm(timer_, book_.wheel_.now_ns() +
+                                 (reached ? book_.terms_.found_ms : book_.terms_.missing_ms) * ms);
     if (news) book_.changed();
   }
 
@@ -179,7 +185,9 @@ class EngineBook::One final : private http::CallEvents {
            a.usage_in_stream == b.usage_in_stream && a.context == b.context && a.slots == b.slots;
   }
 
-  void on_timer() { call_ ? answered(0) : probe(); }  // a step that took too long, or the next probe
+  void on_timer() {
+    call_ ? answered(0) : probe();
+  }  // a step that took too long, or the next probe
 
   void on_head(const http::ResponseHead& head) override { status_ = head.status; }
   void on_body(std::string_view bytes) override {
@@ -205,10 +213,12 @@ class EngineBook::One final : private http::CallEvents {
   MemberTimer<One, &One::on_timer> timer_{*this};
 };
 
-EngineBook::EngineBook(const std::vector<config::AgentEngineConfig>& engines, Forwarder::CallEngine call,
-                       Forwarder& forwarder, TimerWheel& wheel, BookTerms terms)
+EngineBook::EngineBook(const std::vector<config::AgentEngineConfig>& engines,
+                       Forwarder::CallEngine call, Forwarder& forwarder, TimerWheel& wheel,
+                       BookTerms terms)
     : call_(std::move(call)), forwarder_(forwarder), wheel_(wheel), terms_(std::move(terms)) {
-  for (const auto& engine : engines) engines_.push_back(std::make_unique<One>(*this, engines_.size(), engine));
+  for (const auto& engine : engines)
+    engines_.push_back(std::make_unique<One>(*this, engines_.size(), engine));
 }
 
 EngineBook::~EngineBook() = default;

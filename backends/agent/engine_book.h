@@ -34,8 +34,8 @@ struct BookTerms {
 
 class EngineBook {
  public:
-  EngineBook(const std::vector<config::AgentEngineConfig>& engines, Forwarder::CallEngine call, Forwarder& forwarder,
-             TimerWheel& wheel, BookTerms terms);
+  EngineBook(const std::vector<config::AgentEngineConfig>& engines, Forwarder::CallEngine call,
+             Forwarder& forwarder, TimerWheel& wheel, BookTerms terms);
   ~EngineBook();
 
   void start();

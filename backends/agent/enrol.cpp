@@ -3,7 +3,7 @@
 #include "backends/agent/agent.h"
 #include "backends/agent/door.h"
 #include "backends/agent/identity.h"
-#include "gateway/fleet/enrolment.h"
+#include "gateway/fleet/fleet.h"
 
 namespace trib::agent {
 namespace {
@@ -78,7 +78,8 @@ int enrol_agent(const std::string& token, const config::AgentConfig& config) {
   std::string why;
   const auto invite = fleet::read_token(token, why);
   if (!invite) return failed(why);
-  if (invite->expires_s * 1000 <= system_clock().wall_ms()) return failed("the invite has expired; ask for a new one");
+  if (invite->expires_s * 1000 <= system_clock().wall_ms())
+    return failed("the invite has expired; ask for a new one");
 
   net::TlsClientOptions options;
   options.pin = invite->ca_pin;
@@ -99,22 +100,27 @@ int enrol_agent(const std::string& token, const config::AgentConfig& config) {
   if (post.status == 0) return failed(place + ": " + post.why);
   if (post.status != 201) {
     const std::string message = read_refusal(post.reply);
-    return failed(place + " refused (" + std::to_string(post.status) + "): " + (message.empty() ? "no reason given" : message));
+    return failed(place + " refused (" + std::to_string(post.status) +
+                  "): " + (message.empty() ? "no reason given" : message));
   }
   Enrolled enrolled;
-  if (!read_enrolled(post.reply, enrolled)) return failed(place + " answered something that is no enrolment");
+  if (!read_enrolled(post.reply, enrolled))
+    return failed(place + " answered something that is no enrolment");
   const auto ca_key = net::certificate_key(enrolled.ca_pem);
   const auto own_key = net::certificate_key(enrolled.certificate_pem);
-  if (!ca_key || *ca_key != invite->ca_pin) return failed(place + " sent another CA than the invite names");
+  if (!ca_key || *ca_key != invite->ca_pin)
+    return failed(place + " sent another CA than the invite names");
   const auto made = net::public_key_der(identity.key_pem);
-  if (!own_key || !made || *own_key != sha256(*made)) return failed(place + " sent a certificate of another key");
+  if (!own_key || !made || *own_key != sha256(*made))
+    return failed(place + " sent a certificate of another key");
   identity.site = enrolled.site;
   identity.certificate_pem = enrolled.certificate_pem;
   identity.ca_pem = enrolled.ca_pem;
-  if (const auto error = save_identity(system_disk(), config.state, identity); !error.empty()) return failed(error);
+  if (const auto error = save_identity(system_disk(), config.state, identity); !error.empty())
+    return failed(error);
   // From our own key, not from the answer: it is what the operator's words are compared with.
-  std::printf("enrolled site=%s state=%s\ncheck words: %s\n", enrolled.site.c_str(), enrolled.state.c_str(),
-              fleet::check_words(*own_key).c_str());
+  std::printf("enrolled site=%s state=%s\ncheck words: %s\n", enrolled.site.c_str(),
+              enrolled.state.c_str(), fleet::check_words(*own_key).c_str());
   return 0;
 }
 

@@ -10,8 +10,10 @@ constexpr std::int64_t ms = 1'000'000;
 
 // End-to-end fields of an engine's answer that mean something to the gateway.
 bool passes(std::string_view name) {
-  static constexpr std::string_view names[] = {"content-type", "retry-after", "cache-control", "content-length"};
-  return std::any_of(std::begin(names), std::end(names), [&](std::string_view n) { return http::iequals(n, name); });
+  static constexpr std::string_view names[] = {"content-type", "retry-after", "cache-control",
+                                               "content-length"};
+  return std::any_of(std::begin(names), std::end(names),
+                     [&](std::string_view n) { return http::iequals(n, name); });
 }
 
 }  // namespace
@@ -19,7 +21,8 @@ bool passes(std::string_view name) {
 // One request on its way to an engine and back.
 class Forwarder::One final : private http::CallEvents {
  public:
-  One(Forwarder& all, tunnel::Answer& answer, std::size_t engine) : all_(all), answer_(answer), engine_(engine) {}
+  One(Forwarder& all, tunnel::Answer& answer, std::size_t engine)
+      : all_(all), answer_(answer), engine_(engine) {}
 
   void begin(const Engine& engine) {
     const tunnel::AgentRequest& asked = answer_.request();
@@ -71,7 +74,8 @@ class Forwarder::One final : private http::CallEvents {
     const bool headed = headed_;
     const Fault copy = fault;
     all.forget(*this);  // destroys us
-    const bool unreachable = copy.kind == FaultKind::connect_refused || copy.kind == FaultKind::connect_failed ||
+    const bool unreachable = copy.kind == FaultKind::connect_refused ||
+                             copy.kind == FaultKind::connect_failed ||
                              copy.kind == FaultKind::connect_timeout;
     if (headed) {
       answer.reset(tunnel::Reset::internal_error);
@@ -108,17 +112,21 @@ Forwarder::Forwarder(CallEngine call, TimerWheel& wheel) : call_(std::move(call)
 Forwarder::~Forwarder() = default;
 
 void Forwarder::forget(One& one) {
-  const auto at = std::find_if(open_.begin(), open_.end(), [&](const auto& entry) { return entry.second.get() == &one; });
+  const auto at = std::find_if(open_.begin(), open_.end(),
+                               [&](const auto& entry) { return entry.second.get() == &one; });
   TRIB_ASSERT(at != open_.end());
   open_.erase(at);
 }
 
 void Forwarder::on_request(tunnel::Answer& answer) {
   const auto offer = offers_.find(answer.request().offer);
-  if (offer == offers_.end() || offer->second >= engines_.size()) return answer.refuse(421, "offer_unknown", "not run");
+  if (offer == offers_.end() || offer->second >= engines_.size())
+    return answer.refuse(421, "offer_unknown", "not run");
   const std::size_t index = offer->second;
-  const auto busy = static_cast<std::size_t>(
-      std::count_if(open_.begin(), open_.end(), [&](const auto& entry) { return entry.second->engine() == index; }));
+  const auto busy =
+      static_cast<std::size_t>(std::count_if(open_.begin(), open_.end(), [&](const auto& entry) {
+        return entry.second->engine() == index;
+      }));
   if (busy >= engines_[index].slots) return answer.refuse(429, "slots_full", "every slot is taken");
   const auto at = open_.emplace(&answer, std::make_unique<One>(*this, answer, index)).first;
   at->second->begin(engines_[index]);
@@ -128,6 +136,8 @@ void Forwarder::on_room(tunnel::Answer& answer) {
   if (const auto at = open_.find(&answer); at != open_.end()) at->second->resume();
 }
 
-void Forwarder::on_cancel(tunnel::Answer& answer) { open_.erase(&answer); }
+void Forwarder::on_cancel(tunnel::Answer& answer) {
+  open_.erase(&answer);
+}
 
 }  // namespace trib::agent

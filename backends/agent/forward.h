@@ -1,5 +1,5 @@
-// Forwards the gateway's requests to the site's engines and their answers back, with backpressure both
-// ways. Sans-I/O: engines are reached through one function. One thread. Room-private.
+// Forwards the gateway's requests to the site's engines and their answers back, with backpressure
+// both ways. Sans-I/O: engines are reached through one function. One thread. Room-private.
 #pragma once
 #include <functional>
 #include <map>
@@ -21,14 +21,17 @@ struct Engine {
 class Forwarder {
  public:
   // Begins a call to an engine; events come later, never from within.
-  using CallEngine = std::function<std::unique_ptr<http::Call>(const Endpoint&, http::CallRequest, http::CallEvents&)>;
+  using CallEngine = std::function<std::unique_ptr<http::Call>(const Endpoint&, http::CallRequest,
+                                                               http::CallEvents&)>;
   using Told = std::function<void(std::size_t engine)>;
 
   Forwarder(CallEngine call, TimerWheel& wheel);
   ~Forwarder();
 
   void engines(std::vector<Engine> engines) { engines_ = std::move(engines); }
-  void offers(std::map<std::string, std::size_t> engine_of_offer) { offers_ = std::move(engine_of_offer); }
+  void offers(std::map<std::string, std::size_t> engine_of_offer) {
+    offers_ = std::move(engine_of_offer);
+  }
   Told on_unreachable;  // an engine refused a connection
 
   // The tunnel's calls, handed on.

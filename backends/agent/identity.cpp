@@ -33,13 +33,13 @@ std::string random_id() {
 
 std::optional<Identity> load_identity(Disk& disk, const std::string& dir, std::string& why) {
   Identity out;
-  const std::pair<const char*, std::string*> files[] = {{"/agent.key", &out.key_pem},
-                                                        {"/agent.pem", &out.certificate_pem},
-                                                        {"/ca.pem", &out.ca_pem}};
+  const std::pair<const char*, std::string*> files[] = {
+      {"/agent.key", &out.key_pem}, {"/agent.pem", &out.certificate_pem}, {"/ca.pem", &out.ca_pem}};
   for (const auto& [name, to] : files) {
     if (const auto error = read_file(disk, dir + name, *to, 1u << 20)) {
       why = error == std::errc::no_such_file_or_directory
-                ? dir + name + " is missing: not enrolled yet; run `tributary agent enrol TOKEN` first"
+                ? dir + name +
+                      " is missing: not enrolled yet; run `tributary agent enrol TOKEN` first"
                 : dir + name + ": " + error.message();
       return std::nullopt;
     }
@@ -65,21 +65,25 @@ std::string save_identity(Disk& disk, const std::string& dir, const Identity& id
   facts += ",\"instance_id\":";
   json::quote(identity.instance_id, facts);
   facts += "}\n";
-  const std::pair<const char*, const std::string*> files[] = {{"/agent.key", &identity.key_pem},
-                                                              {"/ca.pem", &identity.ca_pem},
-                                                              {"/identity.json", &facts},
-                                                              {"/agent.pem", &identity.certificate_pem}};
+  const std::pair<const char*, const std::string*> files[] = {
+      {"/agent.key", &identity.key_pem},
+      {"/ca.pem", &identity.ca_pem},
+      {"/identity.json", &facts},
+      {"/agent.pem", &identity.certificate_pem}};
   if (const auto error = disk.make_dirs(dir)) return dir + ": " + error.message();
   // What stands there belongs to another key: without its certificate it is no identity.
   const auto gone = disk.remove(dir + "/agent.pem");
-  if (gone && gone != std::errc::no_such_file_or_directory) return dir + "/agent.pem: " + gone.message();
+  if (gone && gone != std::errc::no_such_file_or_directory)
+    return dir + "/agent.pem: " + gone.message();
   for (const auto& [name, content] : files) {
-    if (const auto error = write_file(disk, dir + name, *content)) return dir + name + ": " + error.message();
+    if (const auto error = write_file(disk, dir + name, *content))
+      return dir + name + ": " + error.message();
   }
   return {};
 }
 
-std::string enrol_body(const std::string& token, const std::string& request_pem, const std::string& instance_id) {
+std::string enrol_body(const std::string& token, const std::string& request_pem,
+                       const std::string& instance_id) {
   std::string out = "{\"token\":";
   json::quote(token, out);
   out += ",\"csr_pem\":";
@@ -112,7 +116,8 @@ std::string read_refusal(std::string_view body) {
       continue;
     }
     c.enter_object();
-    while (c.next_key(key)) key == "message" ? static_cast<void>(c.read_string(message)) : static_cast<void>(c.skip());
+    while (c.next_key(key))
+      key == "message" ? static_cast<void>(c.read_string(message)) : static_cast<void>(c.skip());
   }
   return c.finish() ? message : std::string();
 }

@@ -29,7 +29,8 @@ std::string address_of(const config::AgentConfig& config) {
   return config::Address{config.gateway_host, config.gateway_port}.text();
 }
 
-std::vector<fleet::DeviceClaim> claims(const config::AgentConfig& config, const DeviceSource& source) {
+std::vector<fleet::DeviceClaim> claims(const config::AgentConfig& config,
+                                       const DeviceSource& source) {
   std::vector<fleet::DeviceClaim> out;
   if (source) out = source();
   for (const auto& manual : config.manual_devices) {
@@ -49,21 +50,27 @@ std::vector<fleet::DeviceClaim> claims(const config::AgentConfig& config, const 
 // Everything of a running agent, on one worker.
 class Program {
  public:
-  Program(const config::AgentConfig& config, const Identity& identity, std::shared_ptr<const net::TlsContext> tls,
-          std::vector<fleet::DeviceClaim> devices)
-      : config_(config), site_(identity.site), door_(sockets_, std::move(tls), config.proxy),
-        pool_(sockets_, worker_.wheel(), {}), forwarder_(caller(), worker_.wheel()),
+  Program(const config::AgentConfig& config, const Identity& identity,
+          std::shared_ptr<const net::TlsContext> tls, std::vector<fleet::DeviceClaim> devices)
+      : config_(config),
+        site_(identity.site),
+        door_(sockets_, std::move(tls), config.proxy),
+        pool_(sockets_, worker_.wheel(), {}),
+        forwarder_(caller(), worker_.wheel()),
         book_(config.engines, caller(), forwarder_, worker_.wheel(), book_terms(devices)),
-        dialler_(door_, gateway_of(config), forwarder_, worker_.wheel(), worker_.clock(), worker_.rng(),
-                 terms(identity, std::move(devices))) {}
+        dialler_(door_, gateway_of(config), forwarder_, worker_.wheel(), worker_.clock(),
+                 worker_.rng(), terms(identity, std::move(devices))) {}
 
   int run() {
-    book_.on_offers = [this](std::vector<fleet::AgentOffer> offers) { dialler_.offer(std::move(offers)); };
+    book_.on_offers = [this](std::vector<fleet::AgentOffer> offers) {
+      dialler_.offer(std::move(offers));
+    };
     forwarder_.on_unreachable = [this](std::size_t engine) { book_.probe_soon(engine); };
     dialler_.on_up = [this] { up(); };
     dialler_.on_down = [this](const Fault& fault, std::int64_t wait_ms) {
-      telemetry::log(telemetry::Level::warning, "gateway not connected",
-                     {{"gateway", address_of(config_)}, {"why", fault.detail}, {"again_in_ms", wait_ms}});
+      telemetry::log(
+          telemetry::Level::warning, "gateway not connected",
+          {{"gateway", address_of(config_)}, {"why", fault.detail}, {"again_in_ms", wait_ms}});
     };
     signals_.async_wait([this](const boost::system::error_code& ec, int) {
       if (!ec) leave();
@@ -89,7 +96,8 @@ class Program {
     return out;
   }
 
-  static tunnel::AgentTerms terms(const Identity& identity, std::vector<fleet::DeviceClaim> devices) {
+  static tunnel::AgentTerms terms(const Identity& identity,
+                                  std::vector<fleet::DeviceClaim> devices) {
     tunnel::AgentTerms out;
     out.hello.site = identity.site;
     out.hello.instance_id = identity.instance_id;
@@ -101,14 +109,16 @@ class Program {
   }
 
   void up() {
-    telemetry::log(telemetry::Level::info, "gateway connected", {{"gateway", address_of(config_)}, {"site", site_}});
+    telemetry::log(telemetry::Level::info, "gateway connected",
+                   {{"gateway", address_of(config_)}, {"site", site_}});
     if (std::exchange(told_ready_, true)) return;
     std::printf("ready gateway=https://%s site=%s\n", address_of(config_).c_str(), site_.c_str());
     std::fflush(stdout);
   }
 
   void leave() {
-    telemetry::log(telemetry::Level::info, "draining", {{"in_flight", static_cast<std::int64_t>(forwarder_.in_flight())}});
+    telemetry::log(telemetry::Level::info, "draining",
+                   {{"in_flight", static_cast<std::int64_t>(forwarder_.in_flight())}});
     worker_.wheel().arm(drain_timer_, worker_.wheel().now_ns() + drain_ms_max * ms);
     dialler_.drain([this] { worker_.stop(); });
   }
@@ -142,7 +152,8 @@ int run_agent(const config::AgentConfig& config, const DeviceSource& devices) {
   if (!identity) return failed(why);
   const auto until_ms = net::certificate_until_ms(identity->certificate_pem);
   if (until_ms && *until_ms <= system_clock().wall_ms()) {
-    return failed("the certificate has expired; ask the gateway's operator for a new invite and enrol again");
+    return failed(
+        "the certificate has expired; ask the gateway's operator for a new invite and enrol again");
   }
   net::TlsClientOptions options;
   options.pin = net::certificate_key(identity->ca_pem);
@@ -151,7 +162,8 @@ int run_agent(const config::AgentConfig& config, const DeviceSource& devices) {
   options.certificate_pem = identity->certificate_pem;
   options.key_pem = identity->key_pem;
   auto tls = options.pin ? net::TlsContext::client(options, why) : nullptr;
-  if (!tls) return failed(config.state + ": " + (why.empty() ? "ca.pem is damaged; enrol again" : why));
+  if (!tls)
+    return failed(config.state + ": " + (why.empty() ? "ca.pem is damaged; enrol again" : why));
   Program program(config, *identity, std::move(tls), claims(config, devices));
   return program.run();
 }

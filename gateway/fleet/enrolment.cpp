@@ -4,7 +4,7 @@
 
 #include "gateway/base/json.h"
 #include "gateway/fleet/words.h"
-#include "gateway/net/pki.h"
+#include "gateway/net/net.h"
 
 namespace trib::fleet {
 namespace {
@@ -23,15 +23,19 @@ constexpr std::size_t token_bytes_max = 4096;
 
 bool valid_id(std::string_view id) {
   return !id.empty() && id.size() <= 64 && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   });
 }
 
-std::string_view as_text(const Sha256& digest) { return {reinterpret_cast<const char*>(digest.data()), digest.size()}; }
+std::string_view as_text(const Sha256& digest) {
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
 
 // The file's content, or what `make` gives, written first.
 template <class Make>
-bool read_or_make(Disk& disk, const std::string& path, std::string& out, Make make, std::string& why) {
+bool read_or_make(Disk& disk, const std::string& path, std::string& out, Make make,
+                  std::string& why) {
   auto error = read_file(disk, path, out, 1u << 20);
   if (!error) return true;
   if (error == std::errc::no_such_file_or_directory) {
@@ -67,11 +71,16 @@ const char* read_application(std::string_view body, Application& out) {
   c.enter_object();
   std::string_view key;
   while (c.next_key(key)) {
-    if (key == "token") c.read_string(out.token);
-    else if (key == "csr_pem") c.read_string(out.csr_pem);
-    else if (key == "agent_version") c.read_string(out.agent_version);
-    else if (key == "instance_id") c.read_string(out.instance_id);
-    else c.skip();  // site_facts, devices and what newer agents say: claims come with the hello
+    if (key == "token")
+      c.read_string(out.token);
+    else if (key == "csr_pem")
+      c.read_string(out.csr_pem);
+    else if (key == "agent_version")
+      c.read_string(out.agent_version);
+    else if (key == "instance_id")
+      c.read_string(out.instance_id);
+    else
+      c.skip();  // site_facts, devices and what newer agents say: claims come with the hello
   }
   if (!c.finish()) return "the body is not strict JSON of texts";
   if (out.token.empty() || out.csr_pem.empty()) return "token and csr_pem are needed";
@@ -84,7 +93,8 @@ const char* read_application(std::string_view body, Application& out) {
 
 std::optional<TokenContent> read_token(std::string_view token, std::string& why) {
   why = "not an invite token (trib1.PAYLOAD.SIGNATURE)";
-  if (token.size() > token_bytes_max || token.substr(0, token_head.size()) != token_head) return std::nullopt;
+  if (token.size() > token_bytes_max || token.substr(0, token_head.size()) != token_head)
+    return std::nullopt;
   token.remove_prefix(token_head.size());
   const auto dot = token.find('.');
   if (dot == std::string_view::npos) return std::nullopt;
@@ -99,13 +109,20 @@ std::optional<TokenContent> read_token(std::string_view token, std::string& why)
   c.enter_object();
   std::string_view key;
   while (c.next_key(key)) {
-    if (key == "v") c.read_integer(version);
-    else if (key == "jti") c.read_string(out.jti);
-    else if (key == "ca_pin") c.read_string(pin);
-    else if (key == "site") c.read_string(out.site);
-    else if (key == "kind") c.read_string(out.kind);
-    else if (key == "iat") c.read_integer(out.issued_s);
-    else if (key == "exp") c.read_integer(out.expires_s);
+    if (key == "v")
+      c.read_integer(version);
+    else if (key == "jti")
+      c.read_string(out.jti);
+    else if (key == "ca_pin")
+      c.read_string(pin);
+    else if (key == "site")
+      c.read_string(out.site);
+    else if (key == "kind")
+      c.read_string(out.kind);
+    else if (key == "iat")
+      c.read_integer(out.issued_s);
+    else if (key == "exp")
+      c.read_integer(out.expires_s);
     else if (key == "hosts") {
       c.enter_array();
       while (c.next_element()) c.read_string(out.hosts.emplace_back());
@@ -119,8 +136,8 @@ std::optional<TokenContent> read_token(std::string_view token, std::string& why)
     return std::nullopt;
   }
   const auto raw_pin = from_hex(pin);
-  if (!raw_pin || raw_pin->size() != out.ca_pin.size() || out.jti.empty() || !valid_id(out.site) || out.hosts.empty() ||
-      out.hosts.size() > 4) {
+  if (!raw_pin || raw_pin->size() != out.ca_pin.size() || out.jti.empty() || !valid_id(out.site) ||
+      out.hosts.empty() || out.hosts.size() > 4) {
     return std::nullopt;
   }
   std::copy(raw_pin->begin(), raw_pin->end(), reinterpret_cast<char*>(out.ca_pin.data()));
@@ -139,8 +156,9 @@ std::string check_words(const Sha256& key) {
   return out;
 }
 
-std::unique_ptr<Enrolment> Enrolment::open(Disk& disk, const std::string& data_dir, SiteRegistry& registry,
-                                           const Clock& clock, std::string& why) {
+std::unique_ptr<Enrolment> Enrolment::open(Disk& disk, const std::string& data_dir,
+                                           SiteRegistry& registry, const Clock& clock,
+                                           std::string& why) {
   std::unique_ptr<Enrolment> out(new Enrolment(registry, clock));
   const std::string dir = data_dir + "/ca";
   if (const auto error = disk.make_dirs(dir)) {
@@ -148,11 +166,16 @@ std::unique_ptr<Enrolment> Enrolment::open(Disk& disk, const std::string& data_d
     return nullptr;
   }
   const auto make_ca = [&] {
-    return net::make_authority_pem(out->ca_key_, "Tributary sites", clock.wall_ms() - skew_ms, clock.wall_ms() + ca_life_ms);
+    return net::make_authority_pem(out->ca_key_, "Tributary sites", clock.wall_ms() - skew_ms,
+                                   clock.wall_ms() + ca_life_ms);
   };
-  if (!read_or_make(disk, dir + "/ca.key", out->ca_key_, [] { return std::optional(net::make_key_pem()); }, why) ||
+  if (!read_or_make(
+          disk, dir + "/ca.key", out->ca_key_, [] { return std::optional(net::make_key_pem()); },
+          why) ||
       !read_or_make(disk, dir + "/ca.pem", out->ca_pem_, make_ca, why) ||
-      !read_or_make(disk, dir + "/token.key", out->token_key_, [] { return std::optional(net::make_signing_key_pem()); }, why)) {
+      !read_or_make(
+          disk, dir + "/token.key", out->token_key_,
+          [] { return std::optional(net::make_signing_key_pem()); }, why)) {
     return nullptr;
   }
   const auto pin = net::certificate_key(out->ca_pem_);
@@ -218,7 +241,8 @@ Invite Enrolment::invite(const InviteTerms& terms, std::string& why) {
   text("site", terms.site);
   Invite out;
   out.expires_ms = now_ms + terms.life_ms;
-  payload += ",\"max_seats\":" + std::to_string(terms.seats_max) + ",\"iat\":" + std::to_string(now_ms / 1000) +
+  payload += ",\"max_seats\":" + std::to_string(terms.seats_max) +
+             ",\"iat\":" + std::to_string(now_ms / 1000) +
              ",\"exp\":" + std::to_string(out.expires_ms / 1000) + "}";
   const std::string body = std::string(token_head) + to_base64url(payload);
   const auto signature = net::sign(token_key_, body);
@@ -237,8 +261,11 @@ bool Enrolment::token_fits(std::string_view token) const {
 bool Enrolment::try_allowed(const std::string& address) {
   const std::int64_t now = clock_.wall_ms();
   const std::lock_guard lock(tries_mutex_);
-  const auto over = [&](const Tries& t) { return now - t.since_ms >= minute_ms || now < t.since_ms; };
-  if (tries_.size() >= addresses_max) std::erase_if(tries_, [&](const auto& at) { return over(at.second); });
+  const auto over = [&](const Tries& t) {
+    return now - t.since_ms >= minute_ms || now < t.since_ms;
+  };
+  if (tries_.size() >= addresses_max)
+    std::erase_if(tries_, [&](const auto& at) { return over(at.second); });
   if (tries_.size() >= addresses_max && !tries_.contains(address)) return false;
   Tries& tries = tries_[address];
   if (over(tries)) tries = {now, 0};
@@ -246,15 +273,18 @@ bool Enrolment::try_allowed(const std::string& address) {
 }
 
 EnrolReply Enrolment::enrol(std::string_view body, const std::string& address) {
-  if (!try_allowed(address)) return refusal(429, "too_many_tries", "at most 5 tries a minute; wait a minute");
+  if (!try_allowed(address))
+    return refusal(429, "too_many_tries", "at most 5 tries a minute; wait a minute");
   Application asked;
   if (const char* why = read_application(body, asked)) return refusal(400, "malformed", why);
   std::string why;
   const auto token = read_token(asked.token, why);
   if (!token) return refusal(400, "malformed_token", why);
-  if (!token_fits(asked.token)) return refusal(403, "bad_token", "the token was not signed by this gateway");
+  if (!token_fits(asked.token))
+    return refusal(403, "bad_token", "the token was not signed by this gateway");
   const std::int64_t now_ms = clock_.wall_ms();
-  if (token->expires_s * 1000 <= now_ms) return refusal(403, "token_expired", "the invite has expired; ask for a new one");
+  if (token->expires_s * 1000 <= now_ms)
+    return refusal(403, "token_expired", "the invite has expired; ask for a new one");
   const std::string jti = to_hex(sha256(token->jti));
   if (!registry_.invite_open(jti, token->site, now_ms)) {
     return refusal(403, "token_used", "the invite was used or withdrawn; ask for a new one");
@@ -280,8 +310,9 @@ EnrolReply Enrolment::enrol(std::string_view body, const std::string& address) {
   fresh.check_words = check_words(request->key);
   // Two at once with one token: the registry's lock lets one burn it.
   if (const auto refused = registry_.enrol(jti, token->site, fresh, now_ms); !refused.empty()) {
-    return registry_.invite_open(jti, token->site, now_ms) ? refusal(503, "not_durable", "the enrolment could not be stored; try again")
-                                                           : refusal(403, "token_used", refused);
+    return registry_.invite_open(jti, token->site, now_ms)
+               ? refusal(503, "not_durable", "the enrolment could not be stored; try again")
+               : refusal(403, "token_used", refused);
   }
   EnrolReply reply;
   reply.status = 201;

@@ -1,5 +1,6 @@
-// How a partner's site comes in: the gateway's own CA, single-use invites and what enrolling answers.
-// Keys are made at the first start in DATA/ca (files of mode 0600) and never leave it. Thread-safe.
+// How a partner's site comes in: the gateway's own CA, single-use invites and what enrolling
+// answers. Keys are made at the first start in DATA/ca (files of mode 0600) and never leave it.
+// Thread-safe.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -28,11 +29,11 @@ struct InviteTerms {
 struct EnrolReply {
   int status = 0;
   std::string json;
-  std::string site;         // when 201: state and words changed, tell the Fleet
+  std::string site;  // when 201: state and words changed, tell the Fleet
   std::string check_words;
 };
 
-struct DoorCertificate {  // for the TLS server that agents dial
+struct DoorCertificate {        // for the TLS server that agents dial
   std::string certificate_pem;  // the leaf, then the CA
   std::string key_pem;
 };
@@ -45,7 +46,8 @@ struct TokenContent {
   std::string site, kind;
   std::int64_t issued_s = 0, expires_s = 0;
 };
-// Reads a token's shape without trusting it: what an agent does before it dials. Null: `why` says it.
+// Reads a token's shape without trusting it: what an agent does before it dials. Null: `why` says
+// it.
 std::optional<TokenContent> read_token(std::string_view token, std::string& why);
 
 std::string check_words(const Sha256& key);  // 4 words, to be read aloud
@@ -53,8 +55,9 @@ std::string check_words(const Sha256& key);  // 4 words, to be read aloud
 class Enrolment {
  public:
   // Null: the CA's files are there and unusable, or could not be made.
-  static std::unique_ptr<Enrolment> open(Disk& disk, const std::string& data_dir, SiteRegistry& registry,
-                                         const Clock& clock, std::string& why);
+  static std::unique_ptr<Enrolment> open(Disk& disk, const std::string& data_dir,
+                                         SiteRegistry& registry, const Clock& clock,
+                                         std::string& why);
 
   const std::string& ca_pem() const { return ca_pem_; }
   const Sha256& ca_pin() const { return ca_pin_; }

@@ -7,8 +7,8 @@
 namespace trib::fleet {
 namespace {
 
-constexpr SiteState all_states[] = {SiteState::invited, SiteState::probation, SiteState::active, SiteState::suspended,
-                                    SiteState::revoked};
+constexpr SiteState all_states[] = {SiteState::invited, SiteState::probation, SiteState::active,
+                                    SiteState::suspended, SiteState::revoked};
 
 void put(std::string& out, std::string_view key, std::string_view value) {
   if (out.back() != '{') out += ',';
@@ -46,18 +46,19 @@ bool each(json::Cursor& c, Take take) {
 
 bool read_record(json::Cursor& c, SiteRecord& out) {
   std::string state;
-  return each(c, [&](std::string_view key) {
-           if (key == "state") return c.read_string(state);
-           if (key == "instance_id") return c.read_string(out.instance_id);
-           if (key == "key_sha256") return c.read_string(out.key_sha256);
-           if (key == "serial") return c.read_string(out.serial);
-           if (key == "until_ms") return c.read_integer(out.until_ms);
-           if (key == "check_words") return c.read_string(out.check_words);
-           if (key == "agent_version") return c.read_string(out.agent_version);
-           if (key == "approved_ms") return c.read_integer(out.approved_ms);
-           if (key == "reason") return c.read_string(out.reason);
-           return false;
-         }) &&
+  return each(c,
+              [&](std::string_view key) {
+                if (key == "state") return c.read_string(state);
+                if (key == "instance_id") return c.read_string(out.instance_id);
+                if (key == "key_sha256") return c.read_string(out.key_sha256);
+                if (key == "serial") return c.read_string(out.serial);
+                if (key == "until_ms") return c.read_integer(out.until_ms);
+                if (key == "check_words") return c.read_string(out.check_words);
+                if (key == "agent_version") return c.read_string(out.agent_version);
+                if (key == "approved_ms") return c.read_integer(out.approved_ms);
+                if (key == "reason") return c.read_string(out.reason);
+                return false;
+              }) &&
          state_of(state, out.state);
 }
 
@@ -74,11 +75,16 @@ bool read_invite(json::Cursor& c, OpenInvite& out) {
 
 std::string_view name(Admission admission) {
   switch (admission) {
-    case Admission::admitted: return "admitted";
-    case Admission::unknown_site: return "unknown site";
-    case Admission::not_enrolled: return "not enrolled";
-    case Admission::revoked: return "revoked";
-    case Admission::superseded: return "certificate replaced by a later enrolment";
+    case Admission::admitted:
+      return "admitted";
+    case Admission::unknown_site:
+      return "unknown site";
+    case Admission::not_enrolled:
+      return "not enrolled";
+    case Admission::revoked:
+      return "revoked";
+    case Admission::superseded:
+      return "certificate replaced by a later enrolment";
   }
   return "unknown";
 }
@@ -132,7 +138,8 @@ bool SiteRegistry::read(std::string_view text, Content& out, std::string& why) {
     return c.ok();
   });
   if (ok && c.finish() && version == 1) return true;
-  why = c.error() != nullptr ? c.error() : "unknown content near byte " + std::to_string(c.offset());
+  why =
+      c.error() != nullptr ? c.error() : "unknown content near byte " + std::to_string(c.offset());
   return false;
 }
 
@@ -174,7 +181,8 @@ std::optional<SiteRecord> SiteRegistry::find(const std::string& site) const {
 }
 
 std::string SiteRegistry::change(Content next) {
-  if (const auto error = write_file(disk_, path_, write(next))) return path_ + ": " + error.message();
+  if (const auto error = write_file(disk_, path_, write(next)))
+    return path_ + ": " + error.message();
   content_ = std::move(next);
   return {};
 }
@@ -189,15 +197,17 @@ std::string SiteRegistry::add_invite(OpenInvite invite, std::int64_t now_ms) {
   return change(std::move(next));
 }
 
-bool SiteRegistry::invite_open(const std::string& jti_sha256, const std::string& site, std::int64_t now_ms) const {
+bool SiteRegistry::invite_open(const std::string& jti_sha256, const std::string& site,
+                               std::int64_t now_ms) const {
   const std::lock_guard lock(mutex_);
-  return std::any_of(content_.invites.begin(), content_.invites.end(), [&](const OpenInvite& invite) {
-    return invite.jti_sha256 == jti_sha256 && invite.site == site && invite.expires_ms > now_ms;
-  });
+  return std::any_of(
+      content_.invites.begin(), content_.invites.end(), [&](const OpenInvite& invite) {
+        return invite.jti_sha256 == jti_sha256 && invite.site == site && invite.expires_ms > now_ms;
+      });
 }
 
-std::string SiteRegistry::enrol(const std::string& jti_sha256, const std::string& site, SiteRecord fresh,
-                                std::int64_t now_ms) {
+std::string SiteRegistry::enrol(const std::string& jti_sha256, const std::string& site,
+                                SiteRecord fresh, std::int64_t now_ms) {
   const std::lock_guard lock(mutex_);
   Content next = content_;
   const auto burnt = std::erase_if(next.invites, [&](const OpenInvite& invite) {
@@ -215,7 +225,8 @@ std::string SiteRegistry::enrol(const std::string& jti_sha256, const std::string
 std::string SiteRegistry::approve(const std::string& site, std::int64_t now_ms) {
   const std::lock_guard lock(mutex_);
   const auto at = content_.sites.find(site);
-  if (at == content_.sites.end() || at->second.state == SiteState::invited) return "the site has not enrolled yet";
+  if (at == content_.sites.end() || at->second.state == SiteState::invited)
+    return "the site has not enrolled yet";
   if (at->second.state == SiteState::revoked) return "the site is revoked; invite it again";
   if (at->second.state == SiteState::active) return {};
   Content next = content_;
@@ -229,7 +240,8 @@ std::string SiteRegistry::approve(const std::string& site, std::int64_t now_ms) 
 std::string SiteRegistry::suspend(const std::string& site, std::string reason) {
   const std::lock_guard lock(mutex_);
   const auto at = content_.sites.find(site);
-  if (at == content_.sites.end() || at->second.state == SiteState::invited) return "the site has not enrolled yet";
+  if (at == content_.sites.end() || at->second.state == SiteState::invited)
+    return "the site has not enrolled yet";
   if (at->second.state == SiteState::revoked) return "the site is revoked";
   Content next = content_;
   next.sites[site].state = SiteState::suspended;

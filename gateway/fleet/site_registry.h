@@ -1,6 +1,6 @@
 // The durable record of sites that enrol: their states, open invites and current certificates. One
-// JSON file, replaced whole; every change is on disk before the call returns, and undone if it could
-// not be written. Thread-safe (one lock; nothing on the request path comes here).
+// JSON file, replaced whole; every change is on disk before the call returns, and undone if it
+// could not be written. Thread-safe (one lock; nothing on the request path comes here).
 #pragma once
 #include <cstdint>
 #include <map>
@@ -14,10 +14,10 @@ namespace trib::fleet {
 
 struct SiteRecord {
   SiteState state = SiteState::invited;
-  std::string instance_id;       // empty until enrolled
-  std::string key_sha256;        // hex, of the agent's public key
-  std::string serial;            // of its certificate, hex
-  std::int64_t until_ms = 0;     // the certificate's end
+  std::string instance_id;    // empty until enrolled
+  std::string key_sha256;     // hex, of the agent's public key
+  std::string serial;         // of its certificate, hex
+  std::int64_t until_ms = 0;  // the certificate's end
   std::string check_words;
   std::string agent_version;
   std::int64_t approved_ms = 0;  // 0: not yet
@@ -46,12 +46,14 @@ class SiteRegistry {
   // Each returns an empty text, or why nothing changed.
   std::string add_invite(OpenInvite invite, std::int64_t now_ms);
   // Burns the invite and records the new key in one write.
-  std::string enrol(const std::string& jti_sha256, const std::string& site, SiteRecord fresh, std::int64_t now_ms);
+  std::string enrol(const std::string& jti_sha256, const std::string& site, SiteRecord fresh,
+                    std::int64_t now_ms);
   std::string approve(const std::string& site, std::int64_t now_ms);
   std::string suspend(const std::string& site, std::string reason);
   std::string revoke(const std::string& site, std::string reason);
 
-  bool invite_open(const std::string& jti_sha256, const std::string& site, std::int64_t now_ms) const;
+  bool invite_open(const std::string& jti_sha256, const std::string& site,
+                   std::int64_t now_ms) const;
   // Asked at each handshake, and of open tunnels after a revocation.
   Admission admit(const std::string& site, const std::string& serial) const;
 

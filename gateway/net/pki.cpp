@@ -41,7 +41,9 @@ std::string written(Write write) {
 }
 
 std::string to_pem(EVP_PKEY* key) {
-  return written([&](BIO* b) { return PEM_write_bio_PKCS8PrivateKey(b, key, nullptr, nullptr, 0, nullptr, nullptr); });
+  return written([&](BIO* b) {
+    return PEM_write_bio_PKCS8PrivateKey(b, key, nullptr, nullptr, 0, nullptr, nullptr);
+  });
 }
 std::string to_pem(X509* x) {
   return written([&](BIO* b) { return PEM_write_bio_X509(b, x); });
@@ -82,7 +84,8 @@ bool is_p256(EVP_PKEY* key) {
 }
 
 void set_name(X509_NAME* to, std::string_view name) {
-  X509_NAME_add_entry_by_txt(to, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(name.data()),
+  X509_NAME_add_entry_by_txt(to, "CN", MBSTRING_UTF8,
+                             reinterpret_cast<const unsigned char*>(name.data()),
                              static_cast<int>(std::min<std::size_t>(name.size(), 64)), -1, 0);
 }
 
@@ -115,7 +118,8 @@ bool add_alternative_names(X509* x, const CertificateTerms& terms) {
   for (const auto& uri : terms.uris) add(GEN_URI, uri);
   for (const auto& host : terms.hosts) add(GEN_DNS, host);
   ERR_clear_error();
-  const bool ok = sk_GENERAL_NAME_num(names) == 0 || X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, 0) == 1;
+  const bool ok = sk_GENERAL_NAME_num(names) == 0 ||
+                  X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, 0) == 1;
   sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
   return ok;
 }
@@ -123,7 +127,8 @@ bool add_alternative_names(X509* x, const CertificateTerms& terms) {
 std::string set_serial(X509* x) {
   unsigned char raw[16];
   random_bytes(raw);
-  raw[0] = static_cast<unsigned char>((raw[0] & 0x7f) | 0x40);  // positive, and always the same length
+  raw[0] =
+      static_cast<unsigned char>((raw[0] & 0x7f) | 0x40);  // positive, and always the same length
   const NumberPtr number(BN_bin2bn(raw, sizeof raw, nullptr));
   BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(x));
   return to_hex(std::string_view(reinterpret_cast<const char*>(raw), sizeof raw));
@@ -162,14 +167,16 @@ std::optional<std::string> sign(const std::string& signing_key_pem, std::string_
   return out;
 }
 
-bool signature_fits(const std::string& signing_key_pem, std::string_view message, std::string_view signature) {
+bool signature_fits(const std::string& signing_key_pem, std::string_view message,
+                    std::string_view signature) {
   const KeyPtr key = read_key(signing_key_pem);
   if (!key || EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_ED25519) return false;
   const DigestPtr context(EVP_MD_CTX_new());
-  const bool ok = EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
-                  EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()),
-                                   signature.size(), reinterpret_cast<const unsigned char*>(message.data()),
-                                   message.size()) == 1;
+  const bool ok =
+      EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
+      EVP_DigestVerify(context.get(), reinterpret_cast<const unsigned char*>(signature.data()),
+                       signature.size(), reinterpret_cast<const unsigned char*>(message.data()),
+                       message.size()) == 1;
   ERR_clear_error();
   return ok;
 }
@@ -179,14 +186,16 @@ std::optional<std::string> make_request_pem(const std::string& key_pem, std::str
   if (!key) return std::nullopt;
   const RequestPtr request(X509_REQ_new());
   set_name(X509_REQ_get_subject_name(request.get()), name);
-  if (X509_REQ_set_pubkey(request.get(), key.get()) != 1 || X509_REQ_sign(request.get(), key.get(), EVP_sha256()) <= 0) {
+  if (X509_REQ_set_pubkey(request.get(), key.get()) != 1 ||
+      X509_REQ_sign(request.get(), key.get(), EVP_sha256()) <= 0) {
     return std::nullopt;
   }
   return written([&](BIO* b) { return PEM_write_bio_X509_REQ(b, request.get()); });
 }
 
 std::optional<ReadRequest> read_request(const std::string& request_pem, std::string& why) {
-  const RequestPtr request(PEM_read_bio_X509_REQ(reader(request_pem).get(), nullptr, nullptr, nullptr));
+  const RequestPtr request(
+      PEM_read_bio_X509_REQ(reader(request_pem).get(), nullptr, nullptr, nullptr));
   EVP_PKEY* key = request ? X509_REQ_get0_pubkey(request.get()) : nullptr;
   std::optional<ReadRequest> out;
   if (key == nullptr) {
@@ -240,10 +249,12 @@ std::optional<Issued> issue(const std::string& ca_certificate_pem, const std::st
   X509_set_pubkey(x.get(), key.get());
   if (!add_extension(x.get(), ca.get(), NID_basic_constraints, "critical,CA:FALSE") ||
       !add_extension(x.get(), ca.get(), NID_key_usage, "critical,digitalSignature") ||
-      !add_extension(x.get(), ca.get(), NID_ext_key_usage, terms.for_server ? "serverAuth" : "clientAuth") ||
+      !add_extension(x.get(), ca.get(), NID_ext_key_usage,
+                     terms.for_server ? "serverAuth" : "clientAuth") ||
       !add_extension(x.get(), ca.get(), NID_subject_key_identifier, "hash") ||
       !add_extension(x.get(), ca.get(), NID_authority_key_identifier, "keyid:always") ||
-      !add_alternative_names(x.get(), terms) || X509_sign(x.get(), ca_key.get(), EVP_sha256()) <= 0) {
+      !add_alternative_names(x.get(), terms) ||
+      X509_sign(x.get(), ca_key.get(), EVP_sha256()) <= 0) {
     return std::nullopt;
   }
   out.certificate_pem = to_pem(x.get());

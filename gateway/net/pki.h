@@ -1,7 +1,7 @@
 // Keys and certificates: what the gateway's own CA, its sites door and the agents need. ECDSA P-256
-// for certificates, Ed25519 for tokens; everything in PEM. Called at start-up and on enrolment, never
-// per request. Thread-safe. What comes from outside is read strictly; failures return nothing and
-// `why` in words.
+// for certificates, Ed25519 for tokens; everything in PEM. Called at start-up and on enrolment,
+// never per request. Thread-safe. What comes from outside is read strictly; failures return nothing
+// and `why` in words.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -15,8 +15,10 @@ namespace trib::net {
 
 std::string make_key_pem();          // a new ECDSA P-256 private key (PKCS#8)
 std::string make_signing_key_pem();  // a new Ed25519 private key
-std::optional<std::string> sign(const std::string& signing_key_pem, std::string_view message);  // 64 bytes
-bool signature_fits(const std::string& signing_key_pem, std::string_view message, std::string_view signature);
+std::optional<std::string> sign(const std::string& signing_key_pem,
+                                std::string_view message);  // 64 bytes
+bool signature_fits(const std::string& signing_key_pem, std::string_view message,
+                    std::string_view signature);
 
 // A certificate request for the key, signed by it. The name is for people only.
 std::optional<std::string> make_request_pem(const std::string& key_pem, std::string_view name);
@@ -35,11 +37,11 @@ std::optional<std::string> make_authority_pem(const std::string& key_pem, std::s
 
 struct CertificateTerms {
   std::string public_key_der;
-  std::string name;                    // common name, for people
-  std::vector<std::string> uris;       // alternative names
-  std::vector<std::string> hosts;      // names or addresses
-  bool for_server = false;             // else for a client
-  std::int64_t from_ms = 0;            // Unix, UTC; cut to seconds
+  std::string name;                // common name, for people
+  std::vector<std::string> uris;   // alternative names
+  std::vector<std::string> hosts;  // names or addresses
+  bool for_server = false;         // else for a client
+  std::int64_t from_ms = 0;        // Unix, UTC; cut to seconds
   std::int64_t until_ms = 0;
 };
 struct Issued {

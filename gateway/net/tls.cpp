@@ -51,7 +51,8 @@ Sha256 key_digest(X509* x) {
   unsigned char* der = nullptr;
   const int bytes = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
   if (bytes <= 0) return {};
-  const Sha256 digest = sha256({reinterpret_cast<const char*>(der), static_cast<std::size_t>(bytes)});
+  const Sha256 digest =
+      sha256({reinterpret_cast<const char*>(der), static_cast<std::size_t>(bytes)});
   OPENSSL_free(der);
   return digest;
 }
@@ -91,7 +92,8 @@ bool valid_site(std::string_view id) {
 // The one URI of the certificate's alternative names, when it is a site's.
 std::string site_of(X509* x) {
   constexpr std::string_view prefix = "trib://site/";
-  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(x, NID_subject_alt_name, nullptr, nullptr));
+  auto* names =
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(x, NID_subject_alt_name, nullptr, nullptr));
   std::string site;
   int uris = 0;
   for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
@@ -166,12 +168,14 @@ struct TlsCallbacks {
     const auto* context = static_cast<const TlsContext*>(arg);
     const unsigned char* data = nullptr;
     std::size_t bytes = 0;
-    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &data, &bytes) != 1 ||
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &data,
+                                  &bytes) != 1 ||
         bytes < 2) {
       return SSL_CLIENT_HELLO_SUCCESS;
     }
     const std::string_view list(reinterpret_cast<const char*>(data) + 2, bytes - 2);
-    if (context->agent_store_ == nullptr || !alpn_has(list, agent_alpn)) return SSL_CLIENT_HELLO_SUCCESS;
+    if (context->agent_store_ == nullptr || !alpn_has(list, agent_alpn))
+      return SSL_CLIENT_HELLO_SUCCESS;
     SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
     SSL_set1_verify_cert_store(ssl, context->agent_store_);
     SSL_set_options(ssl, SSL_OP_NO_TICKET);
@@ -179,8 +183,8 @@ struct TlsCallbacks {
     return SSL_CLIENT_HELLO_SUCCESS;
   }
 
-  static int alpn_select(SSL*, const unsigned char** out, unsigned char* out_bytes, const unsigned char* in,
-                         unsigned int in_bytes, void* arg) {
+  static int alpn_select(SSL*, const unsigned char** out, unsigned char* out_bytes,
+                         const unsigned char* in, unsigned int in_bytes, void* arg) {
     const auto* context = static_cast<const TlsContext*>(arg);
     const std::string_view offered(reinterpret_cast<const char*>(in), in_bytes);
     const auto choose = [&](std::string_view name) {
@@ -223,7 +227,8 @@ TlsContext::~TlsContext() {
   X509_STORE_free(agent_store_);
 }
 
-bool TlsContext::load(const std::string& certificate_pem, const std::string& key_pem, std::string& why) {
+bool TlsContext::load(const std::string& certificate_pem, const std::string& key_pem,
+                      std::string& why) {
   const auto chain = read_certificates(certificate_pem);
   if (chain.empty()) {
     why = "no certificate in PEM form";
@@ -236,7 +241,8 @@ bool TlsContext::load(const std::string& certificate_pem, const std::string& key
     why = "no private key in PEM form, or it needs a pass phrase: " + openssl_reason();
     return false;
   }
-  if (SSL_CTX_use_certificate(ctx_, chain.front().get()) != 1 || SSL_CTX_use_PrivateKey(ctx_, key.get()) != 1) {
+  if (SSL_CTX_use_certificate(ctx_, chain.front().get()) != 1 ||
+      SSL_CTX_use_PrivateKey(ctx_, key.get()) != 1) {
     why = "the certificate and the key do not fit: " + openssl_reason();
     return false;
   }
@@ -244,7 +250,8 @@ bool TlsContext::load(const std::string& certificate_pem, const std::string& key
   return true;
 }
 
-std::shared_ptr<const TlsContext> TlsContext::server(const TlsServerOptions& options, std::string& why) {
+std::shared_ptr<const TlsContext> TlsContext::server(const TlsServerOptions& options,
+                                                     std::string& why) {
   std::shared_ptr<TlsContext> out(new TlsContext);
   out->server_ = true;
   out->ctx_ = SSL_CTX_new(TLS_server_method());
@@ -269,7 +276,8 @@ std::shared_ptr<const TlsContext> TlsContext::server(const TlsServerOptions& opt
   return out;
 }
 
-std::shared_ptr<const TlsContext> TlsContext::client(const TlsClientOptions& options, std::string& why) {
+std::shared_ptr<const TlsContext> TlsContext::client(const TlsClientOptions& options,
+                                                     std::string& why) {
   std::shared_ptr<TlsContext> out(new TlsContext);
   out->ctx_ = SSL_CTX_new(TLS_client_method());
   TRIB_ASSERT(out->ctx_ != nullptr);
@@ -293,7 +301,8 @@ std::shared_ptr<const TlsContext> TlsContext::client(const TlsClientOptions& opt
     for (const auto& x : trusted) X509_STORE_add_cert(store, x.get());
     X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);  // the file may hold the server's own
   }
-  if (!options.certificate_pem.empty() && !out->load(options.certificate_pem, options.key_pem, why)) return nullptr;
+  if (!options.certificate_pem.empty() && !out->load(options.certificate_pem, options.key_pem, why))
+    return nullptr;
   out->alpn_wire_ = alpn_list(options.alpn);
   return out;
 }
@@ -333,7 +342,9 @@ TlsSession::TlsSession(std::shared_ptr<const TlsContext> context, std::string_vi
   handshake();
 }
 
-TlsSession::~TlsSession() { SSL_free(ssl_); }
+TlsSession::~TlsSession() {
+  SSL_free(ssl_);
+}
 
 void TlsSession::fail(int rc) {
   const int error = SSL_get_error(ssl_, rc);
@@ -344,8 +355,10 @@ void TlsSession::fail(int rc) {
   }
   const long verified = SSL_get_verify_result(ssl_);
   std::string why = "tls: " + openssl_reason();
-  if (!ready_ && verified != X509_V_OK) why += std::string(": ") + X509_verify_cert_error_string(verified);
-  fault_ = Fault{ready_ ? FaultKind::cut : FaultKind::connect_failed, context_->server_ ? Side::client : Side::site,
+  if (!ready_ && verified != X509_V_OK)
+    why += std::string(": ") + X509_verify_cert_error_string(verified);
+  fault_ = Fault{ready_ ? FaultKind::cut : FaultKind::connect_failed,
+                 context_->server_ ? Side::client : Side::site,
                  ready_ ? Retry::never : Retry::elsewhere, std::move(why)};
   early_.clear();
 }
@@ -355,8 +368,10 @@ void TlsSession::handshake() {
   const int rc = SSL_do_handshake(ssl_);
   if (rc != 1) return fail(rc);
   if (context_->server_ && is_agent() && SSL_get0_peer_certificate(ssl_) == nullptr) {
-    // Cannot happen while the callbacks agree; the one door where being wrong would let strangers in.
-    fault_ = Fault{FaultKind::connect_failed, Side::client, Retry::never, "tls: an agent without a certificate"};
+    // Cannot happen while the callbacks agree; the one door where being wrong would let strangers
+    // in.
+    fault_ = Fault{FaultKind::connect_failed, Side::client, Retry::never,
+                   "tls: an agent without a certificate"};
     return;
   }
   ready_ = true;
@@ -375,8 +390,10 @@ void TlsSession::feed(std::string_view ciphertext) {
 
 void TlsSession::feed_end() {
   if (fault_ || ended_) return;
-  fault_ = Fault{ready_ ? FaultKind::cut : FaultKind::connect_failed, context_->server_ ? Side::client : Side::site,
-                 ready_ ? Retry::never : Retry::elsewhere, "tls: the connection ended without a goodbye"};
+  fault_ =
+      Fault{ready_ ? FaultKind::cut : FaultKind::connect_failed,
+            context_->server_ ? Side::client : Side::site, ready_ ? Retry::never : Retry::elsewhere,
+            "tls: the connection ended without a goodbye"};
 }
 
 std::size_t TlsSession::read(std::span<char> out) {

@@ -23,27 +23,30 @@ namespace trib::net {
 inline constexpr std::string_view agent_alpn = "trib-h2r/1";
 
 struct TlsServerOptions {
-  std::string certificate_pem;     // the leaf first, then what the client needs to reach its root
+  std::string certificate_pem;  // the leaf first, then what the client needs to reach its root
   std::string key_pem;
-  std::vector<std::string> alpn;   // in order of preference; a client that offers none is served
-  std::string agent_ca_pem;        // empty: agents are not served. Else agent_alpn is accepted too,
-                                   // without resumption, and only with a certificate of this CA
+  std::vector<std::string> alpn;  // in order of preference; a client that offers none is served
+  std::string agent_ca_pem;       // empty: agents are not served. Else agent_alpn is accepted too,
+                                  // without resumption, and only with a certificate of this CA
 };
 
 struct TlsClientOptions {
-  std::string trust_pem;           // CA certificates, or the one certificate to accept; empty: the system's
-  std::optional<Sha256> pin;       // or: of the public key (SubjectPublicKeyInfo) of the CA that the server sends
-  bool verify_name = true;         // off only where the CA belongs to the one server meant
+  std::string trust_pem;  // CA certificates, or the one certificate to accept; empty: the system's
+  std::optional<Sha256>
+      pin;  // or: of the public key (SubjectPublicKeyInfo) of the CA that the server sends
+  bool verify_name = true;  // off only where the CA belongs to the one server meant
   std::vector<std::string> alpn;
-  std::string certificate_pem;     // empty: none is shown
+  std::string certificate_pem;  // empty: none is shown
   std::string key_pem;
 };
 
 class TlsContext {
  public:
   // Null when the material is unusable; `why` then says what and where.
-  static std::shared_ptr<const TlsContext> server(const TlsServerOptions& options, std::string& why);
-  static std::shared_ptr<const TlsContext> client(const TlsClientOptions& options, std::string& why);
+  static std::shared_ptr<const TlsContext> server(const TlsServerOptions& options,
+                                                  std::string& why);
+  static std::shared_ptr<const TlsContext> client(const TlsClientOptions& options,
+                                                  std::string& why);
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
@@ -65,9 +68,9 @@ class TlsContext {
 
 // Who stands at the other end of an agent's connection, from its verified certificate.
 struct TlsPeer {
-  std::string site;      // of the SAN URI trib://site/<site>; empty: the certificate names none
-  std::string serial;    // lower-case hex
-  Sha256 key{};          // of the public key (SubjectPublicKeyInfo)
+  std::string site;    // of the SAN URI trib://site/<site>; empty: the certificate names none
+  std::string serial;  // lower-case hex
+  Sha256 key{};        // of the public key (SubjectPublicKeyInfo)
 };
 
 class TlsSession {
@@ -78,7 +81,8 @@ class TlsSession {
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
 
-  // Takes ciphertext. Read until read() gives 0 before feeding more: what is fed is kept until read.
+  // Takes ciphertext. Read until read() gives 0 before feeding more: what is fed is kept until
+  // read.
   void feed(std::string_view ciphertext);
   // The connection ended. A fault unless the peer said goodbye first: a cut must not look clean.
   void feed_end();
@@ -93,12 +97,12 @@ class TlsSession {
   std::string_view output() const { return std::string_view(out_).substr(out_at_); }
   void take(std::size_t bytes);
 
-  bool ready() const { return ready_; }        // the handshake is done and the peer verified
-  bool ended() const { return ended_; }        // the peer said goodbye; everything before it was read
+  bool ready() const { return ready_; }  // the handshake is done and the peer verified
+  bool ended() const { return ended_; }  // the peer said goodbye; everything before it was read
   const Fault& fault() const { return fault_; }
-  std::string_view alpn() const;               // empty: none was agreed
+  std::string_view alpn() const;  // empty: none was agreed
   bool is_agent() const { return alpn() == agent_alpn; }
-  std::optional<TlsPeer> peer() const;         // none: the peer showed no certificate
+  std::optional<TlsPeer> peer() const;  // none: the peer showed no certificate
 
  private:
   friend struct TlsCallbacks;

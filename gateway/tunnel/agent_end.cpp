@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <utility>
 #include <map>
+#include <utility>
 
 #include "gateway/base/json.h"
 
@@ -21,8 +21,8 @@ constexpr std::string_view exchange_prefix = "/trib/1/e/";
 
 nghttp2_nv pair(std::string_view name, std::string_view value) {
   return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NONE};
+          reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
+          value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
 std::int64_t milliseconds(std::string_view text) {
@@ -110,8 +110,8 @@ class AgentEnd::OneAnswer final : public Answer {
     nghttp2_submit_response(tunnel_.h2_, stream_, nv.data(), nv.size(), &provider);
   }
 
-  static ssize_t read(nghttp2_session* h2, std::int32_t stream, std::uint8_t* out, std::size_t room, std::uint32_t* flags,
-                      nghttp2_data_source* source, void*) {
+  static ssize_t read(nghttp2_session* h2, std::int32_t stream, std::uint8_t* out, std::size_t room,
+                      std::uint32_t* flags, nghttp2_data_source* source, void*) {
     auto& tunnel = *static_cast<AgentEnd*>(source->ptr);
     OneAnswer* self = tunnel.find(stream);
     if (self == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -154,27 +154,32 @@ class AgentEnd::OneAnswer final : public Answer {
   std::string queue_;
   std::size_t queue_at_ = 0;
   bool headed_ = false, ended_ = false, asleep_ = false, full_ = false;
-  bool handed_over_ = false;   // the handler holds it
+  bool handed_over_ = false;  // the handler holds it
   bool refused_ = false;
 };
 
-AgentEnd::AgentEnd(std::unique_ptr<Stream> stream, AgentHandler& handler, TimerWheel& wheel, const Clock& clock,
-                   Rng& rng, AgentTerms terms)
-    : Session(std::move(stream), wheel, clock, [&] {
-        SessionTerms t;
-        t.server = true;
-        t.stream_window_bytes = 256u << 10;
-        t.streams_max = std::clamp<std::uint32_t>(terms.hello.streams_max, 64, 1024);
-        t.liveness = {7'000, 60'000, 0, 12'000, true};
-        t.on_dirty = terms.on_dirty;
-        return t;
-      }()),
-      handler_(handler), own_(std::move(terms)), rng_(rng) {
+AgentEnd::AgentEnd(std::unique_ptr<Stream> stream, AgentHandler& handler, TimerWheel& wheel,
+                   const Clock& clock, Rng& rng, AgentTerms terms)
+    : Session(std::move(stream), wheel, clock,
+              [&] {
+                SessionTerms t;
+                t.server = true;
+                t.stream_window_bytes = 256u << 10;
+                t.streams_max = std::clamp<std::uint32_t>(terms.hello.streams_max, 64, 1024);
+                t.liveness = {7'000, 60'000, 0, 12'000, true};
+                t.on_dirty = terms.on_dirty;
+                return t;
+              }()),
+      handler_(handler),
+      own_(std::move(terms)),
+      rng_(rng) {
   const Turn turn(*this, Ends::written);
   start();
 }
 
-AgentEnd::~AgentEnd() { cancel_all(); }
+AgentEnd::~AgentEnd() {
+  cancel_all();
+}
 
 AgentEnd::OneAnswer* AgentEnd::find(std::int32_t stream) {
   const auto at = answers_.find(stream);
@@ -182,8 +187,8 @@ AgentEnd::OneAnswer* AgentEnd::find(std::int32_t stream) {
 }
 
 std::size_t AgentEnd::open_requests() const {
-  return static_cast<std::size_t>(
-      std::count_if(answers_.begin(), answers_.end(), [](const auto& at) { return at.second->handed_over_; }));
+  return static_cast<std::size_t>(std::count_if(
+      answers_.begin(), answers_.end(), [](const auto& at) { return at.second->handed_over_; }));
 }
 
 // ---- requests arrive ---------------------------------------------------------------------------
@@ -244,7 +249,8 @@ void AgentEnd::on_stream_end(std::int32_t stream) {
 
 void AgentEnd::serve(OneAnswer& a) {
   const std::string_view path = std::string_view(a.target_).substr(0, a.target_.find('?'));
-  if (path == "/trib/1/events" && a.method_ == "GET" && a.stream_ == 1) return serve_events(a.stream_);
+  if (path == "/trib/1/events" && a.method_ == "GET" && a.stream_ == 1)
+    return serve_events(a.stream_);
   const char* why = nullptr;
   if (path == "/trib/1/welcome" && a.method_ == "POST") {
     Welcome welcome;
@@ -273,13 +279,15 @@ void AgentEnd::serve(OneAnswer& a) {
 // Fills in where the request goes; returns why it goes nowhere.
 const char* AgentEnd::route(OneAnswer& a) {
   std::string_view rest = a.target_;
-  if (a.method_ != "POST" || rest.substr(0, exchange_prefix.size()) != exchange_prefix) return "not_found";
+  if (a.method_ != "POST" || rest.substr(0, exchange_prefix.size()) != exchange_prefix)
+    return "not_found";
   rest.remove_prefix(exchange_prefix.size());
   const auto slash = rest.find('/');
   if (slash == std::string_view::npos) return "not_found";
   a.request_.offer = rest.substr(0, slash);
   a.request_.path = rest.substr(slash);
-  if (std::find(own_.paths.begin(), own_.paths.end(), a.request_.path) == own_.paths.end()) return "not_found";
+  if (std::find(own_.paths.begin(), own_.paths.end(), a.request_.path) == own_.paths.end())
+    return "not_found";
   if (!offers(a.request_.offer)) return "offer_unknown";
   if (!a.request_.attempt.empty()) {
     if (!attempts_.insert(a.request_.attempt).second) return "duplicate_attempt";
@@ -305,7 +313,8 @@ void AgentEnd::on_closed(std::int32_t stream, Reset) {
   answers_.erase(at);
   held_bytes_ -= gone->request_.body.size();
   if (stream == events_stream_ && !doomed()) {
-    doom({FaultKind::tunnel_lost, Side::gateway, Retry::elsewhere, "the gateway ended the events"}, Reset::no_error);
+    doom({FaultKind::tunnel_lost, Side::gateway, Retry::elsewhere, "the gateway ended the events"},
+         Reset::no_error);
   }
   if (gone->handed_over_) handler_.on_cancel(*gone);
   if (draining_ && open_requests() == 0) close("drained");
@@ -317,7 +326,9 @@ void AgentEnd::on_goaway() {
 
 // ---- what the agent tells ----------------------------------------------------------------------
 
-Stamp AgentEnd::stamp() const { return {seq_, now_ns() / ms, clock_.wall_ms()}; }
+Stamp AgentEnd::stamp() const {
+  return {seq_, now_ns() / ms, clock_.wall_ms()};
+}
 
 void AgentEnd::serve_events(std::int32_t stream) {
   events_stream_ = stream;
@@ -325,8 +336,8 @@ void AgentEnd::serve_events(std::int32_t stream) {
   const nghttp2_nv head[] = {pair(":status", "200"), pair("content-type", "application/x-ndjson")};
   nghttp2_data_provider provider{};
   provider.source.ptr = this;
-  provider.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t* out, std::size_t room, std::uint32_t*,
-                              nghttp2_data_source* source, void*) -> ssize_t {
+  provider.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t* out, std::size_t room,
+                              std::uint32_t*, nghttp2_data_source* source, void*) -> ssize_t {
     auto& self = *static_cast<AgentEnd*>(source->ptr);
     if (self.events_.empty() && !self.pages_.empty()) {
       self.events_ = std::move(self.pages_.front());
@@ -350,7 +361,8 @@ void AgentEnd::serve_events(std::int32_t stream) {
 void AgentEnd::tell(std::string line) {
   if (events_stream_ == 0 || doomed() || lost()) return;
   if (events_.size() - events_at_ + line.size() > own_.events_bytes_max) {
-    return doom({FaultKind::tunnel_lost, Side::gateway, Retry::elsewhere, "the gateway does not read the events"});
+    return doom({FaultKind::tunnel_lost, Side::gateway, Retry::elsewhere,
+                 "the gateway does not read the events"});
   }
   events_.erase(0, events_at_);
   events_at_ = 0;
@@ -375,13 +387,15 @@ void AgentEnd::offer(std::vector<fleet::AgentOffer> offers) {
 }
 
 bool AgentEnd::offers(std::string_view id) const {
-  return std::any_of(offers_.begin(), offers_.end(), [&](const auto& offer) { return offer.id == id; });
+  return std::any_of(offers_.begin(), offers_.end(),
+                     [&](const auto& offer) { return offer.id == id; });
 }
 
 void AgentEnd::reclaim(std::string seat, std::string phase, std::vector<std::string> attempts) {
   const Turn turn(*this);
   ++seq_;
-  std::string line = write(Reclaim{std::move(seat), std::move(phase), std::move(attempts)}, stamp());
+  std::string line =
+      write(Reclaim{std::move(seat), std::move(phase), std::move(attempts)}, stamp());
   if (unacked_.size() == unacked_frames_max) unacked_.pop_front();
   unacked_.emplace_back(seq_, line);
   tell(std::move(line));
@@ -399,7 +413,9 @@ void AgentEnd::beat() {
   tell(write(beat, stamp()));
   if (now_ns() - capacity_ns_ >= own_.capacity_every_ms * ms) tell_capacity();
   const std::int64_t whole = heartbeat_s_ * 1000 * ms;
-  wheel_.arm(beat_timer_, now_ns() + whole * 9 / 10 + static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(whole / 5))));
+  wheel_.arm(beat_timer_,
+             now_ns() + whole * 9 / 10 +
+                 static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(whole / 5))));
 }
 
 // ---- the end -----------------------------------------------------------------------------------
@@ -418,8 +434,10 @@ void AgentEnd::drain() {
   if (lost() || draining_) return;
   const Turn turn(*this);
   draining_ = true;
-  nghttp2_submit_goaway(h2_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h2_), NGHTTP2_NO_ERROR, nullptr, 0);
-  if (open_requests() == 0) doom({FaultKind::draining, Side::site, Retry::elsewhere, "drained"}, Reset::no_error);
+  nghttp2_submit_goaway(h2_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h2_),
+                        NGHTTP2_NO_ERROR, nullptr, 0);
+  if (open_requests() == 0)
+    doom({FaultKind::draining, Side::site, Retry::elsewhere, "drained"}, Reset::no_error);
 }
 
 void AgentEnd::close(std::string why) {

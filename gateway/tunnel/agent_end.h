@@ -9,7 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "gateway/http/head.h"
+#include "gateway/http/http.h"
 #include "gateway/tunnel/frames.h"
 #include "gateway/tunnel/session.h"
 
@@ -31,14 +31,14 @@ class Answer {
   virtual std::string take_body() = 0;  // moves the request's body out
   virtual void head(int status, std::span<const http::Field> fields) = 0;  // once, before any body
   virtual void body(std::string_view bytes) = 0;
-  virtual void end() = 0;               // complete: the trailer says so
+  virtual void end() = 0;  // complete: the trailer says so
   // Instead of head(): an error of the agent's own making, such as 503 "seat_gone".
   virtual void refuse(int status, std::string_view type, std::string_view message) = 0;
-  virtual void reset(Reset code) = 0;   // not complete
+  virtual void reset(Reset code) = 0;  // not complete
   // Bytes that wait for the gateway's window. Above `high`, stop reading the engine until on_room.
   virtual std::size_t queued_bytes() const = 0;
   static constexpr std::size_t high_bytes = 64u << 10;
-  void* owner = nullptr;                // the handler's own
+  void* owner = nullptr;  // the handler's own
 
  protected:
   ~Answer() = default;
@@ -50,7 +50,7 @@ class AgentHandler {
   virtual void on_room(Answer& answer) = 0;    // queued_bytes has fallen again
   virtual void on_cancel(Answer& answer) = 0;  // the gateway gave it up, or the tunnel is lost
   virtual void on_welcome(const Welcome&) {}
-  virtual void on_goaway() {}                  // the gateway leaves: dial again
+  virtual void on_goaway() {}                    // the gateway leaves: dial again
   virtual void on_lost(const Fault& fault) = 0;  // last call; may destroy the tunnel
 
  protected:
@@ -59,17 +59,19 @@ class AgentHandler {
 
 struct AgentTerms {
   Hello hello;
-  std::vector<std::string> paths{"/v1/chat/completions", "/v1/completions", "/v1/embeddings"};  // allowed
-  std::uint64_t bodies_bytes_max = 256u << 20;  // of all requests held; above it new ones are refused
-  std::uint64_t events_bytes_max = 1u << 20;    // unread by the gateway; above it the tunnel ends
+  std::vector<std::string> paths{"/v1/chat/completions", "/v1/completions",
+                                 "/v1/embeddings"};  // allowed
+  std::uint64_t bodies_bytes_max = 256u
+                                   << 20;     // of all requests held; above it new ones are refused
+  std::uint64_t events_bytes_max = 1u << 20;  // unread by the gateway; above it the tunnel ends
   std::int64_t capacity_every_ms = 60'000;
   std::function<void()> on_dirty;
 };
 
 class AgentEnd final : public Session {
  public:
-  AgentEnd(std::unique_ptr<Stream> stream, AgentHandler& handler, TimerWheel& wheel, const Clock& clock, Rng& rng,
-           AgentTerms terms);
+  AgentEnd(std::unique_ptr<Stream> stream, AgentHandler& handler, TimerWheel& wheel,
+           const Clock& clock, Rng& rng, AgentTerms terms);
   ~AgentEnd();
 
   // All that is offered from now on; requests for others are refused. Told to the gateway.
@@ -79,8 +81,8 @@ class AgentEnd final : public Session {
   std::size_t open_requests() const;
   // A durable frame: kept until acknowledged.
   void reclaim(std::string seat, std::string phase, std::vector<std::string> attempts);
-  void drain();                  // GOAWAY: open requests may end, no new ones come
-  void close(std::string why);   // on_lost follows; not from within the handler's calls
+  void drain();                 // GOAWAY: open requests may end, no new ones come
+  void close(std::string why);  // on_lost follows; not from within the handler's calls
 
  private:
   class OneAnswer;
@@ -113,7 +115,7 @@ class AgentEnd final : public Session {
   Rng& rng_;
   std::unordered_map<std::int32_t, std::unique_ptr<OneAnswer>> answers_;
   std::int32_t events_stream_ = 0;
-  std::string events_;           // lines that wait for the window
+  std::string events_;  // lines that wait for the window
   std::size_t events_at_ = 0;
   std::deque<std::string> pages_;  // of the last capacity, not yet among the lines
   bool welcomed_ = false, draining_ = false;

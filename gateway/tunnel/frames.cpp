@@ -132,11 +132,13 @@ class Reader {
   const char* bad = nullptr;
 
   bool text(std::string& out) {
-    if (cursor.read_string(out) && out.size() > text_bytes_max) bad = "a text of more than 256 bytes";
+    if (cursor.read_string(out) && out.size() > text_bytes_max)
+      bad = "a text of more than 256 bytes";
     return true;
   }
   bool id(std::string& out) {
-    if (cursor.read_string(out) && !valid_id(out)) bad = "an id that is not 1 to 64 of [A-Za-z0-9._-]";
+    if (cursor.read_string(out) && !valid_id(out))
+      bad = "an id that is not 1 to 64 of [A-Za-z0-9._-]";
     return true;
   }
   template <class Integer>
@@ -262,8 +264,10 @@ bool durable(FrameType type) {
     case FrameType::drain:
     case FrameType::receipt:
     case FrameType::device:
-    case FrameType::notice: return true;
-    default: return false;
+    case FrameType::notice:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -308,7 +312,8 @@ std::string write(const Heartbeat& h, const Stamp& stamp) {
   return end_frame(o, out);
 }
 
-std::vector<std::string> write(std::uint64_t revision, const std::vector<fleet::AgentOffer>& offers, const Stamp& stamp) {
+std::vector<std::string> write(std::uint64_t revision, const std::vector<fleet::AgentOffer>& offers,
+                               const Stamp& stamp) {
   std::vector<std::string> pages(1);  // the offers of each, without brackets
   for (const auto& offer : offers) {
     std::string one;
@@ -355,7 +360,9 @@ std::string write(const Welcome& w) {
   return out;
 }
 
-std::string write_ack(std::uint64_t upto) { return "{\"upto\":" + std::to_string(upto) + "}"; }
+std::string write_ack(std::uint64_t upto) {
+  return "{\"upto\":" + std::to_string(upto) + "}";
+}
 
 bool read(std::string_view line, Frame& out, const char*& why) {
   Reader r(line);
@@ -481,7 +488,8 @@ bool read(std::string_view body, Welcome& out, const char*& why) {
 
 bool read_ack(std::string_view body, std::uint64_t& upto, const char*& why) {
   Reader r(body);
-  return r.all([&](std::string_view key) { return key == "upto" && r.number(upto, 0, any_number); }, why);
+  return r.all([&](std::string_view key) { return key == "upto" && r.number(upto, 0, any_number); },
+               why);
 }
 
 }  // namespace trib::tunnel

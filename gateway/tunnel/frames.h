@@ -1,7 +1,7 @@
-// The words that the two ends of a tunnel say to each other beside the requests: lines of the events
-// stream (agent to gateway) and bodies of the control requests (gateway to agent). One place writes
-// and reads them, so that the ends agree. Readers are strict about what they know and ignore what
-// they do not: unknown fields are skipped, unknown frame types are named and passed over.
+// The words that the two ends of a tunnel say to each other beside the requests: lines of the
+// events stream (agent to gateway) and bodies of the control requests (gateway to agent). One place
+// writes and reads them, so that the ends agree. Readers are strict about what they know and ignore
+// what they do not: unknown fields are skipped, unknown frame types are named and passed over.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -20,7 +20,17 @@ inline constexpr int minor_spoken = 0;                    // of the protocol tri
 
 bool valid_id(std::string_view id);  // 1 to 64 of [A-Za-z0-9._-]
 
-enum class FrameType : std::uint8_t { hello, heartbeat, capacity, reclaim, drain, receipt, device, notice, other };
+enum class FrameType : std::uint8_t {
+  hello,
+  heartbeat,
+  capacity,
+  reclaim,
+  drain,
+  receipt,
+  device,
+  notice,
+  other
+};
 bool durable(FrameType type);  // kept by the agent until acknowledged
 
 struct Stamp {               // what every frame carries
@@ -39,7 +49,7 @@ struct Hello {
 };
 
 struct Heartbeat {
-  std::uint64_t revision = 0;  // of the last capacity sent
+  std::uint64_t revision = 0;                      // of the last capacity sent
   std::map<std::string, std::uint32_t> in_flight;  // by offer
 };
 
@@ -69,7 +79,8 @@ struct Welcome {
 // Lines with their line feed. `capacity` is cut into pages that each fit a line.
 std::string write(const Hello& hello, const Stamp& stamp);
 std::string write(const Heartbeat& heartbeat, const Stamp& stamp);
-std::vector<std::string> write(std::uint64_t revision, const std::vector<fleet::AgentOffer>& offers, const Stamp& stamp);
+std::vector<std::string> write(std::uint64_t revision, const std::vector<fleet::AgentOffer>& offers,
+                               const Stamp& stamp);
 std::string write(const Reclaim& reclaim, const Stamp& stamp);
 // Bodies.
 std::string write(const Welcome& welcome);

@@ -11,14 +11,14 @@ namespace trib::tunnel {
 namespace {
 
 constexpr std::int64_t ms = 1'000'000;
-constexpr std::int64_t control_ms_max = 10'000;   // an unanswered control request ends the tunnel
+constexpr std::int64_t control_ms_max = 10'000;  // an unanswered control request ends the tunnel
 constexpr std::int64_t lines_per_s = 200, lines_burst = 2000;
 constexpr std::size_t fields_max = 100;
 
 nghttp2_nv pair(std::string_view name, std::string_view value) {
   return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NONE};
+          reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
+          value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
 // An answer that the agent itself made, not the engine (field trib-error).
@@ -27,7 +27,8 @@ Fault agent_fault(std::string_view type) {
     return Fault{kind, side, retry, "agent: " + std::string(type.substr(0, 64))};
   };
   if (type == "reclaiming") return fault(FaultKind::reclaimed, Side::seat);
-  if (type == "offer_unknown" || type == "lease_unknown") return fault(FaultKind::refused_stream, Side::site);
+  if (type == "offer_unknown" || type == "lease_unknown")
+    return fault(FaultKind::refused_stream, Side::site);
   if (type == "seat_gone") return fault(FaultKind::refused_stream, Side::seat);
   if (type == "slots_full") return fault(FaultKind::status_busy, Side::site);
   if (type == "engine_error") return fault(FaultKind::status_server, Side::engine);
@@ -71,23 +72,27 @@ class GatewayEnd::OneCall final : public http::Call {
   std::string attempt_, body_;
   std::size_t body_at_ = 0;
   bool sent_ = false, paused_ = false, reclaimed_ = false, done_ = false;
-  int status_ = 0;             // 0: no final head yet
+  int status_ = 0;  // 0: no final head yet
   bool head_given_ = false;
-  std::size_t owed_ = 0;       // stream credit that waits for resume()
+  std::size_t owed_ = 0;  // stream credit that waits for resume()
   std::uint64_t received_ = 0;
   std::size_t head_bytes_ = 0;
   std::vector<std::pair<std::string, std::string>> fields_;
 };
 
-GatewayEnd::GatewayEnd(std::unique_ptr<Stream> stream, TunnelEvents& events, TimerWheel& wheel, const Clock& clock,
-                       GatewayTerms terms)
-    : Session(std::move(stream), wheel, clock, [&] {
-        SessionTerms t;
-        t.liveness = {5'000, 30'000, 10'000, 15'000, false};
-        t.on_dirty = terms.on_dirty;
-        return t;
-      }()),
-      events_(events), own_(std::move(terms)), born_ns_(now_ns()), lines_at_ns_(now_ns()) {
+GatewayEnd::GatewayEnd(std::unique_ptr<Stream> stream, TunnelEvents& events, TimerWheel& wheel,
+                       const Clock& clock, GatewayTerms terms)
+    : Session(std::move(stream), wheel, clock,
+              [&] {
+                SessionTerms t;
+                t.liveness = {5'000, 30'000, 10'000, 15'000, false};
+                t.on_dirty = terms.on_dirty;
+                return t;
+              }()),
+      events_(events),
+      own_(std::move(terms)),
+      born_ns_(now_ns()),
+      lines_at_ns_(now_ns()) {
   const Turn turn(*this, Ends::written);
   start();
   ask_for_events();
@@ -103,25 +108,32 @@ GatewayEnd::OneCall* GatewayEnd::find(std::int32_t stream) {
 }
 
 void GatewayEnd::refuse(std::string why) {
-  doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, std::move(why)}, Reset::protocol_error);
+  doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, std::move(why)},
+       Reset::protocol_error);
 }
 
 // ---- requests ----------------------------------------------------------------------------------
 
 void GatewayEnd::ask_for_events() {
-  const nghttp2_nv head[] = {pair(":method", "GET"), pair(":scheme", "https"), pair(":authority", own_.site),
-                             pair(":path", "/trib/1/events?after=0"), pair("priority", "u=0")};
+  const nghttp2_nv head[] = {pair(":method", "GET"), pair(":scheme", "https"),
+                             pair(":authority", own_.site), pair(":path", "/trib/1/events?after=0"),
+                             pair("priority", "u=0")};
   events_stream_ = nghttp2_submit_request(h2_, nullptr, head, std::size(head), nullptr, nullptr);
   TRIB_ASSERT(events_stream_ == 1);
 }
 
 void GatewayEnd::control(std::string_view path, std::string body) {
-  const nghttp2_nv head[] = {pair(":method", "POST"), pair(":scheme", "https"), pair(":authority", own_.site),
-                             pair(":path", path), pair("content-type", "application/json"), pair("priority", "u=1")};
+  const nghttp2_nv head[] = {pair(":method", "POST"),
+                             pair(":scheme", "https"),
+                             pair(":authority", own_.site),
+                             pair(":path", path),
+                             pair("content-type", "application/json"),
+                             pair("priority", "u=1")};
   nghttp2_data_provider provider{};
   provider.source.ptr = this;
-  provider.read_callback = [](nghttp2_session*, std::int32_t stream, std::uint8_t* out, std::size_t room,
-                              std::uint32_t* flags, nghttp2_data_source* source, void*) -> ssize_t {
+  provider.read_callback = [](nghttp2_session*, std::int32_t stream, std::uint8_t* out,
+                              std::size_t room, std::uint32_t* flags, nghttp2_data_source* source,
+                              void*) -> ssize_t {
     auto& self = *static_cast<GatewayEnd*>(source->ptr);
     const auto at = self.controls_.find(stream);
     if (at == self.controls_.end()) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -132,7 +144,8 @@ void GatewayEnd::control(std::string_view path, std::string body) {
     if (left.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(bytes);
   };
-  const auto stream = nghttp2_submit_request(h2_, nullptr, head, std::size(head), &provider, nullptr);
+  const auto stream =
+      nghttp2_submit_request(h2_, nullptr, head, std::size(head), &provider, nullptr);
   if (stream < 0) return refuse("no stream left");
   controls_[stream] = Control{std::string(path), std::move(body), now_ns(), 0};
 }
@@ -140,17 +153,21 @@ void GatewayEnd::control(std::string_view path, std::string body) {
 std::unique_ptr<http::Call> GatewayEnd::call(std::string_view offer, http::CallRequest request,
                                              http::CallEvents& events) {
   if (!hello_ || leaving_ || doomed() || lost() || !valid_id(offer)) return nullptr;
-  // Two streams stay free for control; nghttp2 would queue what exceeds the agent's limit, we refuse.
-  const std::uint32_t streams = nghttp2_session_get_remote_settings(h2_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+  // Two streams stay free for control; nghttp2 would queue what exceeds the agent's limit, we
+  // refuse.
+  const std::uint32_t streams =
+      nghttp2_session_get_remote_settings(h2_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
   if (calls_.size() + 3 > streams) return nullptr;
   const Turn turn(*this);
   auto out = std::make_unique<OneCall>(*this, request.attempt, std::move(request.body), events);
 
   const std::string path = "/trib/1/e/" + std::string(offer) + std::string(request.path);
-  const std::string deadline = std::to_string(request.deadline_ms), gap = std::to_string(request.gap_ms);
+  const std::string deadline = std::to_string(request.deadline_ms),
+                    gap = std::to_string(request.gap_ms);
   const std::string length = std::to_string(out->body_.size());
   std::vector<nghttp2_nv> head{pair(":method", request.method), pair(":scheme", "https"),
-                               pair(":authority", own_.site), pair(":path", path), pair("priority", "u=3, i")};
+                               pair(":authority", own_.site), pair(":path", path),
+                               pair("priority", "u=3, i")};
   if (!request.content_type.empty()) head.push_back(pair("content-type", request.content_type));
   if (!request.accept.empty()) head.push_back(pair("accept", request.accept));
   head.push_back(pair("content-length", length));
@@ -160,8 +177,9 @@ std::unique_ptr<http::Call> GatewayEnd::call(std::string_view offer, http::CallR
 
   nghttp2_data_provider provider{};
   provider.source.ptr = this;
-  provider.read_callback = [](nghttp2_session*, std::int32_t stream, std::uint8_t* to, std::size_t room,
-                              std::uint32_t* flags, nghttp2_data_source* source, void*) -> ssize_t {
+  provider.read_callback = [](nghttp2_session*, std::int32_t stream, std::uint8_t* to,
+                              std::size_t room, std::uint32_t* flags, nghttp2_data_source* source,
+                              void*) -> ssize_t {
     OneCall* call = static_cast<GatewayEnd*>(source->ptr)->find(stream);
     if (call == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     const std::size_t bytes = std::min(room, call->body_.size() - call->body_at_);
@@ -175,7 +193,8 @@ std::unique_ptr<http::Call> GatewayEnd::call(std::string_view offer, http::CallR
     return static_cast<ssize_t>(bytes);
   };
   const bool has_body = !out->body_.empty();
-  const auto stream = nghttp2_submit_request(h2_, nullptr, head.data(), head.size(), has_body ? &provider : nullptr, nullptr);
+  const auto stream = nghttp2_submit_request(h2_, nullptr, head.data(), head.size(),
+                                             has_body ? &provider : nullptr, nullptr);
   if (stream < 0) {  // the numbers of streams are used up: a new tunnel is due
     out->tunnel_ = nullptr;
     leaving_ = true;
@@ -206,7 +225,8 @@ void GatewayEnd::on_field(std::int32_t stream, std::string_view name, std::strin
     return;
   }
   call->head_bytes_ += name.size() + value.size() + 32;
-  if (call->head_bytes_ > head_bytes_max || call->fields_.size() >= fields_max) return;  // judged at the end
+  if (call->head_bytes_ > head_bytes_max || call->fields_.size() >= fields_max)
+    return;  // judged at the end
   if (status != 0 && !call->head_given_) {
     call->status_ = status;
   } else {
@@ -220,10 +240,12 @@ void GatewayEnd::on_fields_end(std::int32_t stream) {
   if (call == nullptr) return;
   if (call->head_bytes_ > head_bytes_max || call->fields_.size() >= fields_max) {
     reset(stream, Reset::protocol_error);
-    return settle(stream, *call, {FaultKind::bad_head, Side::site, Retry::elsewhere, "a head above its limits"});
+    return settle(stream, *call,
+                  {FaultKind::bad_head, Side::site, Retry::elsewhere, "a head above its limits"});
   }
   if (call->head_given_) {  // trailers
-    for (const auto& [name, value] : call->fields_) call->done_ = call->done_ || (name == "trib-end" && value == "done");
+    for (const auto& [name, value] : call->fields_)
+      call->done_ = call->done_ || (name == "trib-end" && value == "done");
     return;
   }
   if (call->status_ < 200) return count_idle_frame();
@@ -254,7 +276,8 @@ void GatewayEnd::on_data(std::int32_t stream, std::string_view bytes) {
   call->received_ += bytes.size();
   if (call->received_ > own_.answer_bytes_max) {
     reset(stream, Reset::cancel);
-    return settle(stream, *call, {FaultKind::too_large, Side::engine, Retry::never, "an answer above its limit"});
+    return settle(stream, *call,
+                  {FaultKind::too_large, Side::engine, Retry::never, "an answer above its limit"});
   }
   call->owed_ += bytes.size();
   call->events_.on_body(bytes);
@@ -270,7 +293,8 @@ void GatewayEnd::on_stream_end(std::int32_t stream) {
   if (!call->body_.empty()) reset(stream, Reset::no_error);
   if (call->head_given_ && call->done_) return settle(stream, *call, {});
   settle(stream, *call,
-         {FaultKind::cut, Side::site, call->received_ == 0 ? Retry::elsewhere : Retry::never, "ended without trib-end"});
+         {FaultKind::cut, Side::site, call->received_ == 0 ? Retry::elsewhere : Retry::never,
+          "ended without trib-end"});
 }
 
 // Gives the call its last event. The call may be destroyed by it.
@@ -289,7 +313,8 @@ void GatewayEnd::on_closed(std::int32_t stream, Reset code) {
     const Control done = std::move(at->second);
     controls_.erase(at);
     if (doomed()) return;
-    if (done.status != 204) return refuse(done.path + " was answered " + std::to_string(done.status));
+    if (done.status != 204)
+      return refuse(done.path + " was answered " + std::to_string(done.status));
     if (done.path == "/trib/1/ack") {
       ack_out_ = false;
       acknowledge(ack_due_);
@@ -303,13 +328,17 @@ void GatewayEnd::on_closed(std::int32_t stream, Reset code) {
     return;
   }
   const Retry retry = call->received_ == 0 ? Retry::elsewhere : Retry::never;
-  const std::string detail = "reset by the agent, code " + std::to_string(static_cast<std::uint32_t>(code));
+  const std::string detail =
+      "reset by the agent, code " + std::to_string(static_cast<std::uint32_t>(code));
   Fault fault{FaultKind::cut, Side::site, retry, detail};
   if (doomed()) fault = {FaultKind::tunnel_lost, Side::site_network, retry, "the tunnel ended"};
-  if (code == Reset::refused_stream) fault = {FaultKind::refused_stream, Side::site, Retry::elsewhere, detail};
-  if (code == Reset::cancel && call->reclaimed_) fault = {FaultKind::reclaimed, Side::seat, retry, detail};
+  if (code == Reset::refused_stream)
+    fault = {FaultKind::refused_stream, Side::site, Retry::elsewhere, detail};
+  if (code == Reset::cancel && call->reclaimed_)
+    fault = {FaultKind::reclaimed, Side::seat, retry, detail};
   if (code == Reset::internal_error) {
-    fault = {call->head_given_ ? FaultKind::cut : FaultKind::reset_before_head, Side::engine, retry, detail};
+    fault = {call->head_given_ ? FaultKind::cut : FaultKind::reset_before_head, Side::engine, retry,
+             detail};
   }
   settle(stream, *call, fault);
   if (leaving_ && calls_.empty()) close("drained");
@@ -344,30 +373,40 @@ void GatewayEnd::read_lines(std::string_view bytes) {
 
 void GatewayEnd::take_line(std::string_view line) {
   const std::int64_t now = now_ns();
-  const std::int64_t back = std::min((now - lines_at_ns_) / (1000 * ms / lines_per_s), lines_burst - lines_allowed_);
+  const std::int64_t back =
+      std::min((now - lines_at_ns_) / (1000 * ms / lines_per_s), lines_burst - lines_allowed_);
   if (back > 0 || lines_allowed_ == lines_burst) {
     lines_allowed_ += back;
     lines_at_ns_ = now;
   }
   if (--lines_allowed_ < 0) {
-    return doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "a flood of event lines"}, Reset::enhance_your_calm);
+    return doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "a flood of event lines"},
+                Reset::enhance_your_calm);
   }
   Frame frame;
   const char* why = nullptr;
   if (!read(line, frame, why)) return refuse(std::string("an event line: ") + why);
-  if (hello_ == (frame.type == FrameType::hello)) return refuse(hello_ ? "a second hello" : "no hello first");
+  if (hello_ == (frame.type == FrameType::hello))
+    return refuse(hello_ ? "a second hello" : "no hello first");
   switch (frame.type) {
-    case FrameType::hello: return take_hello(line);
-    case FrameType::capacity: return take_capacity(line);
-    case FrameType::reclaim: take_reclaim(line); break;
+    case FrameType::hello:
+      return take_hello(line);
+    case FrameType::capacity:
+      return take_capacity(line);
+    case FrameType::reclaim:
+      take_reclaim(line);
+      break;
     case FrameType::heartbeat: {
       Heartbeat beat;
       if (!read(line, beat, why)) return refuse(std::string("heartbeat: ") + why);
       prove_life();
       return events_.on_heartbeat(beat);
     }
-    case FrameType::other: return;
-    default: events_.on_frame(frame.type, line); break;
+    case FrameType::other:
+      return;
+    default:
+      events_.on_frame(frame.type, line);
+      break;
   }
   acknowledge(frame.stamp.seq);
 }
@@ -420,7 +459,8 @@ void GatewayEnd::take_reclaim(std::string_view line) {
   if (reclaim.phase == "begin") {
     for (auto& [stream, call] : calls_) {
       const auto& taken = reclaim.attempts;
-      if (std::find(taken.begin(), taken.end(), call->attempt_) != taken.end()) call->reclaimed_ = true;
+      if (std::find(taken.begin(), taken.end(), call->attempt_) != taken.end())
+        call->reclaimed_ = true;
     }
   }
   events_.on_reclaim(reclaim);
@@ -460,7 +500,8 @@ void GatewayEnd::on_check() {
   const std::int64_t now = now_ns();
   if (!hello_ && now - born_ns_ >= own_.hello_ms_max * ms) return refuse("no hello");
   for (const auto& [stream, control] : controls_) {
-    if (now - control.since_ns >= control_ms_max * ms) return refuse(control.path + " was not answered");
+    if (now - control.since_ns >= control_ms_max * ms)
+      return refuse(control.path + " was not answered");
   }
 }
 

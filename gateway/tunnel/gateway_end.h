@@ -1,6 +1,6 @@
-// The gateway's end of a tunnel: HTTP/2's client on a connection that a site's agent dialled. Created
-// when TLS is done and the certificate's site is known; speaks first. One worker's thread owns it;
-// others reach it through that worker.
+// The gateway's end of a tunnel: HTTP/2's client on a connection that a site's agent dialled.
+// Created when TLS is done and the certificate's site is known; speaks first. One worker's thread
+// owns it; others reach it through that worker.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -8,34 +8,35 @@
 #include <unordered_map>
 #include <vector>
 
-#include "gateway/http/upstream.h"
+#include "gateway/http/http.h"
 #include "gateway/tunnel/frames.h"
 #include "gateway/tunnel/session.h"
 
 namespace trib::tunnel {
 
-// What a tunnel tells, on its thread. None of these may destroy the tunnel, except on_lost, which is
-// the last call; calls' own events (http::CallEvents) may not either.
+// What a tunnel tells, on its thread. None of these may destroy the tunnel, except on_lost, which
+// is the last call; calls' own events (http::CallEvents) may not either.
 class TunnelEvents {
  public:
-  virtual void on_hello(const Hello& hello) = 0;  // its site is the certificate's; welcome is on its way
+  virtual void on_hello(
+      const Hello& hello) = 0;  // its site is the certificate's; welcome is on its way
   virtual void on_capacity(std::vector<fleet::AgentOffer> offers) = 0;  // all that is offered now
   virtual void on_heartbeat(const Heartbeat&) {}
   // The owner takes a seat back. Calls that it ends then fault with `reclaimed`.
   virtual void on_reclaim(const Reclaim&) {}
   // A durable frame that has no call of its own yet. It is acknowledged when this returns.
   virtual void on_frame(FrameType, std::string_view /*line*/) {}
-  virtual void on_suspect(bool) {}                 // true: no new work until false follows
-  virtual void on_leaving() {}                     // the agent goes; open calls may still end
-  virtual void on_lost(const Fault& fault) = 0;    // every open call has had its fault
+  virtual void on_suspect(bool) {}               // true: no new work until false follows
+  virtual void on_leaving() {}                   // the agent goes; open calls may still end
+  virtual void on_lost(const Fault& fault) = 0;  // every open call has had its fault
 
  protected:
   ~TunnelEvents() = default;
 };
 
 struct GatewayTerms {
-  std::string site;             // of the certificate; a hello that says another ends the tunnel
-  Welcome welcome;              // time and minor are filled in
+  std::string site;  // of the certificate; a hello that says another ends the tunnel
+  Welcome welcome;   // time and minor are filled in
   std::uint64_t answer_bytes_max = 64u << 20;
   std::int64_t hello_ms_max = 10'000;
   std::function<void()> on_dirty;  // see SessionTerms
@@ -44,20 +45,22 @@ struct GatewayTerms {
 class GatewayEnd final : public Session {
  public:
   // Destroying it faults the open calls, without on_lost.
-  GatewayEnd(std::unique_ptr<Stream> stream, TunnelEvents& events, TimerWheel& wheel, const Clock& clock,
-             GatewayTerms terms);
+  GatewayEnd(std::unique_ptr<Stream> stream, TunnelEvents& events, TimerWheel& wheel,
+             const Clock& clock, GatewayTerms terms);
   ~GatewayEnd();
 
   // One request on an offer of this agent. Null: no call can begin now (no hello yet, the tunnel is
   // leaving or lost, or the agent's streams are all taken) and nothing was sent. `events` hears
   // nothing from within this call. The call may outlive the tunnel.
-  std::unique_ptr<http::Call> call(std::string_view offer, http::CallRequest request, http::CallEvents& events);
+  std::unique_ptr<http::Call> call(std::string_view offer, http::CallRequest request,
+                                   http::CallEvents& events);
   std::size_t open_calls() const { return calls_.size(); }
 
   // Ends the tunnel after the frames that are queued: open calls fault, on_lost follows. Not from
   // within events.
   void close(std::string why);
-  // Says that no new calls come; on_lost follows when the open ones have ended. May be called twice.
+  // Says that no new calls come; on_lost follows when the open ones have ended. May be called
+  // twice.
   void drain();
 
  private:

@@ -34,14 +34,16 @@ struct SessionCallbacks {
     return 0;
   }
 
-  static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_bytes,
-                    const std::uint8_t* value, std::size_t value_bytes, std::uint8_t, void* user) {
-    if (!self(user).doomed_) self(user).on_field(frame->hd.stream_id, view(name, name_bytes), view(value, value_bytes));
+  static int header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
+                    std::size_t name_bytes, const std::uint8_t* value, std::size_t value_bytes,
+                    std::uint8_t, void* user) {
+    if (!self(user).doomed_)
+      self(user).on_field(frame->hd.stream_id, view(name, name_bytes), view(value, value_bytes));
     return 0;
   }
 
-  static int data_chunk(nghttp2_session* h2, std::uint8_t, std::int32_t stream, const std::uint8_t* bytes,
-                        std::size_t count, void* user) {
+  static int data_chunk(nghttp2_session* h2, std::uint8_t, std::int32_t stream,
+                        const std::uint8_t* bytes, std::size_t count, void* user) {
     // The connection's credit at once: only the stream that is not read may stop.
     nghttp2_session_consume_connection(h2, count);
     if (!self(user).doomed_) self(user).on_data(stream, view(bytes, count));
@@ -71,9 +73,14 @@ struct SessionCallbacks {
       case NGHTTP2_SETTINGS:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) s.control_frame();
         break;
-      case NGHTTP2_GOAWAY: s.on_goaway(); break;
-      case NGHTTP2_WINDOW_UPDATE: break;
-      default: s.count_idle_frame(); break;
+      case NGHTTP2_GOAWAY:
+        s.on_goaway();
+        break;
+      case NGHTTP2_WINDOW_UPDATE:
+        break;
+      default:
+        s.count_idle_frame();
+        break;
     }
     return 0;
   }
@@ -123,7 +130,8 @@ bool Session::Bucket::take(std::int64_t now) {
   return ++spent <= burst;
 }
 
-Session::Session(std::unique_ptr<Stream> stream, TimerWheel& wheel, const Clock& clock, SessionTerms terms)
+Session::Session(std::unique_ptr<Stream> stream, TimerWheel& wheel, const Clock& clock,
+                 SessionTerms terms)
     : wheel_(wheel), clock_(clock), terms_(std::move(terms)), stream_(std::move(stream)) {
   heard_ns_ = proof_ns_ = pinged_ns_ = now_ns();
   nghttp2_option* option = nullptr;
@@ -133,13 +141,16 @@ Session::Session(std::unique_ptr<Stream> stream, TimerWheel& wheel, const Clock&
   nghttp2_option_set_max_outbound_ack(option, 64);
   nghttp2_option_set_max_settings(option, 32);
   nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096);
-  const int rc = terms_.server ? nghttp2_session_server_new2(&h2_, SessionCallbacks::table(), this, option)
-                               : nghttp2_session_client_new2(&h2_, SessionCallbacks::table(), this, option);
+  const int rc = terms_.server
+                     ? nghttp2_session_server_new2(&h2_, SessionCallbacks::table(), this, option)
+                     : nghttp2_session_client_new2(&h2_, SessionCallbacks::table(), this, option);
   nghttp2_option_del(option);
   TRIB_ASSERT(rc == 0);
 }
 
-Session::~Session() { nghttp2_session_del(h2_); }
+Session::~Session() {
+  nghttp2_session_del(h2_);
+}
 
 void Session::start() {
   std::vector<nghttp2_settings_entry> settings{
@@ -171,25 +182,32 @@ void Session::on_bytes(std::string_view bytes) {
   heard_ns_ = now_ns();
   if (terms_.liveness.any_byte_proves) prove_life();
   const Turn turn(*this, Ends::may_break);
-  const auto rc = nghttp2_session_mem_recv(h2_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  const auto rc = nghttp2_session_mem_recv(h2_, reinterpret_cast<const std::uint8_t*>(bytes.data()),
+                                           bytes.size());
   if (rc < 0) {
-    doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, std::string("http/2: ") + nghttp2_strerror(static_cast<int>(rc))},
+    doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere,
+          std::string("http/2: ") + nghttp2_strerror(static_cast<int>(rc))},
          rc == NGHTTP2_ERR_FLOODED ? Reset::enhance_your_calm : Reset::protocol_error);
   }
 }
 
-void Session::on_drained() { flush(); }
+void Session::on_drained() {
+  flush();
+}
 
 void Session::on_end() {
   if (lost_) return;
   const Turn turn(*this, Ends::may_break);
-  doom({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the other end closed the connection"}, Reset::no_error);
+  doom({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere,
+        "the other end closed the connection"},
+       Reset::no_error);
 }
 
 void Session::on_error(const Fault& fault) {
   if (lost_) return;
   const Turn turn(*this, Ends::may_break);  // inside a write the outer turn carries it out
-  doom({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, fault.detail}, Reset::no_error);
+  doom({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, fault.detail},
+       Reset::no_error);
 }
 
 void Session::flush() {
@@ -220,7 +238,9 @@ void Session::pump() {
     while (out_.size() + stream_->unsent_bytes() < unsent_bytes_max) {
       const std::uint8_t* bytes = nullptr;
       const auto n = nghttp2_session_mem_send(h2_, &bytes);
-      if (n < 0) doom({FaultKind::tunnel_lost, Side::gateway, Retry::elsewhere, nghttp2_strerror(static_cast<int>(n))});
+      if (n < 0)
+        doom({FaultKind::tunnel_lost, Side::gateway, Retry::elsewhere,
+              nghttp2_strerror(static_cast<int>(n))});
       if (n <= 0) break;
       out_.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(n));
     }
@@ -230,7 +250,8 @@ void Session::pump() {
   }
   if (out_.capacity() > unsent_bytes_max / 4) std::string().swap(out_);
   if (!doomed_ && nghttp2_session_want_read(h2_) == 0 && nghttp2_session_want_write(h2_) == 0) {
-    doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "http/2: the session ended"}, Reset::no_error);
+    doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "http/2: the session ended"},
+         Reset::no_error);
   }
 }
 
@@ -259,12 +280,15 @@ void Session::reset(std::int32_t stream, Reset code) {
 
 void Session::count_idle_frame() {
   if (idle_.take(now_ns())) return;
-  doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "a flood of frames that move nothing"}, Reset::enhance_your_calm);
+  doom(
+      {FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "a flood of frames that move nothing"},
+      Reset::enhance_your_calm);
 }
 
 void Session::control_frame() {
   if (control_.take(now_ns())) return;
-  doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "a flood of PING or SETTINGS"}, Reset::enhance_your_calm);
+  doom({FaultKind::tunnel_lost, Side::site, Retry::elsewhere, "a flood of PING or SETTINGS"},
+       Reset::enhance_your_calm);
 }
 
 void Session::check() {
@@ -275,14 +299,16 @@ void Session::check() {
   if (doomed_) return;
   if (now - proof_ns_ >= l.dead_ms * ms) {
     return doom({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere,
-                 "silent for " + std::to_string(l.dead_ms / 1000) + " s"}, Reset::no_error);
+                 "silent for " + std::to_string(l.dead_ms / 1000) + " s"},
+                Reset::no_error);
   }
   if (!suspect_ && l.suspect_ms > 0 && now - proof_ns_ >= l.suspect_ms * ms) {
     suspect_ = true;
     on_suspect(true);
   }
   on_check();
-  const bool quiet = now - heard_ns_ >= l.ping_after_ms * ms || now - proof_ns_ >= (l.ping_after_ms + 2'000) * ms;
+  const bool quiet =
+      now - heard_ns_ >= l.ping_after_ms * ms || now - proof_ns_ >= (l.ping_after_ms + 2'000) * ms;
   if (!ping_out_ && (quiet || now - pinged_ns_ >= l.ping_every_ms * ms)) {
     ++pings_;
     std::uint8_t opaque[8];
@@ -299,8 +325,8 @@ void Session::arm(std::int64_t now) {
   std::int64_t due = proof_ns_ + l.dead_ms * ms;
   if (!suspect_ && l.suspect_ms > 0) due = std::min(due, proof_ns_ + l.suspect_ms * ms);
   if (!ping_out_) {
-    due = std::min({due, heard_ns_ + l.ping_after_ms * ms, proof_ns_ + (l.ping_after_ms + 2'000) * ms,
-                    pinged_ns_ + l.ping_every_ms * ms});
+    due = std::min({due, heard_ns_ + l.ping_after_ms * ms,
+                    proof_ns_ + (l.ping_after_ms + 2'000) * ms, pinged_ns_ + l.ping_every_ms * ms});
   }
   wheel_.arm(timer_, std::max(due, now + ms));
 }

@@ -1,6 +1,6 @@
-// What both ends of a tunnel share: one nghttp2 session over one Stream, turns that gather all frames
-// into one write, credit, floods, liveness. Sans-I/O: a test drives it over in-memory pipes. One
-// thread. The two ends (gateway_end.h, agent_end.h) derive from it.
+// What both ends of a tunnel share: one nghttp2 session over one Stream, turns that gather all
+// frames into one write, credit, floods, liveness. Sans-I/O: a test drives it over in-memory pipes.
+// One thread. The two ends (gateway_end.h, agent_end.h) derive from it.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -13,7 +13,7 @@ struct nghttp2_session;
 
 namespace trib::tunnel {
 
-inline constexpr std::size_t head_bytes_max = 16u << 10;       // MAX_HEADER_LIST_SIZE, both ways
+inline constexpr std::size_t head_bytes_max = 16u << 10;  // MAX_HEADER_LIST_SIZE, both ways
 inline constexpr std::int32_t connection_window_bytes = 4 << 20;
 
 // HTTP/2 error codes that this protocol gives a meaning.
@@ -27,11 +27,11 @@ enum class Reset : std::uint32_t {
 };
 
 struct Liveness {
-  std::int64_t ping_after_ms;   // of silence
-  std::int64_t ping_every_ms;   // at least; a sample of the round trip
-  std::int64_t suspect_ms;      // without proof of life; 0: never
+  std::int64_t ping_after_ms;  // of silence
+  std::int64_t ping_every_ms;  // at least; a sample of the round trip
+  std::int64_t suspect_ms;     // without proof of life; 0: never
   std::int64_t dead_ms;
-  bool any_byte_proves;         // else only heartbeats and answered PINGs do
+  bool any_byte_proves;  // else only heartbeats and answered PINGs do
 };
 
 struct SessionTerms {
@@ -39,8 +39,8 @@ struct SessionTerms {
   std::uint32_t stream_window_bytes = 64u << 10;  // what this end takes of a stream unread
   std::uint32_t streams_max = 0;                  // servers only
   Liveness liveness{5'000, 30'000, 10'000, 15'000, false};
-  // Called when frames wait because a call from outside made them; the owner then calls flush() once
-  // at the end of its loop's turn. Empty: they are written at once.
+  // Called when frames wait because a call from outside made them; the owner then calls flush()
+  // once at the end of its loop's turn. Empty: they are written at once.
   std::function<void()> on_dirty;
 };
 
@@ -50,37 +50,40 @@ class Session : private StreamHandler {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  void flush();                       // may end in on_broken
+  void flush();  // may end in on_broken
   bool lost() const { return lost_; }
   bool suspect() const { return suspect_; }
   std::int64_t round_trip_ns() const { return round_trip_ns_; }  // 0: no sample yet
   std::string peer() const { return stream_->peer(); }
 
  protected:
-  Session(std::unique_ptr<Stream> stream, TimerWheel& wheel, const Clock& clock, SessionTerms terms);
+  Session(std::unique_ptr<Stream> stream, TimerWheel& wheel, const Clock& clock,
+          SessionTerms terms);
   void start();  // settings out, reading on; called once by the end's constructor, after its own
 
   // What arrives. None of these may destroy the session; on_broken may, and is the last call.
   virtual void on_begin(std::int32_t stream) = 0;
   virtual void on_field(std::int32_t stream, std::string_view name, std::string_view value) = 0;
-  virtual void on_fields_end(std::int32_t stream) = 0;             // a head or trailers are complete
+  virtual void on_fields_end(std::int32_t stream) = 0;  // a head or trailers are complete
   virtual void on_data(std::int32_t stream, std::string_view bytes) = 0;
-  virtual void on_stream_end(std::int32_t stream) = 0;             // the peer's side of it
+  virtual void on_stream_end(std::int32_t stream) = 0;  // the peer's side of it
   virtual void on_closed(std::int32_t stream, Reset code) = 0;
   virtual void on_goaway() = 0;
   virtual void on_head_sent(std::int32_t) {}
-  virtual void on_check() {}                                       // at each look at the clock
+  virtual void on_check() {}  // at each look at the clock
   virtual void on_suspect(bool) {}
-  virtual void on_flushed() {}                                     // frames were written
+  virtual void on_flushed() {}  // frames were written
   virtual void on_broken(const Fault& fault) = 0;
 
   // Everything that makes frames from outside of the calls above happens inside a Turn: frames are
-  // gathered and written when the outermost one ends. `deferred` waits for flush() where there is an
-  // on_dirty; after `may_break` the session may be gone; the others never break off.
+  // gathered and written when the outermost one ends. `deferred` waits for flush() where there is
+  // an on_dirty; after `may_break` the session may be gone; the others never break off.
   enum class Ends : std::uint8_t { deferred, written, may_break };
   class Turn {
    public:
-    explicit Turn(Session& session, Ends ends = Ends::deferred) : session_(session), ends_(ends) { ++session_.depth_; }
+    explicit Turn(Session& session, Ends ends = Ends::deferred) : session_(session), ends_(ends) {
+      ++session_.depth_;
+    }
     ~Turn() { session_.leave(ends_); }
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;

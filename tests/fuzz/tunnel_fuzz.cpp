@@ -1,5 +1,5 @@
-// libFuzzer: whatever an agent may send to the gateway's end of a tunnel. The first byte says how the
-// rest is cut into pieces and when a call is open.
+// libFuzzer: whatever an agent may send to the gateway's end of a tunnel. The first byte says how
+// the rest is cut into pieces and when a call is open.
 #include <cstddef>
 #include <cstdint>
 
@@ -35,11 +35,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Customer customer;
   trib::tunnel::GatewayTerms terms;
   terms.site = "s";
-  trib::tunnel::GatewayEnd gateway(std::make_unique<trib::test::PipeEnd>(pipe, 0), hall, wheel, clock, terms);
+  trib::tunnel::GatewayEnd gateway(std::make_unique<trib::test::PipeEnd>(pipe, 0), hall, wheel,
+                                   clock, terms);
   std::unique_ptr<trib::http::Call> call;
   const std::size_t piece = 1 + data[0];
   for (std::size_t at = 1; at < size && !hall.lost; at += piece) {
-    const std::string_view bytes(reinterpret_cast<const char*>(data) + at, std::min(piece, size - at));
+    const std::string_view bytes(reinterpret_cast<const char*>(data) + at,
+                                 std::min(piece, size - at));
     pipe->ends[0]->handler_->on_bytes(bytes);
     pipe->ways[0].bytes.clear();
     if (!call && !hall.lost) {

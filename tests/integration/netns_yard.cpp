@@ -1,8 +1,7 @@
 // The two programs of netns_tunnel_test.py: a gateway that is only a sites door and sends requests
 // through the first tunnel that offers something, and the agent.
-//   netns_yard gateway HOST PORT FOLDER REQUESTS   prints "token T", then an "answer N STATUS BYTES" each
-//   netns_yard enrol TOKEN CONFIG.yaml
-//   netns_yard agent CONFIG.yaml
+//   netns_yard gateway HOST PORT FOLDER REQUESTS   prints "token T", then an "answer N STATUS
+//   BYTES" each netns_yard enrol TOKEN CONFIG.yaml netns_yard agent CONFIG.yaml
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -32,7 +31,8 @@ int gateway(const std::string& host, int port, const std::string& folder, int re
       test::MiniCall& call = *calls.back();
       call.done = [&, i] {
         if (call.status != 200 || !call.ended) ++failures;
-        std::printf("answer %d %d %zu %s\n", i, call.status, call.body.size(), call.fault.detail.c_str());
+        std::printf("answer %d %d %zu %s\n", i, call.status, call.body.size(),
+                    call.fault.detail.c_str());
         std::fflush(stdout);
         if (--left == 0) worker.post([&] { worker.stop(); });
       };
@@ -49,16 +49,21 @@ int gateway(const std::string& host, int port, const std::string& folder, int re
   return failures == 0 ? 0 : 1;
 }
 
-const char* environment(const char* name) { return std::getenv(name); }
+const char* environment(const char* name) {
+  return std::getenv(name);
+}
 
 }  // namespace
 
 int main(int count, char** words) {
   const std::string what = count > 1 ? words[1] : "";
-  if (what == "gateway" && count == 6) return gateway(words[2], std::atoi(words[3]), words[4], std::atoi(words[5]));
+  if (what == "gateway" && count == 6)
+    return gateway(words[2], std::atoi(words[3]), words[4], std::atoi(words[5]));
   try {
-    if (what == "enrol" && count == 4) return agent::enrol_agent(words[2], *config::load_agent(words[3], environment));
-    if (what == "agent" && count == 3) return agent::run_agent(*config::load_agent(words[2], environment));
+    if (what == "enrol" && count == 4)
+      return agent::enrol_agent(words[2], *config::load_agent(words[3], environment));
+    if (what == "agent" && count == 3)
+      return agent::run_agent(*config::load_agent(words[2], environment));
   } catch (const config::ConfigError& error) {
     std::fprintf(stderr, "%s\n", error.what());
   }

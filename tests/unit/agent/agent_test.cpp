@@ -1,4 +1,5 @@
-// The agent without sockets: a gateway's end on an in-memory connection, engines that answer as told.
+// The agent without sockets: a gateway's end on an in-memory connection, engines that answer as
+// told.
 #include <deque>
 
 #include "backends/agent/dialler.h"
@@ -46,15 +47,23 @@ struct Hall final : tunnel::TunnelEvents {
 
 // One call as an engine sees it.
 struct EngineCall final : http::Call {
-  EngineCall(std::vector<EngineCall*>& l, const Endpoint& e, http::CallRequest r, http::CallEvents& ev)
-      : list(l), to(e), method(r.method), path(r.path), type(r.content_type), body(r.body), events(ev) {
+  EngineCall(std::vector<EngineCall*>& l, const Endpoint& e, http::CallRequest r,
+             http::CallEvents& ev)
+      : list(l),
+        to(e),
+        method(r.method),
+        path(r.path),
+        type(r.content_type),
+        body(r.body),
+        events(ev) {
     list.push_back(this);
   }
   ~EngineCall() override { std::erase(list, this); }
   void pause() override { paused = true; }
   void resume() override { paused = false; }
   bool sent() const override { return true; }
-  void head(int status, std::vector<http::Field> fields = {{"Content-Type", "application/json"}, {"Set-Cookie", "x"}}) {
+  void head(int status, std::vector<http::Field> fields = {{"Content-Type", "application/json"},
+                                                           {"Set-Cookie", "x"}}) {
     http::ResponseHead h;
     h.status = status;
     h.fields = fields;
@@ -89,7 +98,8 @@ struct World {
   std::vector<EngineCall*> calls;  // open at the engines
   Door door;
   Hall hall;
-  Forwarder::CallEngine call = [this](const Endpoint& to, http::CallRequest request, http::CallEvents& events) {
+  Forwarder::CallEngine call = [this](const Endpoint& to, http::CallRequest request,
+                                      http::CallEvents& events) {
     return std::make_unique<EngineCall>(calls, to, std::move(request), events);
   };
   Forwarder forwarder{call, wheel};
@@ -134,7 +144,8 @@ struct World {
     pipe = dial.pipe;
     tunnel::GatewayTerms own;
     own.site = "cafe-one";
-    gateway = std::make_unique<tunnel::GatewayEnd>(std::make_unique<PipeEnd>(pipe, 0), hall, wheel, clock, own);
+    gateway = std::make_unique<tunnel::GatewayEnd>(std::make_unique<PipeEnd>(pipe, 0), hall, wheel,
+                                                   clock, own);
     dial.handler->on_open();
     run();
   }
@@ -291,7 +302,8 @@ TEST_CASE("a lost gateway is dialled again, later and later, and told everything
     while (w.door.dials.empty()) w.pass(50);
     const Dial dial = w.door.dials.back();
     w.door.dials.clear();
-    dial.handler->on_error({FaultKind::connect_refused, Side::site_network, Retry::elsewhere, "refused"});
+    dial.handler->on_error(
+        {FaultKind::connect_refused, Side::site_network, Retry::elsewhere, "refused"});
   }
   REQUIRE(waits.size() == 12);
   std::int64_t base = 500;
@@ -361,7 +373,9 @@ TEST_CASE("engines are probed, their models offered and withdrawn when they fall
   terms.vendor = "nvidia";
   EngineBook book({first, second}, w.call, w.forwarder, w.wheel, terms);
   std::vector<std::vector<fleet::AgentOffer>> said;
-  book.on_offers = [&](std::vector<fleet::AgentOffer> offers) { said.push_back(std::move(offers)); };
+  book.on_offers = [&](std::vector<fleet::AgentOffer> offers) {
+    said.push_back(std::move(offers));
+  };
   book.start();
   const auto answer_all = [&](std::uint16_t port) {
     for (int i = 0; i < 20; ++i) {
@@ -371,7 +385,9 @@ TEST_CASE("engines are probed, their models offered and withdrawn when they fall
         CHECK(call->method == "GET");
         const bool list = call->path == "/v1/models";
         call->head(list ? 200 : 404);
-        if (list) call->events.on_body(R"({"data":[{"id":"org/small","owned_by":"vllm","max_model_len":4096}]})");
+        if (list)
+          call->events.on_body(
+              R"({"data":[{"id":"org/small","owned_by":"vllm","max_model_len":4096}]})");
         call->events.on_end();
         break;
       }
@@ -425,10 +441,13 @@ TEST_CASE("an identity is kept, and half of one is none") {
 
 TEST_CASE("what the gateway answers to an enrolment is read strictly") {
   Enrolled out;
-  CHECK(read_enrolled(R"({"site":"a","cert_pem":"c","chain_pem":"d","check_words":"w","state":"probation","x":[1]})", out));
+  CHECK(read_enrolled(
+      R"({"site":"a","cert_pem":"c","chain_pem":"d","check_words":"w","state":"probation","x":[1]})",
+      out));
   CHECK(out.site == "a");
   CHECK_FALSE(read_enrolled(R"({"site":"a"})", out = {}));
   CHECK_FALSE(read_enrolled("<html>", out = {}));
-  CHECK(read_refusal(R"({"error":{"message":"the invite was used","code":"x"}})") == "the invite was used");
+  CHECK(read_refusal(R"({"error":{"message":"the invite was used","code":"x"}})") ==
+        "the invite was used");
   CHECK(read_refusal("<html>").empty());
 }

@@ -1,5 +1,5 @@
-// As much of a gateway as an agent needs, over real sockets: the sites door with its own CA, enrolment
-// and one tunnel. One worker's thread.
+// As much of a gateway as an agent needs, over real sockets: the sites door with its own CA,
+// enrolment and one tunnel. One worker's thread.
 #pragma once
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
@@ -36,7 +36,8 @@ class MiniGateway final : public tunnel::TunnelEvents {
     const auto why = listener_.open(host, port);
     if (why.empty()) {
       listener_.start([this](boost::asio::ip::tcp::socket socket) {
-        guests_.push_back(std::make_unique<Guest>(*this, net::adopt_socket(worker_, std::move(socket), tls_)));
+        guests_.push_back(
+            std::make_unique<Guest>(*this, net::adopt_socket(worker_, std::move(socket), tls_)));
       });
     }
     return why;
@@ -78,8 +79,8 @@ class MiniGateway final : public tunnel::TunnelEvents {
       tunnel::GatewayTerms terms;
       terms.site = peer->site;
       home.offers_.clear();
-      home.tunnel_ = std::make_unique<tunnel::GatewayEnd>(std::move(stream), home, home.worker_.wheel(),
-                                                          home.worker_.clock(), terms);
+      home.tunnel_ = std::make_unique<tunnel::GatewayEnd>(
+          std::move(stream), home, home.worker_.wheel(), home.worker_.clock(), terms);
     }
     void on_bytes(std::string_view bytes) override {
       in.append(bytes);
@@ -87,13 +88,16 @@ class MiniGateway final : public tunnel::TunnelEvents {
       http::HeadRefusal why;
       std::size_t used = 0;
       reader.reset();
-      if (reader.request(in, head, used, why) != http::HeadStatus::ok || in.size() < used + head.length) return;
+      if (reader.request(in, head, used, why) != http::HeadStatus::ok ||
+          in.size() < used + head.length)
+        return;
       fleet::EnrolReply reply{404, "{}", {}, {}};
       if (head.target == "/enrol/v1/requests" && head.method == "POST") {
         reply = home.enrolment_->enrol(std::string_view(in).substr(used, head.length), "peer");
       }
       if (reply.status == 201) home.check_words_ = reply.check_words;
-      stream->write("HTTP/1.1 " + std::to_string(reply.status) + " X\r\nContent-Type: application/json\r\nContent-Length: " +
+      stream->write("HTTP/1.1 " + std::to_string(reply.status) +
+                    " X\r\nContent-Type: application/json\r\nContent-Length: " +
                     std::to_string(reply.json.size()) + "\r\n\r\n" + reply.json);
       in.clear();
     }

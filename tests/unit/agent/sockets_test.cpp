@@ -1,4 +1,5 @@
-// The agent's program against a gateway over real sockets: enrolment, the tunnel, a proxy, coming back.
+// The agent's program against a gateway over real sockets: enrolment, the tunnel, a proxy, coming
+// back.
 #include <signal.h>
 #include <unistd.h>
 
@@ -36,7 +37,8 @@ class Engine final : StreamHandler {
   explicit Engine(net::Worker& worker) : worker_(worker) {
     REQUIRE(listener_.open("127.0.0.1", 0).empty());
     listener_.start([this](tcp::socket socket) {
-      streams_.push_back(std::make_unique<One>(net::adopt_socket(worker_, std::move(socket), nullptr)));
+      streams_.push_back(
+          std::make_unique<One>(net::adopt_socket(worker_, std::move(socket), nullptr)));
     });
   }
   std::uint16_t port() const { return listener_.port(); }
@@ -54,7 +56,9 @@ class Engine final : StreamHandler {
         http::HeadRefusal why;
         std::size_t used = 0;
         reader.reset();
-        if (reader.request(in, head, used, why) != http::HeadStatus::ok || in.size() < used + head.length) return;
+        if (reader.request(in, head, used, why) != http::HeadStatus::ok ||
+            in.size() < used + head.length)
+          return;
         std::string body = "{}";
         int status = 404;
         if (head.target == "/v1/models") {
@@ -65,7 +69,8 @@ class Engine final : StreamHandler {
           body = "echo:" + in.substr(used, head.length);
         }
         in.erase(0, used + head.length);
-        stream->write("HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: application/json\r\nContent-Length: " +
+        stream->write("HTTP/1.1 " + std::to_string(status) +
+                      " X\r\nContent-Type: application/json\r\nContent-Length: " +
                       std::to_string(body.size()) + "\r\n\r\n" + body);
       }
     }
@@ -112,10 +117,13 @@ class Proxy {
       text >> method >> target;
       const auto colon = target.rfind(':');
       auto server = std::make_shared<tcp::socket>(io_);
-      server->connect({asio::ip::make_address(target.substr(0, colon)), static_cast<std::uint16_t>(std::stoi(target.substr(colon + 1)))}, ec);
+      server->connect({asio::ip::make_address(target.substr(0, colon)),
+                       static_cast<std::uint16_t>(std::stoi(target.substr(colon + 1)))},
+                      ec);
       if (method != "CONNECT" || ec) continue;
       ++connects;
-      asio::write(*client, asio::buffer(std::string("HTTP/1.1 200 Connection established\r\n\r\n")));
+      asio::write(*client,
+                  asio::buffer(std::string("HTTP/1.1 200 Connection established\r\n\r\n")));
       const auto pump = [](std::shared_ptr<tcp::socket> from, std::shared_ptr<tcp::socket> to) {
         char buffer[4096];
         boost::system::error_code gone;
@@ -192,7 +200,8 @@ struct Town {
       request.path = "/v1/completions";
       request.body = body;
       customer.done = [&] { ended = true; };
-      customer.call = gateway.tunnel()->call(gateway.offers().at(0).id, std::move(request), customer);
+      customer.call =
+          gateway.tunnel()->call(gateway.offers().at(0).id, std::move(request), customer);
     });
     REQUIRE(eventually([&] { return ended; }));
     there([&] { customer.call.reset(); });
@@ -218,7 +227,8 @@ TEST_CASE("an agent enrols, dials, serves, comes back after a loss and leaves in
   town.there([&] { token = town.gateway.invite("cafe-one"); });
   REQUIRE(agent::enrol_agent(token, town.config) == 0);
   CHECK(town.gateway.registry().find("cafe-one")->state == fleet::SiteState::probation);
-  CHECK((std::filesystem::status(town.config.state + "/agent.key").permissions() & std::filesystem::perms::all) ==
+  CHECK((std::filesystem::status(town.config.state + "/agent.key").permissions() &
+         std::filesystem::perms::all) ==
         (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
   CHECK(agent::enrol_agent(token, town.config) == 1);  // used
 
@@ -234,7 +244,8 @@ TEST_CASE("an agent enrols, dials, serves, comes back after a loss and leaves in
   CHECK(town.ask(large) == "echo:" + large);
 
   town.there([&] { town.gateway.drop_tunnel(); });
-  CHECK(town.eventually([&] { return town.gateway.hellos == 2 && town.gateway.offers().size() == 1; }));
+  CHECK(town.eventually(
+      [&] { return town.gateway.hellos == 2 && town.gateway.offers().size() == 1; }));
   CHECK(town.ask("again") == "echo:again");
   if (through_proxy) CHECK(proxy->connects >= 3);
 

@@ -47,16 +47,19 @@ struct Office {
     REQUIRE_FALSE(invite.token.empty());
     return invite.token;
   }
-  static std::string body(const std::string& token, const std::string& csr, const std::string& instance = "i-1") {
+  static std::string body(const std::string& token, const std::string& csr,
+                          const std::string& instance = "i-1") {
     std::string out = "{\"token\":";
     json::quote(token, out);
     out += ",\"csr_pem\":";
     json::quote(csr, out);
-    out += ",\"agent_version\":\"0.1.0\",\"instance_id\":\"" + instance + "\",\"devices\":[{\"any\":1}]}";
+    out += ",\"agent_version\":\"0.1.0\",\"instance_id\":\"" + instance +
+           "\",\"devices\":[{\"any\":1}]}";
     return out;
   }
   EnrolReply enrol(const std::string& token, const std::string& key = net::make_key_pem()) {
-    return enrolment->enrol(body(token, *net::make_request_pem(key, "cafe")), "10.0.0." + std::to_string(++addresses));
+    return enrolment->enrol(body(token, *net::make_request_pem(key, "cafe")),
+                            "10.0.0." + std::to_string(++addresses));
   }
 };
 
@@ -76,7 +79,9 @@ std::string text_of(const std::string& json, std::string_view wanted) {
   return out;
 }
 
-bool says(const EnrolReply& reply, std::string_view code) { return reply.json.find(code) != std::string::npos; }
+bool says(const EnrolReply& reply, std::string_view code) {
+  return reply.json.find(code) != std::string::npos;
+}
 
 }  // namespace
 
@@ -180,7 +185,8 @@ TEST_CASE("tokens that are altered, foreign, expired or withdrawn are refused") 
   SECTION("another site in a payload of our own making") {
     std::string payload = *from_base64url(token.substr(6, token.find('.', 6) - 6));
     payload.replace(payload.find("cafe-one"), 8, "cafe-two");
-    const auto reply = office.enrol("trib1." + to_base64url(payload) + token.substr(token.rfind('.')));
+    const auto reply =
+        office.enrol("trib1." + to_base64url(payload) + token.substr(token.rfind('.')));
     CHECK(reply.status == 403);
     CHECK(says(reply, "bad_token"));
   }
@@ -244,7 +250,9 @@ TEST_CASE("a full disk changes nothing: the token still works later") {
   CHECK(office.enrol(token).status == 201);
 }
 
-TEST_CASE("a power cut at any moment of an enrolment: the token is whole or burnt, never answered and forgotten") {
+TEST_CASE(
+    "a power cut at any moment of an enrolment: the token is whole or burnt, never answered and "
+    "forgotten") {
   for (std::uint64_t operation = 1; operation <= 12; ++operation) {
     Office office;
     const std::string token = office.invite();
@@ -301,7 +309,9 @@ TEST_CASE("unusable files stop the start and say where") {
   Office office;
   std::string why;
   SECTION("the registry") {
-    for (const char* text : {"", "{", "{\"version\":2}", "{\"version\":1,\"sites\":{\"a\":{\"state\":\"odd\"}}}", "{\"version\":1,\"new\":1}"}) {
+    for (const char* text :
+         {"", "{", "{\"version\":2}", "{\"version\":1,\"sites\":{\"a\":{\"state\":\"odd\"}}}",
+          "{\"version\":1,\"new\":1}"}) {
       office.disk.replace("var/sites.json", text);
       SiteRegistry registry(office.disk, "var/sites.json");
       why.clear();

@@ -21,7 +21,7 @@ class PipeEnd;
 // What both ends share; outlives either.
 struct Pipe {
   struct Way {
-    std::string bytes;        // written, not yet arrived
+    std::string bytes;  // written, not yet arrived
     bool fin = false, fin_seen = false;
     std::uint64_t total = 0;
   };
@@ -32,7 +32,9 @@ struct Pipe {
 
 class PipeEnd final : public Stream {
  public:
-  PipeEnd(std::shared_ptr<Pipe> pipe, int side) : pipe_(std::move(pipe)), side_(side) { pipe_->ends[side_] = this; }
+  PipeEnd(std::shared_ptr<Pipe> pipe, int side) : pipe_(std::move(pipe)), side_(side) {
+    pipe_->ends[side_] = this;
+  }
   ~PipeEnd() override {
     pipe_->ends[side_] = nullptr;
     out().fin = true;
@@ -62,14 +64,17 @@ class PipeEnd final : public Stream {
 inline bool move_piece(Pipe& pipe, int from, Rng& rng, std::size_t piece_max) {
   Pipe::Way& way = pipe.ways[from];
   PipeEnd* to = pipe.ends[1 - from];
-  if (to == nullptr || to->handler_ == nullptr || !to->reading_ || pipe.frozen[1 - from]) return false;
+  if (to == nullptr || to->handler_ == nullptr || !to->reading_ || pipe.frozen[1 - from])
+    return false;
   if (!way.bytes.empty()) {
-    const auto bytes = std::min<std::size_t>(way.bytes.size(), 1 + static_cast<std::size_t>(rng.below(piece_max)));
+    const auto bytes =
+        std::min<std::size_t>(way.bytes.size(), 1 + static_cast<std::size_t>(rng.below(piece_max)));
     const std::string piece = way.bytes.substr(0, bytes);
     way.bytes.erase(0, bytes);
     to->handler_->on_bytes(piece);
     PipeEnd* writer = pipe.ends[from];
-    if (way.bytes.empty() && writer != nullptr && writer->handler_ != nullptr) writer->handler_->on_drained();
+    if (way.bytes.empty() && writer != nullptr && writer->handler_ != nullptr)
+      writer->handler_->on_drained();
     return true;
   }
   if (way.fin && !way.fin_seen) {
@@ -80,7 +85,8 @@ inline bool move_piece(Pipe& pipe, int from, Rng& rng, std::size_t piece_max) {
   return false;
 }
 
-inline void run_pipe(Pipe& pipe, Rng& rng, std::size_t piece_max = 3000, int steps_max = 1'000'000) {
+inline void run_pipe(Pipe& pipe, Rng& rng, std::size_t piece_max = 3000,
+                     int steps_max = 1'000'000) {
   for (int quiet = 0; quiet < 2 && steps_max > 0; --steps_max) {
     const int first = static_cast<int>(rng.below(2));
     if (move_piece(pipe, first, rng, piece_max) || move_piece(pipe, 1 - first, rng, piece_max)) {

@@ -16,8 +16,8 @@ constexpr std::int64_t day_ms = 86'400'000;
 
 struct Authority {
   std::string key = make_key_pem();
-  std::string certificate =
-      *make_authority_pem(key, "test authority", system_clock().wall_ms() - day_ms, system_clock().wall_ms() + day_ms);
+  std::string certificate = *make_authority_pem(
+      key, "test authority", system_clock().wall_ms() - day_ms, system_clock().wall_ms() + day_ms);
 
   std::string issue_for(const std::string& end_key, bool server, std::vector<std::string> hosts,
                         std::vector<std::string> uris, std::int64_t until_ms = 0) const {
@@ -36,7 +36,8 @@ struct Authority {
 struct World {
   Authority ca;
   std::string server_key = make_key_pem();
-  std::string server_cert = ca.issue_for(server_key, true, {"gw.test", "127.0.0.1"}, {}) + ca.certificate;
+  std::string server_cert =
+      ca.issue_for(server_key, true, {"gw.test", "127.0.0.1"}, {}) + ca.certificate;
   std::string agent_key = make_key_pem();
   std::string agent_cert = ca.issue_for(agent_key, false, {}, {"trib://site/cafe-one"});
 };
@@ -46,7 +47,8 @@ const World& world() {
   return w;
 }
 
-std::shared_ptr<const TlsContext> server_context(const std::string& agent_ca = world().ca.certificate) {
+std::shared_ptr<const TlsContext> server_context(
+    const std::string& agent_ca = world().ca.certificate) {
   TlsServerOptions options;
   options.certificate_pem = world().server_cert;
   options.key_pem = world().server_key;
@@ -82,7 +84,8 @@ struct Pair {
   std::string client_got, server_got;
   SeededRng rng{7};
 
-  Pair(std::shared_ptr<const TlsContext> c, std::shared_ptr<const TlsContext> s, std::string_view name = "gw.test")
+  Pair(std::shared_ptr<const TlsContext> c, std::shared_ptr<const TlsContext> s,
+       std::string_view name = "gw.test")
       : client(std::move(c), name), server(std::move(s)) {}
 
   static void drain(TlsSession& from, std::string& into, std::size_t step) {
@@ -177,13 +180,14 @@ TEST_CASE("who must be refused is refused") {
   SECTION("an agent of another CA") {
     const Authority other;
     auto options = agent_options();
-    options.certificate_pem = other.issue_for(world().agent_key, false, {}, {"trib://site/cafe-one"});
+    options.certificate_pem =
+        other.issue_for(world().agent_key, false, {}, {"trib://site/cafe-one"});
     refused_by_server(options);
   }
   SECTION("an expired agent") {
     auto options = agent_options();
-    options.certificate_pem = world().ca.issue_for(world().agent_key, false, {}, {"trib://site/cafe-one"},
-                                                   system_clock().wall_ms() - 60'000);
+    options.certificate_pem = world().ca.issue_for(
+        world().agent_key, false, {}, {"trib://site/cafe-one"}, system_clock().wall_ms() - 60'000);
     CHECK(refused_by_server(options).find("expired") != std::string::npos);
   }
   SECTION("a server's certificate is not an agent's") {
@@ -243,12 +247,15 @@ TEST_CASE("a client trusts only what it was told to trust") {
     refused_by_client(options, "127.0.0.2");
     refused_by_client(options, "");
   }
-  SECTION("the system's store does not know us") { refused_by_client(options, "gw.test"); }
+  SECTION("the system's store does not know us") {
+    refused_by_client(options, "gw.test");
+  }
 }
 
 TEST_CASE("an address is verified as an address, and one certificate may be trusted itself") {
   TlsClientOptions options;
-  options.trust_pem = world().server_cert.substr(0, world().server_cert.find("-----END CERTIFICATE-----") + 26);
+  options.trust_pem =
+      world().server_cert.substr(0, world().server_cert.find("-----END CERTIFICATE-----") + 26);
   Pair pair(client_context(options), server_context(), "127.0.0.1");
   pair.run();
   CHECK(pair.client.ready());

@@ -79,7 +79,9 @@ struct Hall final : TunnelEvents {
   int leaving = 0, lost = 0;
   Fault fault;
   void on_hello(const Hello& hello) override { hellos.push_back(hello); }
-  void on_capacity(std::vector<fleet::AgentOffer> offers) override { capacities.push_back(std::move(offers)); }
+  void on_capacity(std::vector<fleet::AgentOffer> offers) override {
+    capacities.push_back(std::move(offers));
+  }
   void on_heartbeat(const Heartbeat& beat) override { beats.push_back(beat); }
   void on_suspect(bool suspect) override { suspects.push_back(suspect); }
   void on_leaving() override { ++leaving; }
@@ -125,15 +127,18 @@ struct World {
     terms.hello.boot_id = "b1";
     terms.hello.agent_version = "0.1.0";
     terms.hello.kind = "cafe";
-    terms.hello.devices.push_back({"GPU-1", "nvidia", "RTX \"4090\"", "550", 24'000'000'000, "cuda"});
+    terms.hello.devices.push_back(
+        {"GPU-1", "nvidia", "RTX \"4090\"", "550", 24'000'000'000, "cuda"});
     if (change) change(terms);
     GatewayTerms own;
     own.site = "cafe-one";
     own.welcome.gateway = "gw-1";
     own.welcome.state = "active";
     own.welcome.tunnel = 42;
-    gateway = std::make_unique<GatewayEnd>(std::make_unique<PipeEnd>(pipe, 0), hall, wheel, clock, own);
-    agent = std::make_unique<AgentEnd>(std::make_unique<PipeEnd>(pipe, 1), site, wheel, clock, rng, terms);
+    gateway =
+        std::make_unique<GatewayEnd>(std::make_unique<PipeEnd>(pipe, 0), hall, wheel, clock, own);
+    agent = std::make_unique<AgentEnd>(std::make_unique<PipeEnd>(pipe, 1), site, wheel, clock, rng,
+                                       terms);
     agent->offer({offer_of("o1"), offer_of("o2")});
     run();
   }
@@ -146,7 +151,8 @@ struct World {
       run();
     }
   }
-  std::unique_ptr<Customer> ask(std::string body = "{}", std::string attempt = {}, std::string_view offer = "o1",
+  std::unique_ptr<Customer> ask(std::string body = "{}", std::string attempt = {},
+                                std::string_view offer = "o1",
                                 std::string_view path = "/v1/chat/completions") {
     auto customer = std::make_unique<Customer>();
     http::CallRequest request;
@@ -266,7 +272,8 @@ TEST_CASE("a request and its answer pass byte for byte") {
 TEST_CASE("a stalled customer holds one window and no neighbour") {
   World w;
   const auto pour = [](Answer& a) {
-    for (int i = 0; i < 64 && a.queued_bytes() <= Answer::high_bytes; ++i) a.body(std::string(4096, 'x'));
+    for (int i = 0; i < 64 && a.queued_bytes() <= Answer::high_bytes; ++i)
+      a.body(std::string(4096, 'x'));
   };
   w.site.serve = [&](Answer& a) {
     give_head(a);
@@ -280,7 +287,8 @@ TEST_CASE("a stalled customer holds one window and no neighbour") {
   CHECK(slow->body.size() <= 65'536);
   REQUIRE(w.site.open.size() == 1);
   Answer* stalled = w.site.open[0];
-  CHECK(stalled->queued_bytes() <= Answer::high_bytes + 4096);  // the agent stopped reading its engine
+  CHECK(stalled->queued_bytes() <=
+        Answer::high_bytes + 4096);  // the agent stopped reading its engine
 
   // A neighbour moves far more than any shared window while the first one stands.
   w.site.serve = [&](Answer& a) { give_head(a); };
@@ -621,7 +629,8 @@ TEST_CASE("random traffic: every call has exactly one end and every byte is its 
           a.end();
           break;
         default: {
-          std::string text = attempt + ":" + std::string(w.rng.below(3000), static_cast<char>('a' + seed % 26));
+          std::string text =
+              attempt + ":" + std::string(w.rng.below(3000), static_cast<char>('a' + seed % 26));
           given[attempt] += text;
           a.body(text);
         }
