@@ -36,6 +36,7 @@ struct Answer {
 
 struct AdminRequest {
   std::string method, path, query, body;
+  std::string peer;  // "address:port"
 };
 
 // Runs on the administrative thread: may read the store, sign and wait.

@@ -1,105 +1,12 @@
 #include "gateway/base/json.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
+#include "gateway/base/json_text.h"
+
 namespace trib::json {
-namespace {
-
-constexpr std::uint64_t ones = 0x0101010101010101u;
-constexpr std::uint64_t highs = 0x8080808080808080u;
-
-// High bit set in each byte of `word` that is below `n` (n <= 0x80), for bytes below 0x80. A borrow may
-// set bits above a true hit only, which is enough to ask "any?".
-constexpr std::uint64_t below(std::uint64_t word, std::uint64_t n) {
-  return (word - ones * n) & ~word & highs;
-}
-constexpr std::uint64_t equal(std::uint64_t word, std::uint64_t c) { return below(word ^ ones * c, 1); }
-
-std::uint64_t load8(const char* p) {
-  std::uint64_t word;
-  std::memcpy(&word, p, 8);
-  return word;
-}
-
-constexpr bool digit(char c) { return c >= '0' && c <= '9'; }
-
-int hex_value(char c) {
-  if (digit(c)) return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-// Four hex digits at `p`, or -1. Precondition: four bytes are there.
-int hex4(const char* p) {
-  int value = 0;
-  for (int i = 0; i < 4; ++i) {
-    const int d = hex_value(p[i]);
-    if (d < 0) return -1;
-    value = value * 16 + d;
-  }
-  return value;
-}
-
-constexpr bool high_surrogate(int c) { return c >= 0xd800 && c < 0xdc00; }
-constexpr bool low_surrogate(int c) { return c >= 0xdc00 && c < 0xe000; }
-
-// Size of the well-formed UTF-8 sequence at `p` whose first byte is not ASCII; 0 if it is malformed.
-// The second byte's range is what excludes overlong forms, surrogates and values above U+10FFFF.
-std::size_t utf8_sequence(const char* p, const char* end) {
-  const auto at = [p](std::size_t i) { return static_cast<unsigned char>(p[i]); };
-  const auto left = static_cast<std::size_t>(end - p);
-  const auto tail = [&at](std::size_t i) { return (at(i) & 0xc0) == 0x80; };
-  const unsigned char lead = at(0);
-  if (lead < 0xc2) return 0;
-  if (lead < 0xe0) return left >= 2 && tail(1) ? 2 : 0;
-  if (lead < 0xf0) {
-    if (left < 3 || !tail(1) || !tail(2)) return 0;
-    if (lead == 0xe0 && at(1) < 0xa0) return 0;
-    if (lead == 0xed && at(1) >= 0xa0) return 0;
-    return 3;
-  }
-  if (lead > 0xf4 || left < 4 || !tail(1) || !tail(2) || !tail(3)) return 0;
-  if (lead == 0xf0 && at(1) < 0x90) return 0;
-  if (lead == 0xf4 && at(1) >= 0x90) return 0;
-  return 4;
-}
-
-void append_utf8(std::string& out, std::uint32_t c) {
-  const auto put = [&out](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
-  if (c < 0x80) {
-    put(c);
-  } else if (c < 0x800) {
-    put(0xc0 | c >> 6);
-    put(0x80 | (c & 0x3f));
-  } else if (c < 0x10000) {
-    put(0xe0 | c >> 12);
-    put(0x80 | (c >> 6 & 0x3f));
-    put(0x80 | (c & 0x3f));
-  } else {
-    put(0xf0 | c >> 18);
-    put(0x80 | (c >> 12 & 0x3f));
-    put(0x80 | (c >> 6 & 0x3f));
-    put(0x80 | (c & 0x3f));
-  }
-}
-
-// The byte that a one-letter escape stands for, or 0 if there is none such.
-char simple_escape(char c) {
-  switch (c) {
-    case '"': case '\\': case '/': return c;
-    case 'b': return '\b';
-    case 'f': return '\f';
-    case 'n': return '\n';
-    case 'r': return '\r';
-    case 't': return '\t';
-    default: return 0;
-  }
-}
-
-}  // namespace
+using namespace detail;
 
 Cursor::Cursor(std::string_view text, Limits limits) : text_(text), limits_(limits) {
   limits_.depth = std::min(limits_.depth, depth_max);
@@ -142,14 +49,32 @@ Type Cursor::peek() {
     return Type::none;
   }
   switch (text_[at_]) {
-    case '{': return Type::object;
-    case '[': return Type::array;
-    case '"': return Type::string;
-    case 't': case 'f': return Type::boolean;
-    case 'n': return Type::null;
-    case '-': case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9': return Type::number;
-    default: fail("not a value"); return Type::none;
+    case '{':
+      return Type::object;
+    case '[':
+      return Type::array;
+    case '"':
+      return Type::string;
+    case 't':
+    case 'f':
+      return Type::boolean;
+    case 'n':
+      return Type::null;
+    case '-':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
+      return Type::number;
+    default:
+      fail("not a value");
+      return Type::none;
   }
 }
 
@@ -184,7 +109,8 @@ bool Cursor::leave(bool object) {
   return true;
 }
 
-// Moves past the comma to the next member of the innermost container; false at its end, which it leaves.
+// Moves past the comma to the next member of the innermost container; false at its end, which it
+// leaves.
 bool Cursor::next_member(bool object) {
   if (!ok()) return false;
   if (due_) return fail("the value before was not read");
@@ -205,8 +131,12 @@ bool Cursor::next_member(bool object) {
   return true;
 }
 
-bool Cursor::enter_object() { return value_due(Type::object, "not an object") && enter(true); }
-bool Cursor::enter_array() { return value_due(Type::array, "not an array") && enter(false); }
+bool Cursor::enter_object() {
+  return value_due(Type::object, "not an object") && enter(true);
+}
+bool Cursor::enter_array() {
+  return value_due(Type::array, "not an array") && enter(false);
+}
 
 bool Cursor::next_element() {
   if (!next_member(false)) return false;
@@ -257,11 +187,16 @@ bool Cursor::scan_scalar(Type type) {
   bool escaped = false;
   due_ = false;
   switch (type) {
-    case Type::string: return scan_string(raw, escaped);
-    case Type::number: return scan_number();
-    case Type::boolean: return scan_literal(text_[at_] == 't' ? "true" : "false");
-    case Type::null: return scan_literal("null");
-    default: return false;
+    case Type::string:
+      return scan_string(raw, escaped);
+    case Type::number:
+      return scan_number();
+    case Type::boolean:
+      return scan_literal(text_[at_] == 't' ? "true" : "false");
+    case Type::null:
+      return scan_literal("null");
+    default:
+      return false;
   }
 }
 
@@ -316,7 +251,9 @@ bool Cursor::read_bool(bool& out) {
   return scan_scalar(Type::boolean);
 }
 
-bool Cursor::read_null() { return value_due(Type::null, "not null") && scan_scalar(Type::null); }
+bool Cursor::read_null() {
+  return value_due(Type::null, "not null") && scan_scalar(Type::null);
+}
 
 bool Cursor::read_integer(std::int64_t& out) {
   if (!value_due(Type::number, "not a number")) return false;
@@ -435,74 +372,6 @@ bool valid(std::string_view text, Limits limits) {
   Cursor cursor(text, limits);
   cursor.skip();
   return cursor.finish();
-}
-
-void unescape(std::string_view raw, std::string& out) {
-  out.clear();
-  out.reserve(raw.size());
-  std::size_t at = 0;
-  while (at < raw.size()) {
-    const std::size_t slash = std::min(raw.find('\\', at), raw.size());
-    out.append(raw, at, slash - at);
-    at = slash;
-    if (at + 1 >= raw.size()) return;
-    if (raw[at + 1] != 'u') {
-      out.push_back(simple_escape(raw[at + 1]));
-      at += 2;
-      continue;
-    }
-    const auto unit = static_cast<std::uint32_t>(hex4(raw.data() + at + 2));
-    at += 6;
-    if (!high_surrogate(static_cast<int>(unit))) {
-      append_utf8(out, unit);
-      continue;
-    }
-    const auto low = static_cast<std::uint32_t>(hex4(raw.data() + at + 2));
-    append_utf8(out, 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
-    at += 6;
-  }
-}
-
-void quote(std::string_view text, std::string& out) {
-  static constexpr char hex[] = "0123456789abcdef";
-  out.reserve(out.size() + text.size() + 2);
-  out.push_back('"');
-  std::size_t plain_from = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\') continue;
-    out.append(text, plain_from, i - plain_from);
-    plain_from = i + 1;
-    out.push_back('\\');
-    switch (c) {
-      case '"': case '\\': out.push_back(static_cast<char>(c)); break;
-      case '\b': out.push_back('b'); break;
-      case '\f': out.push_back('f'); break;
-      case '\n': out.push_back('n'); break;
-      case '\r': out.push_back('r'); break;
-      case '\t': out.push_back('t'); break;
-      default: out.append("u00").push_back(hex[c >> 4]); out.push_back(hex[c & 15]);
-    }
-  }
-  out.append(text, plain_from);
-  out.push_back('"');
-}
-
-bool valid_utf8(std::string_view text) {
-  const char* p = text.data();
-  const char* const end = p + text.size();
-  while (p != end) {
-    if (end - p >= 8 && (load8(p) & highs) == 0) {
-      p += 8;
-    } else if (static_cast<unsigned char>(*p) < 0x80) {
-      ++p;
-    } else {
-      const std::size_t size = utf8_sequence(p, end);
-      if (size == 0) return false;
-      p += size;
-    }
-  }
-  return true;
 }
 
 }  // namespace trib::json

@@ -8,19 +8,26 @@ namespace {
 
 constexpr Key rows[] = {
     {"agent", Type::section, "required", "", "", "The agent itself."},
-    {"agent.gateway", Type::url, "required", "", "", "`https://host:port` of the gateway's `sites` door; port 443 by default."},
-    {"agent.state", Type::path, "var/agent", "", "", "Folder of key pair and certificate; relative to the working directory."},
-    {"agent.proxy", Type::url, "", "", "", "`http://host:port` of an HTTP proxy that takes CONNECT."},
-    {"agent.alpn_compat", Type::not_yet, "", "", "", "A protocol name that more middleboxes let through."},
+    {"agent.gateway", Type::url, "required", "", "",
+     "`https://host:port` of the gateway's `sites` door; port 443 by default."},
+    {"agent.state", Type::path, "var/agent", "", "",
+     "Folder of key pair and certificate; relative to the working directory."},
+    {"agent.proxy", Type::url, "", "", "",
+     "`http://host:port` of an HTTP proxy that takes CONNECT."},
+    {"agent.alpn_compat", Type::not_yet, "", "", "",
+     "A protocol name that more middleboxes let through."},
     {"engines", Type::list, "", "0", "256", "What runs here."},
-    {"engines[].url", Type::url, "", "", "", "An engine that runs already; `url` or `run`, one of them."},
+    {"engines[].url", Type::url, "", "", "",
+     "An engine that runs already; `url` or `run`, one of them."},
     {"engines[].run", Type::texts, "", "1", "64",
      "Program and arguments of an engine that the agent starts; `{port}` becomes its port."},
     {"engines[].models", Type::models, "", "1", "1000",
      "Names, or a map of public name to the engine's own. Default: all that the engine lists."},
-    {"engines[].capacity", Type::count, "0", "0", "65536", "Requests in flight; 0: the engine's own slots, else 8."},
+    {"engines[].capacity", Type::count, "0", "0", "65536",
+     "Requests in flight; 0: the engine's own slots, else 8."},
     {"lend", Type::section, "", "", "", "When the site lends."},
-    {"lend.when", Type::choice, "always", "always", "", "`idle` and windows are not honoured by this version."},
+    {"lend.when", Type::choice, "always", "always", "",
+     "`idle` and windows are not honoured by this version."},
     {"lend.idle_s_min", Type::not_yet, "", "", "", "How long nobody used the machine."},
     {"seats", Type::not_yet, "", "", "", "PCs of this site attach here."},
     {"devices", Type::section, "", "", "", "How chips are found."},
@@ -51,7 +58,9 @@ void read_agent(const Section& in, AgentConfig& out) {
 AgentEngineConfig read_engine(const Section& in) {
   AgentEngineConfig out;
   if (in.given("url") == in.given("run")) {
-    in.fail("needs url (an engine that runs already) or run (one that the agent starts), exactly one of them");
+    in.fail(
+        "needs url (an engine that runs already) or run (one that the agent starts), exactly one "
+        "of them");
   }
   if (in.given("url")) {
     out.url = in.text("url");
@@ -62,7 +71,8 @@ AgentEngineConfig read_engine(const Section& in) {
     port_named = port_named || item.text.find("{port}") != std::string::npos;
     out.run.push_back(item.text);
   }
-  if (in.given("run") && !port_named) in.fail("run", "names no {port}; the agent chooses the engine's port and must pass it on");
+  if (in.given("run") && !port_named)
+    in.fail("run", "names no {port}; the agent chooses the engine's port and must pass it on");
   out.models = in.models("models");
   out.capacity = in.count32("capacity");
   return out;
@@ -70,7 +80,9 @@ AgentEngineConfig read_engine(const Section& in) {
 
 void read_devices(const Section& in, AgentConfig& out) {
   for (const Section::Item& item : in.texts("plugins")) {
-    if (item.text[0] != '/') in.fail_at(item, shown(item.node->raw) + " is not absolute; plugins are loaded from absolute folders only");
+    if (item.text[0] != '/')
+      in.fail_at(item, shown(item.node->raw) +
+                           " is not absolute; plugins are loaded from absolute folders only");
     out.device_plugins.push_back(item.text);
   }
   for (const Section& manual : in.sections("manual")) {
@@ -86,14 +98,18 @@ void read_devices(const Section& in, AgentConfig& out) {
 void check_lend(const Section& in) {
   if (!in.given("when")) return;
   const std::string when = in.text("when");
-  if (when != "always") in.fail("when", shown(when) + " is not honoured by this version; only always is");
+  if (when != "always")
+    in.fail("when", shown(when) + " is not honoured by this version; only always is");
 }
 
 }  // namespace
 
-std::span<const Key> agent_keys() { return rows; }
+std::span<const Key> agent_keys() {
+  return rows;
+}
 
-std::shared_ptr<const AgentConfig> parse_agent(const std::string& file, const std::string& yaml, Environment env) {
+std::shared_ptr<const AgentConfig> parse_agent(const std::string& file, const std::string& yaml,
+                                               Environment env) {
   const Document document(file, yaml, env);
   const Section top(document, rows);
   auto out = std::make_shared<AgentConfig>();

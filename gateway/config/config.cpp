@@ -13,13 +13,14 @@ namespace {
 
 std::string error_text(const std::string& file, int line, int column, const std::string& path,
                        const std::string& why) {
-  return file + ":" + std::to_string(std::max(line, 1)) + ":" + std::to_string(std::max(column, 1)) + ": " + path +
-         ": " + why;
+  return file + ":" + std::to_string(std::max(line, 1)) + ":" +
+         std::to_string(std::max(column, 1)) + ": " + path + ": " + why;
 }
 
 }  // namespace
 
-ConfigError::ConfigError(std::string file_, int line_, int column_, std::string path_, const std::string& why)
+ConfigError::ConfigError(std::string file_, int line_, int column_, std::string path_,
+                         const std::string& why)
     : std::runtime_error(error_text(file_, line_, column_, path_, why)),
       file(std::move(file_)),
       line(line_),
@@ -43,28 +44,37 @@ bool Address::loopback() const {
 
 std::string_view name(SiteKind kind) {
   switch (kind) {
-    case SiteKind::hosted: return "hosted";
-    case SiteKind::datacenter: return "datacenter";
-    case SiteKind::lab: return "lab";
-    case SiteKind::edge: return "edge";
-    case SiteKind::cafe: return "cafe";
+    case SiteKind::hosted:
+      return "hosted";
+    case SiteKind::datacenter:
+      return "datacenter";
+    case SiteKind::lab:
+      return "lab";
+    case SiteKind::edge:
+      return "edge";
+    case SiteKind::cafe:
+      return "cafe";
   }
   return "?";
 }
 
 std::string_view name(Privacy tier) {
   switch (tier) {
-    case Privacy::any: return "any";
-    case Privacy::dc: return "dc";
-    case Privacy::tee: return "tee";
+    case Privacy::any:
+      return "any";
+    case Privacy::dc:
+      return "dc";
+    case Privacy::tee:
+      return "tee";
   }
   return "?";
 }
 
 std::string_view name(Type type) {
   static constexpr std::array<std::string_view, 19> names = {
-      "map",   "list",    "list of text", "models", "duration", "size",   "count",  "true or false", "text", "path",
-      "address", "URL", "id", "date", "price", "amount", "SHA-256", "word", "not yet"};
+      "map",           "list",   "list of text", "models",  "duration", "size", "count",
+      "true or false", "text",   "path",         "address", "URL",      "id",   "date",
+      "price",         "amount", "SHA-256",      "word",    "not yet"};
   return names[static_cast<std::size_t>(type)];
 }
 
@@ -83,15 +93,19 @@ constexpr Key file_rows[] = {
 
 std::vector<Key> gateway_file_keys() {
   std::vector<Key> all(std::begin(file_rows), std::end(file_rows));
-  for (const auto& keys : {gateway_keys(), model_keys(), contract_keys(), site_keys(), tenant_keys()}) {
+  for (const auto& keys :
+       {gateway_keys(), model_keys(), contract_keys(), site_keys(), tenant_keys()}) {
     all.insert(all.end(), keys.begin(), keys.end());
   }
   return all;
 }
 
-std::vector<Key> agent_file_keys() { return {agent_keys().begin(), agent_keys().end()}; }
+std::vector<Key> agent_file_keys() {
+  return {agent_keys().begin(), agent_keys().end()};
+}
 
-std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file, const std::string& yaml, Environment env) {
+std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file,
+                                                    const std::string& yaml, Environment env) {
   const Document document(file, yaml, env);
   static const std::vector<Key> keys = gateway_file_keys();
   const Section top(document, keys);

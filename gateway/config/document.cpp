@@ -20,10 +20,15 @@ std::string printable(const std::string& key) {
   return quoted.substr(1, quoted.size() - 2);
 }
 
+ConfigError ends_inside(const std::string& file, int lines) {
+  return {file, lines, 1, "document",
+          "broken YAML: the file ends inside a quote, a list or a map; close it"};
+}
+
 // Builds the tree from the parser's events; what we do not allow ends the parse at its place.
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(const std::string& file) : file_(file) {}
+  TreeBuilder(const std::string& file, int lines) : file_(file), lines_(lines) {}
   Node take() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark&) override {}
@@ -65,13 +70,15 @@ class TreeBuilder final : public YAML::EventHandler {
   };
 
   [[noreturn]] void refuse(const YAML::Mark& mark, const std::string& why) const {
+    if (mark.line >= lines_) throw ends_inside(file_, lines_);
     throw ConfigError(file_, mark.line + 1, mark.column + 1, where(), why);
   }
   [[noreturn]] void refuse_anchor(const YAML::Mark& mark) const {
     refuse(mark, "anchors and aliases (&, *) are not read; write the value out");
   }
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) const {
-    if (!tag.empty() && tag != "?" && tag != "!") refuse(mark, "tags (!) are not read; leave the tag out");
+    if (!tag.empty() && tag != "?" && tag != "!")
+      refuse(mark, "tags (!) are not read; leave the tag out");
   }
   // The path so far, from the open maps and lists; an outer one stands at its newest child.
   std::string where() const {
@@ -112,6 +119,7 @@ class TreeBuilder final : public YAML::EventHandler {
     open.node->entries.push_back(std::move(entry));
   }
   Node* add(Node node) {
+    node.line = std::min(node.line, lines_);
     if (open_.empty()) {
       root_ = std::move(node);
       return &root_;
@@ -122,31 +130,43 @@ class TreeBuilder final : public YAML::EventHandler {
       return &open.node->items.back();
     }
     open.key_next = true;
+    if (node.kind == Node::Kind::null) {  // it stands nowhere: show its key
+      node.line = open.node->entries.back().line;
+      node.column = open.node->entries.back().column;
+    }
     open.node->entries.back().value = std::move(node);
     return &open.node->entries.back().value;
   }
-  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Node::Kind kind) {
+  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+            Node::Kind kind) {
     if (anchor != 0) refuse_anchor(mark);
     refuse_tag(mark, tag);
-    if (at_key()) refuse(mark, "a key must be a word, not a list or a map; put it in quotes if it holds brackets");
+    if (at_key())
+      refuse(mark,
+             "a key must be a word, not a list or a map; put it in quotes if it holds brackets");
     if (open_.size() >= depth_max) {
-      refuse(mark, "nested deeper than " + std::to_string(depth_max) + " levels; nothing here needs that");
+      refuse(mark, "nested deeper than " + std::to_string(depth_max) +
+                       " levels; nothing here needs that");
     }
     open_.push_back({add(at(mark, kind)), true, {}});
   }
 
   const std::string& file_;
+  const int lines_;
   Node root_;
   std::vector<Open> open_;
 };
 
 bool env_name_char(char c, bool first) {
-  return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (!first && c >= '0' && c <= '9');
+  return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+         (!first && c >= '0' && c <= '9');
 }
 
 // Length of the UTF-8 sequence that starts at `at`, 0 when it is not valid (RFC 3629).
 std::size_t utf8_length(std::string_view text, std::size_t at) {
-  auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
   const unsigned a = byte(at), b = byte(at + 1);
   auto continues = [&](std::size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
   if (a < 0x80) return 1;
@@ -179,22 +199,25 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Document::Document(std::string file, const std::string& yaml, Environment env)
-    : file_(std::move(file)), env_(env) {
+Document::Document(std::string file, const std::string& yaml, Environment environment)
+    : file_(std::move(file)), env_(environment) {
   if (yaml.size() > file_bytes_max) {
-    throw ConfigError(file_, 0, 0, "document", "larger than 1 MiB; a configuration is at most that");
+    throw ConfigError(file_, 0, 0, "document",
+                      "larger than 1 MiB; a configuration is at most that");
   }
   check_bytes(yaml);
   parse(yaml);
 }
 
-// The YAML library takes some control bytes for the end of the text and would silently drop the rest.
+// The YAML library takes some control bytes for the end of the text and would silently drop the
+// rest.
 void Document::check_bytes(const std::string& yaml) const {
   int line = 1, column = 1;
   for (std::size_t i = 0; i < yaml.size();) {
     const auto byte = static_cast<unsigned char>(yaml[i]);
     const std::size_t length = utf8_length(yaml, i);
-    if (length == 0) throw ConfigError(file_, line, column, "document", "not UTF-8; save the file as UTF-8");
+    if (length == 0)
+      throw ConfigError(file_, line, column, "document", "not UTF-8; save the file as UTF-8");
     const bool blank = byte == '\n' || byte == '\r' || byte == '\t';
     if ((byte < 0x20 && !blank) || byte == 0x7f) {
       throw ConfigError(file_, line, column, "document", "a control byte; remove it");
@@ -210,25 +233,29 @@ void Document::check_bytes(const std::string& yaml) const {
 }
 
 void Document::parse(const std::string& yaml) {
-  // With an end of document after it, a quote left open is an error; at the bare end of the text the
-  // library would take what there is.
+  // With an end of document after it, a quote left open is an error; at the bare end of the text
+  // the library would take what there is.
   std::istringstream in(yaml + "\n...\n");
+  const auto newlines = static_cast<int>(std::count(yaml.begin(), yaml.end(), '\n'));
+  const int lines = std::max(1, newlines + (yaml.empty() || yaml.back() == '\n' ? 0 : 1));
   try {
     YAML::Parser parser(in);
-    TreeBuilder first(file_);
+    TreeBuilder first(file_, lines);
     if (!parser.HandleNextDocument(first)) {
       throw ConfigError(file_, 0, 0, "document", "empty; start from configs/minimal.yaml");
     }
     root_ = first.take();
-    TreeBuilder second(file_);
+    TreeBuilder second(file_, lines);
     if (parser.HandleNextDocument(second)) {
       const Node extra = second.take();
       throw ConfigError(file_, std::max(extra.line, 1), std::max(extra.column, 1), "document",
                         "a second YAML document; keep one document in a file");
     }
   } catch (const YAML::Exception& error) {
-    throw ConfigError(file_, error.mark.line + 1, error.mark.column + 1, "document",
-                      "broken YAML: " + error.msg + "; look for wrong indentation, quotes or brackets here");
+    if (error.mark.line >= lines) throw ends_inside(file_, lines);
+    throw ConfigError(
+        file_, error.mark.line + 1, error.mark.column + 1, "document",
+        "broken YAML: " + error.msg + "; look for wrong indentation, quotes or brackets here");
   }
   if (root_.kind == Node::Kind::null) {
     throw ConfigError(file_, 0, 0, "document", "empty; start from configs/minimal.yaml");
@@ -260,7 +287,8 @@ std::string Document::text(const Node& node, const std::string& path) const {
     const std::string variable = raw.substr(i + 2, end - i - 2);
     const char* value = env_ ? env_(variable.c_str()) : nullptr;
     if (value == nullptr) {
-      fail(node, path, "${" + variable + "} is not set in the environment; set it or write the value");
+      fail(node, path,
+           "${" + variable + "} is not set in the environment; set it or write the value");
     }
     out += value;
     if (out.size() > value_bytes_max) break;
@@ -324,7 +352,7 @@ std::string shown(std::string_view value) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(word.size() / 3, 1) + 1;
+  std::size_t best_distance = std::min(std::max<std::size_t>(word.size() / 3, 1) + 1, word.size());
   if (word.size() > 64) return best;
   for (const std::string& candidate : known) {
     const std::size_t distance = edit_distance(word, candidate);

@@ -1,5 +1,6 @@
-// A YAML file as a small tree with places, before it means anything. Stricter than YAML: one document
-// of at most 1 MiB, at most 12 levels, no anchors, aliases or tags, no key twice, no control bytes.
+// A YAML file as a small tree with places, before it means anything. Stricter than YAML: one
+// document of at most 1 MiB, at most 12 levels, no anchors, aliases or tags, no key twice, no
+// control bytes.
 #pragma once
 #include <string>
 #include <string_view>
@@ -20,8 +21,8 @@ struct Node {
   int line = 0, column = 0;  // 1-based
   std::string raw;           // scalar: as written, ${NAME} not replaced; the only form errors show
   bool quoted = false;
-  std::vector<Node> items;      // of a list
-  std::vector<Entry> entries;   // of a map, in file order
+  std::vector<Node> items;     // of a list
+  std::vector<Entry> entries;  // of a map, in file order
 };
 
 struct Entry {
@@ -33,7 +34,7 @@ struct Entry {
 // One file being read. Throws ConfigError from every call.
 class Document {
  public:
-  Document(std::string file, const std::string& yaml, Environment env);
+  Document(std::string file, const std::string& yaml, Environment environment);
 
   const std::string& file() const { return file_; }
   const Node& root() const { return root_; }

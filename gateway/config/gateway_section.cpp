@@ -13,46 +13,66 @@ constexpr Key rows[] = {
      "Customers, admin API, `/metrics`, `/healthz`, `/readyz`. Port 0 takes a free one."},
     {"gateway.tls", Type::section, "", "", "",
      "Certificate of `listen`. Needed when `listen` is not loopback, unless `insecure` is true."},
-    {"gateway.tls.certificate", Type::path, "required", "", "", "PEM chain; relative to this file."},
+    {"gateway.tls.certificate", Type::path, "required", "", "",
+     "PEM chain; relative to this file."},
     {"gateway.tls.key", Type::path, "required", "", "", "PEM key; relative to this file."},
-    {"gateway.insecure", Type::flag, "false", "", "", "Allows `listen` off loopback without TLS: keys travel in clear."},
-    {"gateway.sites", Type::section, "", "", "", "Where agents dial in; always TLS from the gateway's own CA."},
+    {"gateway.insecure", Type::flag, "false", "", "",
+     "Allows `listen` off loopback without TLS: keys travel in clear."},
+    {"gateway.sites", Type::section, "", "", "",
+     "Where agents dial in; always TLS from the gateway's own CA."},
     {"gateway.sites.listen", Type::address, "127.0.0.1:8443", "", "", "Port 0 takes a free one."},
     {"gateway.sites.public", Type::texts, "", "1", "16",
      "Addresses by which agents reach it, when not `listen`; they stand in its certificate."},
-    {"gateway.data", Type::path, "var", "", "", "Folder of journal, ledger, CA and seals; relative to the working directory."},
+    {"gateway.data", Type::path, "var", "", "",
+     "Folder of journal, ledger, CA and seals; relative to the working directory."},
     {"gateway.journal", Type::section, "", "", "", "The write-ahead journal of usage."},
     {"gateway.journal.sync", Type::duration, "always", "1ms", "1s",
-     "`always`: a record is on the disk before its byte leaves. A window: written at once, synced within it; a power "
+     "`always`: a record is on the disk before its byte leaves. A window: written at once, synced "
+     "within it; a power "
      "cut loses at most that."},
-    {"gateway.journal.keep", Type::duration, "24h", "0s", "8760h", "How long a segment that is posted stays."},
+    {"gateway.journal.keep", Type::duration, "24h", "0s", "8760h",
+     "How long a segment that is posted stays."},
     {"gateway.journal.segment", Type::size, "64MiB", "64KiB", "1GiB", "Size of one segment file."},
     {"gateway.workers", Type::count, "auto", "1", "256", "Threads that serve; `auto`: one a core."},
     {"gateway.deadlines", Type::section, "", "", "", "How long anything may take."},
-    {"gateway.deadlines.head", Type::duration, "10s", "1ms", "1h", "A request's head, from its first byte."},
+    {"gateway.deadlines.head", Type::duration, "10s", "1ms", "1h",
+     "A request's head, from its first byte."},
     {"gateway.deadlines.body", Type::duration, "30s", "1ms", "1h", "A request's body."},
     {"gateway.deadlines.connect", Type::duration, "2s", "1ms", "1h", "Connecting to an engine."},
-    {"gateway.deadlines.first_token", Type::duration, "30s", "1ms", "1h", "From dispatch to the first token."},
+    {"gateway.deadlines.first_token", Type::duration, "30s", "1ms", "1h",
+     "From dispatch to the first token."},
     {"gateway.deadlines.unary_token", Type::duration, "100ms", "0ms", "1m",
      "Added to `first_token` for each token that an answer without streaming may have."},
-    {"gateway.deadlines.gap", Type::duration, "15s", "1ms", "1h", "Between two tokens, while a read is pending."},
-    {"gateway.deadlines.stall", Type::duration, "30s", "1ms", "1h", "A customer takes no byte: it has left."},
-    {"gateway.deadlines.keepalive", Type::duration, "5s", "1ms", "1h", "Between keep-alive comments in a silent stream."},
-    {"gateway.deadlines.idle", Type::duration, "60s", "1ms", "24h", "A connection without a request."},
+    {"gateway.deadlines.gap", Type::duration, "15s", "1ms", "1h",
+     "Between two tokens, while a read is pending."},
+    {"gateway.deadlines.stall", Type::duration, "30s", "1ms", "1h",
+     "A customer takes no byte: it has left."},
+    {"gateway.deadlines.keepalive", Type::duration, "5s", "1ms", "1h",
+     "Between keep-alive comments in a silent stream."},
+    {"gateway.deadlines.idle", Type::duration, "60s", "1ms", "24h",
+     "A connection without a request."},
     {"gateway.deadlines.total", Type::duration, "10m", "1ms", "24h", "A whole request."},
-    {"gateway.deadlines.drain", Type::duration, "30s", "0s", "24h", "After SIGTERM, before open streams are ended."},
-    {"gateway.limits", Type::section, "", "", "", "How large anything may grow; hitting one is a typed refusal."},
-    {"gateway.limits.head", Type::size, "16KiB", "1KiB", "64KiB", "A request's or an answer's head."},
+    {"gateway.deadlines.drain", Type::duration, "30s", "0s", "24h",
+     "After SIGTERM, before open streams are ended."},
+    {"gateway.limits", Type::section, "", "", "",
+     "How large anything may grow; hitting one is a typed refusal."},
+    {"gateway.limits.head", Type::size, "16KiB", "1KiB", "64KiB",
+     "A request's or an answer's head."},
     {"gateway.limits.headers", Type::count, "100", "8", "1000", "Fields of a head."},
     {"gateway.limits.body", Type::size, "16MiB", "1KiB", "1GiB", "A request's body."},
-    {"gateway.limits.event", Type::size, "1MiB", "1KiB", "64MiB", "One event of an engine's stream."},
+    {"gateway.limits.event", Type::size, "1MiB", "1KiB", "64MiB",
+     "One event of an engine's stream."},
     {"gateway.limits.unary_hold", Type::size, "1MiB", "0B", "64MiB",
      "An answer without streaming up to this is held and checked before its head leaves."},
-    {"gateway.limits.buffers", Type::size, "1GiB", "1MiB", "1TiB", "All held bodies and answers together."},
+    {"gateway.limits.buffers", Type::size, "1GiB", "1MiB", "1TiB",
+     "All held bodies and answers together."},
     {"gateway.limits.connections", Type::count, "20000", "1", "1000000", "Customers' connections."},
-    {"gateway.limits.idempotent_answer", Type::size, "1MiB", "0B", "64MiB", "One answer kept for its `Idempotency-Key`."},
-    {"gateway.limits.idempotent_total", Type::size, "256MiB", "0B", "64GiB", "All kept answers together."},
-    {"gateway.continuations", Type::count, "3", "0", "10", "Other sites that may go on with a broken stream; 0: none."},
+    {"gateway.limits.idempotent_answer", Type::size, "1MiB", "0B", "64MiB",
+     "One answer kept for its `Idempotency-Key`."},
+    {"gateway.limits.idempotent_total", Type::size, "256MiB", "0B", "64GiB",
+     "All kept answers together."},
+    {"gateway.continuations", Type::count, "3", "0", "10",
+     "Other sites that may go on with a broken stream; 0: none."},
     {"gateway.admin", Type::section, "", "", "", "The operator's door."},
     {"gateway.admin.token_env", Type::text, "TRIBUTARY_ADMIN_TOKEN", "", "",
      "Environment variable that holds the operator's token; unset: the admin doors answer 401."},
@@ -94,7 +114,8 @@ JournalConfig read_journal(const Section& in) {
   JournalConfig out;
   out.sync_always = in.text("sync") == "always";
   if (!out.sync_always) {
-    if (!parse_duration_ms(in.text("sync"))) in.fail("sync", "must be always, or a window such as 5ms");
+    if (!parse_duration_ms(in.text("sync")))
+      in.fail("sync", "must be always, or a window such as 5ms");
     out.sync_window_ms = in.duration_ms("sync");
   }
   out.keep_ms = in.duration_ms("keep");
@@ -104,7 +125,8 @@ JournalConfig read_journal(const Section& in) {
 
 std::string pem(const Section& in, const char* key) {
   std::string path = in.document().beside(in.path(key));
-  if (::access(path.c_str(), R_OK) != 0) in.fail(key, "the file " + path + " cannot be read; name a PEM file that is there");
+  if (::access(path.c_str(), R_OK) != 0)
+    in.fail(key, "the file " + path + " cannot be read; name a PEM file that is there");
   return path;
 }
 
@@ -114,7 +136,8 @@ SitesDoor read_door(const Section& in) {
   for (const Section::Item& item : in.texts("public")) {
     auto address = parse_address(item.text);
     if (!address || address->port == 0) {
-      in.fail_at(item, shown(item.node->raw) + " is not an address; write host:port, such as gw.example:8443");
+      in.fail_at(item, shown(item.node->raw) +
+                           " is not an address; write host:port, such as gw.example:8443");
     }
     out.reached_at.push_back(std::move(*address));
   }
@@ -124,34 +147,43 @@ SitesDoor read_door(const Section& in) {
 
 void read_admin(const Section& in, GatewayConfig& out) {
   out.admin_token_env = in.text("token_env");
-  const bool name_ok = std::all_of(out.admin_token_env.begin(), out.admin_token_env.end(), [](char c) {
-    return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-  });
-  if (!name_ok) in.fail("token_env", "must name an environment variable, not hold the token; letters, digits and _");
+  const bool name_ok =
+      std::all_of(out.admin_token_env.begin(), out.admin_token_env.end(), [](char c) {
+        return c == '_' || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+               (c >= '0' && c <= '9');
+      });
+  if (!name_ok)
+    in.fail("token_env",
+            "must name an environment variable, not hold the token; letters, digits and _");
   const Environment env = in.document().env();
   const char* token = env ? env(out.admin_token_env.c_str()) : nullptr;
   out.admin_token = token ? token : "";
   const bool token_ok = std::all_of(out.admin_token.begin(), out.admin_token.end(),
                                     [](char c) { return c > 0x20 && c < 0x7f; });
   if (!token_ok || out.admin_token.size() > value_bytes_max) {
-    in.fail("token_env", "the token in $" + out.admin_token_env + " holds a blank or a byte outside ASCII, or is too long; "
-                         "a bearer token cannot");
+    in.fail("token_env", "the token in $" + out.admin_token_env +
+                             " holds a blank or a byte outside ASCII, or is too long; "
+                             "a bearer token cannot");
   }
 }
 
 void check_doors(const Section& in, const GatewayConfig& gateway) {
   if (!gateway.tls && !gateway.insecure && !gateway.listen.loopback()) {
     in.fail("listen", shown(gateway.listen.text()) +
-                          " is not loopback and there is no TLS; add tls: { certificate, key }, or say insecure: true");
+                          " is not loopback and there is no TLS; add tls: { certificate, key }, or "
+                          "say insecure: true");
   }
   const bool same = gateway.listen.port != 0 && gateway.listen.port == gateway.sites.listen.port &&
                     gateway.listen.host == gateway.sites.listen.host;
-  if (same) in.fail("listen", "is also sites.listen; one port for both is not honoured by this version");
+  if (same)
+    in.fail("listen", "is also sites.listen; one port for both is not honoured by this version");
 }
 
 }  // namespace
 
-std::span<const Key> gateway_keys() { return rows; }
+std::span<const Key> gateway_keys() {
+  return rows;
+}
 
 GatewayConfig read_gateway(const Section& in) {
   GatewayConfig out;
@@ -165,7 +197,8 @@ GatewayConfig read_gateway(const Section& in) {
   out.data = in.path("data");
   out.journal = read_journal(in.section("journal"));
   const std::string workers = in.text("workers");
-  if (workers != "auto" && !parse_count(workers)) in.fail("workers", "must be auto, or a count of threads");
+  if (workers != "auto" && !parse_count(workers))
+    in.fail("workers", "must be auto, or a count of threads");
   out.workers = workers == "auto" ? 0 : in.count32("workers");
   out.deadlines = read_deadlines(in.section("deadlines"));
   out.limits = read_limits(in.section("limits"));
@@ -186,7 +219,8 @@ std::string read_store(const Section& in, const std::string& data) {
   }
   const std::string path = url.substr(7);
   if (path[0] == ':' || path.find_first_of("?#") != std::string::npos) {
-    in.fail("url", "must name a plain file that lasts; write sqlite:PATH, such as sqlite:var/ledger.db");
+    in.fail("url",
+            "must name a plain file that lasts; write sqlite:PATH, such as sqlite:var/ledger.db");
   }
   return path;
 }

@@ -1,5 +1,5 @@
-// One row a key: where it stands, what it takes, its default and bounds. The parsers read defaults and
-// bounds from these rows, docs/configuration.md shows them, and a test holds the two together.
+// One row a key: where it stands, what it takes, its default and bounds. The parsers read defaults
+// and bounds from these rows, docs/configuration.md shows them, and a test holds the two together.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -9,10 +9,10 @@
 namespace trib::config {
 
 enum class Type : std::uint8_t {
-  section,   // a map with rows of its own
-  list,      // of maps with rows of their own; bounds are counts
-  texts,     // a list of plain values; bounds are counts
-  models,    // a list of names, or a map of public name to the engine's own; bounds are counts
+  section,  // a map with rows of its own
+  list,     // of maps with rows of their own; bounds are counts
+  texts,    // a list of plain values; bounds are counts
+  models,   // a list of names, or a map of public name to the engine's own; bounds are counts
   duration,
   size,
   count,
@@ -23,15 +23,15 @@ enum class Type : std::uint8_t {
   url,
   id,
   date,
-  price,     // CNY per 1M tokens, quoted, at most 6 decimals
-  amount,    // CNY, quoted, at most 12 decimals
-  digest,    // SHA-256, 64 hex digits
-  choice,    // `least` holds the words, parted by '|'
-  not_yet,   // known, and refused until a version honours it
+  price,    // CNY per 1M tokens, quoted, at most 6 decimals
+  amount,   // CNY, quoted, at most 12 decimals
+  digest,   // SHA-256, 64 hex digits
+  choice,   // `least` holds the words, parted by '|'
+  not_yet,  // known, and refused until a version honours it
 };
 
 struct Key {
-  std::string_view path;      // "models[].price.input"
+  std::string_view path;  // "models[].price.input"
   Type type;
   std::string_view fallback;  // as one would write it; "required"; empty: none
   std::string_view least, most;

@@ -8,16 +8,21 @@ namespace {
 
 constexpr Key rows[] = {
     {"models[].id", Type::id, "required", "", "", "The name customers use."},
-    {"models[].context", Type::count, "required", "1", "16777216", "Tokens of input and output together."},
+    {"models[].context", Type::count, "required", "1", "16777216",
+     "Tokens of input and output together."},
     {"models[].price", Type::list, "", "0", "1000",
      "One price, or a list of dated ones. A model without a price answers 404."},
     {"models[].price[].from", Type::date, "", "", "",
-     "From when on; a bare date is 00:00 in Asia/Shanghai. Default for a single price: the first start."},
+     "From when on; a bare date is 00:00 in Asia/Shanghai. Default for a single price: the first "
+     "start."},
     {"models[].price[].input", Type::price, "required", "", "", "Input tokens."},
-    {"models[].price[].cached_input", Type::price, "", "", "", "Input tokens that a cache answered; default: as `input`."},
-    {"models[].price[].cache_write", Type::price, "", "", "", "Input tokens written to a cache; default: as `input`."},
+    {"models[].price[].cached_input", Type::price, "", "", "",
+     "Input tokens that a cache answered; default: as `input`."},
+    {"models[].price[].cache_write", Type::price, "", "", "",
+     "Input tokens written to a cache; default: as `input`."},
     {"models[].price[].output", Type::price, "required", "", "", "Output tokens."},
-    {"models[].price[].reasoning", Type::price, "", "", "", "Reasoning tokens; default: as `output`."},
+    {"models[].price[].reasoning", Type::price, "", "", "",
+     "Reasoning tokens; default: as `output`."},
     {"models[].price[].tax", Type::not_yet, "", "", "", "Tax inside or above the price."},
 };
 
@@ -38,20 +43,26 @@ std::vector<PriceConfig> read_prices(const Section& model) {
   std::map<std::int64_t, std::string> places;
   for (const Section& in : given) {
     PriceConfig price = read_price(in);
-    if (!price.from_ms && given.size() > 1) in.fail("from", "is missing; in a list every price needs its date");
+    if (!price.from_ms && given.size() > 1)
+      in.fail("from", "is missing; in a list every price needs its date");
     if (price.from_ms) {
       const auto [at, fresh] = places.emplace(*price.from_ms, in.place());
-      if (!fresh) in.fail("from", "overlaps the version at " + at->second + ", which begins at the same time; give it a later date");
+      if (!fresh)
+        in.fail("from", "overlaps the version at " + at->second +
+                            ", which begins at the same time; give it a later date");
     }
     out.push_back(price);
   }
-  std::sort(out.begin(), out.end(), [](const PriceConfig& a, const PriceConfig& b) { return a.from_ms < b.from_ms; });
+  std::sort(out.begin(), out.end(),
+            [](const PriceConfig& a, const PriceConfig& b) { return a.from_ms < b.from_ms; });
   return out;
 }
 
 }  // namespace
 
-std::span<const Key> model_keys() { return rows; }
+std::span<const Key> model_keys() {
+  return rows;
+}
 
 std::vector<ModelConfig> read_models(const Section& file) {
   std::vector<ModelConfig> out;
@@ -60,7 +71,9 @@ std::vector<ModelConfig> read_models(const Section& file) {
     ModelConfig model;
     model.id = in.id("id");
     const auto [at, fresh] = places.emplace(model.id, in.place());
-    if (!fresh) in.fail("id", "the model " + model.id + " stands at " + at->second + " already; keep one of them");
+    if (!fresh)
+      in.fail("id",
+              "the model " + model.id + " stands at " + at->second + " already; keep one of them");
     model.context = in.count32("context");
     model.prices = read_prices(in);
     out.push_back(std::move(model));

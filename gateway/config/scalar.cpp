@@ -6,7 +6,9 @@
 namespace trib::config {
 namespace {
 
-bool digit(char c) { return c >= '0' && c <= '9'; }
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Splits "10ms" into 10 and "ms". Empty when there are no digits or more than 15.
 std::optional<std::uint64_t> leading_number(std::string_view& text) {
@@ -30,15 +32,19 @@ std::optional<std::uint64_t> scaled(std::uint64_t value, std::uint64_t unit) {
 bool host_ok(std::string_view host) {
   if (host.empty() || host.size() > 253) return false;
   return std::all_of(host.begin(), host.end(), [](char c) {
-    return digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_';
+    return digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' ||
+           c == '_';
   });
 }
 
 bool ipv6_ok(std::string_view host) {
   if (host.size() < 2 || host.size() > 45) return false;
-  return std::all_of(host.begin(), host.end(), [](char c) {
-    return digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.';
-  }) && host.find(':') != std::string_view::npos;
+  return std::all_of(host.begin(), host.end(),
+                     [](char c) {
+                       return digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
+                              c == ':' || c == '.';
+                     }) &&
+         host.find(':') != std::string_view::npos;
 }
 
 // Takes the host (brackets removed) off the front of `text`.
@@ -65,8 +71,8 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
 
 bool url_path_ok(std::string_view path) {
   const bool plain = std::all_of(path.begin(), path.end(), [](char c) {
-    return digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '/' || c == '-' || c == '.' ||
-           c == '_' || c == '~';
+    return digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '/' || c == '-' ||
+           c == '.' || c == '_' || c == '~';
   });
   return plain && path.size() <= 256 && path.find("//") == std::string_view::npos &&
          path.find("/.") == std::string_view::npos;
@@ -78,7 +84,8 @@ std::int64_t days_from_civil(std::int64_t year, unsigned month, unsigned day) {
   const std::int64_t era = year / 400;
   const std::int64_t year_of_era = year - era * 400;
   const std::int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-  return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+  return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+         719468;
 }
 
 unsigned days_in_month(std::int64_t year, unsigned month) {
@@ -87,7 +94,8 @@ unsigned days_in_month(std::int64_t year, unsigned month) {
   return month == 2 && leap ? 29 : days[month - 1];
 }
 
-constexpr std::int64_t shanghai_offset_s = 8 * 3600;  // no daylight saving since 1991: plain arithmetic
+constexpr std::int64_t shanghai_offset_s =
+    8 * 3600;  // no daylight saving since 1991: plain arithmetic
 
 // `width` digits at the front.
 std::optional<unsigned> take_digits(std::string_view& text, std::size_t width) {
@@ -138,7 +146,11 @@ std::optional<std::int64_t> take_fraction_ms(std::string_view& text) {
 std::optional<std::int64_t> parse_duration_ms(std::string_view text) {
   const auto value = leading_number(text);
   if (!value) return {};
-  const std::uint64_t unit = text == "ms" ? 1u : text == "s" ? 1000u : text == "m" ? 60'000u : text == "h" ? 3'600'000u : 0u;
+  const std::uint64_t unit = text == "ms"  ? 1u
+                             : text == "s" ? 1000u
+                             : text == "m" ? 60'000u
+                             : text == "h" ? 3'600'000u
+                                           : 0u;
   if (unit == 0) return {};
   const auto ms = scaled(*value, unit);
   if (!ms) return {};
@@ -234,16 +246,17 @@ std::string date_text(std::int64_t unix_ms) {
   const std::int64_t era = z / 146'097, day_of_era = z - era * 146'097;
   const std::int64_t year_of_era =
       (day_of_era - day_of_era / 1460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
-  const std::int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  const std::int64_t day_of_year =
+      day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const std::int64_t march_month = (5 * day_of_year + 2) / 153;
   const std::int64_t day = day_of_year - (153 * march_month + 2) / 5 + 1;
   const std::int64_t month = march_month < 10 ? march_month + 3 : march_month - 9;
   const std::int64_t year = era * 400 + year_of_era + (month <= 2 ? 1 : 0);
   char out[96];
-  std::snprintf(out, sizeof out, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld+08:00", static_cast<long long>(year),
-                static_cast<long long>(month), static_cast<long long>(day),
-                static_cast<long long>(second / 3600), static_cast<long long>(second / 60 % 60),
-                static_cast<long long>(second % 60));
+  std::snprintf(out, sizeof out, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld+08:00",
+                static_cast<long long>(year), static_cast<long long>(month),
+                static_cast<long long>(day), static_cast<long long>(second / 3600),
+                static_cast<long long>(second / 60 % 60), static_cast<long long>(second % 60));
   return out;
 }
 

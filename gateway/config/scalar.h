@@ -10,10 +10,12 @@
 namespace trib::config {
 
 std::optional<std::int64_t> parse_duration_ms(std::string_view text);  // "5ms", "10s", "10m", "24h"
-std::optional<std::uint64_t> parse_size(std::string_view text);        // "512B", "16KiB", "1MiB", "1GiB", "1TiB"
-std::optional<std::uint64_t> parse_count(std::string_view text);       // decimal digits, no sign, no leading zero
-bool valid_id(std::string_view text);                                  // [a-z0-9][a-z0-9._-]*, at most 128 bytes
-std::optional<Address> parse_address(std::string_view text);           // "host:port", "[::1]:port"
+std::optional<std::uint64_t> parse_size(
+    std::string_view text);  // "512B", "16KiB", "1MiB", "1GiB", "1TiB"
+std::optional<std::uint64_t> parse_count(
+    std::string_view text);            // decimal digits, no sign, no leading zero
+bool valid_id(std::string_view text);  // [a-z0-9][a-z0-9._-]*, at most 128 bytes
+std::optional<Address> parse_address(std::string_view text);  // "host:port", "[::1]:port"
 
 struct Url {
   bool tls = false;

@@ -76,7 +76,8 @@ void Section::open() const {
 
 const Key* Section::find_row(std::string_view key) const {
   const std::string pattern = join_path(pattern_, key);
-  const auto at = std::find_if(keys_.begin(), keys_.end(), [&](const Key& k) { return k.path == pattern; });
+  const auto at =
+      std::find_if(keys_.begin(), keys_.end(), [&](const Key& k) { return k.path == pattern; });
   return at == keys_.end() ? nullptr : &*at;
 }
 
@@ -108,23 +109,31 @@ const Node* Section::node(std::string_view key) const {
   return nullptr;
 }
 
-std::string Section::path_of(std::string_view key) const { return join_path(path_, key); }
-std::string Section::place() const { return "line " + std::to_string(place_->line); }
+std::string Section::path_of(std::string_view key) const {
+  return join_path(path_, key);
+}
+std::string Section::place() const {
+  return "line " + std::to_string(place_->line);
+}
 
 void Section::fail(std::string_view key, const std::string& why) const {
   const Node* at = node(key);
   document_->fail(at ? *at : *place_, path_of(key), why);
 }
 
-void Section::fail(const std::string& why) const { document_->fail(*place_, path_, why); }
+void Section::fail(const std::string& why) const {
+  document_->fail(*place_, path_, why);
+}
 
 void Section::fail_at(const Item& item, const std::string& why) const {
   document_->fail(*item.node, item.path, why);
 }
 
 std::string Section::scalar_of(const Node& node, const std::string& path) const {
-  if (node.kind == Node::Kind::null) document_->fail(node, path, "has no value; write one or leave the key out");
-  if (node.kind != Node::Kind::scalar) document_->fail(node, path, "must be one value, not a list or a map");
+  if (node.kind == Node::Kind::null)
+    document_->fail(node, path, "has no value; write one or leave the key out");
+  if (node.kind != Node::Kind::scalar)
+    document_->fail(node, path, "must be one value, not a list or a map");
   return document_->text(node, path);
 }
 
@@ -132,39 +141,50 @@ std::string Section::scalar_of(const Node& node, const std::string& path) const 
 std::string Section::scalar(std::string_view key) const {
   const Node* at = node(key);
   if (at != nullptr) return scalar_of(*at, path_of(key));
-  if (row(key).fallback == required) fail(key, "is missing; it has no default");
+  if (row(key).fallback == required) fail(key, "is missing; add it, it has no default");
   return std::string(row(key).fallback);
 }
 
 void Section::fail_bounds(std::string_view key) const {
   const Key& bounds = row(key);
-  fail(key, shown(node(key)->raw) + " is out of bounds; " + std::string(bounds.least) + " to " + std::string(bounds.most));
+  fail(key, shown(node(key)->raw) + " is out of bounds; " + std::string(bounds.least) + " to " +
+                std::string(bounds.most));
 }
 
 std::int64_t Section::duration_ms(std::string_view key) const {
   const auto value = parse_duration_ms(scalar(key));
-  if (!value) fail(key, shown(node(key)->raw) + " is not a duration; write a whole number with ms, s, m or h, such as 10s");
-  if (*value < *parse_duration_ms(row(key).least) || *value > *parse_duration_ms(row(key).most)) fail_bounds(key);
+  if (!value)
+    fail(key, shown(node(key)->raw) +
+                  " is not a duration; write a whole number with ms, s, m or h, such as 10s");
+  if (*value < *parse_duration_ms(row(key).least) || *value > *parse_duration_ms(row(key).most))
+    fail_bounds(key);
   return *value;
 }
 
 std::uint64_t Section::size(std::string_view key) const {
   const auto value = parse_size(scalar(key));
-  if (!value) fail(key, shown(node(key)->raw) + " is not a size; write a whole number with B, KiB, MiB, GiB or TiB, such as 16KiB");
+  if (!value)
+    fail(key,
+         shown(node(key)->raw) +
+             " is not a size; write a whole number with B, KiB, MiB, GiB or TiB, such as 16KiB");
   if (*value < *parse_size(row(key).least) || *value > *parse_size(row(key).most)) fail_bounds(key);
   return *value;
 }
 
 std::uint64_t Section::count(std::string_view key) const {
   const auto value = parse_count(scalar(key));
-  if (!value) fail(key, shown(node(key)->raw) + " is not a count; write a whole number without sign or separators");
-  if (*value < *parse_count(row(key).least) || *value > *parse_count(row(key).most)) fail_bounds(key);
+  if (!value)
+    fail(key, shown(node(key)->raw) +
+                  " is not a count; write a whole number without sign or separators");
+  if (*value < *parse_count(row(key).least) || *value > *parse_count(row(key).most))
+    fail_bounds(key);
   return *value;
 }
 
 bool Section::flag(std::string_view key) const {
   const std::string value = scalar(key);
-  if (value != "true" && value != "false") fail(key, shown(node(key)->raw) + " must be true or false");
+  if (value != "true" && value != "false")
+    fail(key, shown(node(key)->raw) + " must be true or false");
   return value == "true";
 }
 
@@ -176,19 +196,25 @@ std::string Section::text(std::string_view key) const {
   return value;
 }
 
-std::string Section::path(std::string_view key) const { return text(key); }
+std::string Section::path(std::string_view key) const {
+  return text(key);
+}
 
 std::string Section::id(std::string_view key) const {
   std::string value = scalar(key);
   if (node(key) != nullptr && !valid_id(value)) {
-    fail(key, shown(node(key)->raw) + " is not an id; use a-z, 0-9, '.', '_' and '-', a letter or digit first, at most 128");
+    fail(key,
+         shown(node(key)->raw) +
+             " is not an id; use a-z, 0-9, '.', '_' and '-', a letter or digit first, at most 128");
   }
   return value;
 }
 
 Address Section::address(std::string_view key) const {
   auto value = parse_address(scalar(key));
-  if (!value) fail(key, shown(node(key)->raw) + " is not an address; write host:port, such as 127.0.0.1:8080 or [::1]:8080");
+  if (!value)
+    fail(key, shown(node(key)->raw) +
+                  " is not an address; write host:port, such as 127.0.0.1:8080 or [::1]:8080");
   return std::move(*value);
 }
 
@@ -196,7 +222,9 @@ std::optional<std::int64_t> Section::date(std::string_view key) const {
   const std::string value = scalar(key);
   if (node(key) == nullptr) return {};
   const auto date = parse_date(value);
-  if (!date) fail(key, shown(node(key)->raw) + " is not a date; write 2026-01-01 or 2026-01-01T00:00:00+08:00");
+  if (!date)
+    fail(key,
+         shown(node(key)->raw) + " is not a date; write 2026-01-01 or 2026-01-01T00:00:00+08:00");
   return date;
 }
 
@@ -205,7 +233,8 @@ std::string Section::money_text(std::string_view key) const {
   const Node* at = node(key);
   if (at != nullptr && !at->quoted) {
     fail(key, "a bare number may be rounded before it is read; put it in quotes: \"" +
-                  (at->raw.size() <= 32 && one_line(at->raw) ? at->raw : std::string("0.50")) + "\"");
+                  (at->raw.size() <= 32 && one_line(at->raw) ? at->raw : std::string("0.50")) +
+                  "\"");
   }
   return value;
 }
@@ -215,7 +244,8 @@ money::Price Section::price(std::string_view key) const {
   const auto price = money::Price::parse_per_million(value);
   if (!price) {
     fail(key, shown(node(key)->raw) +
-                  " is not a price; CNY per 1M tokens, not negative, at most 6 decimals, such as \"0.50\"");
+                  " is not a price; CNY per 1M tokens, not negative, at most 6 decimals, such as "
+                  "\"0.50\"");
   }
   return *price;
 }
@@ -224,7 +254,8 @@ money::Amount Section::amount(std::string_view key) const {
   const std::string value = money_text(key);
   const auto amount = money::Amount::parse(value);
   if (!amount || amount->negative()) {
-    fail(key, shown(node(key)->raw) + " is not an amount; CNY, not negative, at most 12 decimals, such as \"100.00\"");
+    fail(key, shown(node(key)->raw) +
+                  " is not an amount; CNY, not negative, at most 12 decimals, such as \"100.00\"");
   }
   return *amount;
 }
@@ -233,7 +264,8 @@ std::size_t Section::choice(std::string_view key) const {
   const std::string value = scalar(key);
   const std::vector<std::string> words = words_of(row(key).least);
   const auto at = std::find(words.begin(), words.end(), value);
-  if (at == words.end()) fail(key, shown(node(key)->raw) + " is not known; one of " + joined(words));
+  if (at == words.end())
+    fail(key, shown(node(key)->raw) + " is not known; one of " + joined(words));
   return static_cast<std::size_t>(at - words.begin());
 }
 
@@ -243,15 +275,18 @@ Section Section::child(const Node& node, std::string path, std::string pattern) 
 
 Section Section::section(std::string_view key) const {
   const Node* at = node(key);
-  if (at == nullptr && row(key).fallback == required) fail(key, "is missing; it has no default");
-  if (at == nullptr) return {*document_, nullptr, *place_, path_of(key), join_path(pattern_, key), keys_};
+  if (at == nullptr && row(key).fallback == required)
+    fail(key, "is missing; add it, it has no default");
+  if (at == nullptr)
+    return {*document_, nullptr, *place_, path_of(key), join_path(pattern_, key), keys_};
   return child(*at, path_of(key), join_path(pattern_, key));
 }
 
 void Section::check_count(std::string_view key, std::size_t count) const {
   const Key& bounds = row(key);
   if (count < *parse_count(bounds.least) || count > *parse_count(bounds.most)) {
-    fail(key, "has " + std::to_string(count) + " entries; " + std::string(bounds.least) + " to " + std::string(bounds.most));
+    fail(key, "has " + std::to_string(count) + " entries; " + std::string(bounds.least) + " to " +
+                  std::string(bounds.most));
   }
 }
 
@@ -263,7 +298,8 @@ std::vector<Section> Section::sections(std::string_view key) const {
   check_count(key, at->items.size());
   for (std::size_t i = 0; i < at->items.size(); ++i) {
     const std::string path = path_of(key) + "[" + std::to_string(i) + "]";
-    if (at->items[i].kind == Node::Kind::null) document_->fail(at->items[i], path, "is empty; fill it or remove it");
+    if (at->items[i].kind == Node::Kind::null)
+      document_->fail(at->items[i], path, "is empty; fill it or remove it");
     out.push_back(child(at->items[i], path, join_path(pattern_, key) + "[]"));
   }
   return out;
@@ -284,7 +320,8 @@ std::vector<Section::Item> Section::texts(std::string_view key) const {
   for (std::size_t i = 0; i < at->items.size(); ++i) {
     Item item{"", path_of(key) + "[" + std::to_string(i) + "]", &at->items[i]};
     item.text = scalar_of(at->items[i], item.path);
-    if (item.text.empty() || !one_line(item.text)) fail_at(item, "must be one line of text, not empty");
+    if (item.text.empty() || !one_line(item.text))
+      fail_at(item, "must be one line of text, not empty");
     out.push_back(std::move(item));
   }
   return out;
@@ -296,8 +333,12 @@ std::vector<std::pair<std::string, std::string>> Section::models(std::string_vie
   if (at == nullptr) return out;
   std::set<std::string> seen;
   auto take = [&](const std::string& name, const std::string& own, const Item& item) {
-    if (!valid_id(name)) fail_at(item, shown(name) + " is not a model's id; use a-z, 0-9, '.', '_' and '-', a letter or digit first, at most 128");
-    if (!seen.insert(name).second) fail_at(item, "the model " + name + " stands here twice; keep one of them");
+    if (!valid_id(name))
+      fail_at(item, shown(name) +
+                        " is not a model's id; use a-z, 0-9, '.', '_' and '-', a letter or digit "
+                        "first, at most 128");
+    if (!seen.insert(name).second)
+      fail_at(item, "the model " + name + " stands here twice; keep one of them");
     out.emplace_back(name, own);
   };
   if (at->kind != Node::Kind::map) {

@@ -25,7 +25,9 @@ class Section {
   std::int64_t duration_ms(std::string_view key) const;
   std::uint64_t size(std::string_view key) const;
   std::uint64_t count(std::string_view key) const;
-  std::uint32_t count32(std::string_view key) const { return static_cast<std::uint32_t>(count(key)); }
+  std::uint32_t count32(std::string_view key) const {
+    return static_cast<std::uint32_t>(count(key));
+  }
   bool flag(std::string_view key) const;
   std::string text(std::string_view key) const;  // one line, not empty unless absent
   std::string id(std::string_view key) const;
@@ -34,8 +36,8 @@ class Section {
   std::optional<std::int64_t> date(std::string_view key) const;
   money::Price price(std::string_view key) const;
   money::Amount amount(std::string_view key) const;
-  std::size_t choice(std::string_view key) const;  // index in the row's words
-  Section section(std::string_view key) const;     // an absent one reads as empty
+  std::size_t choice(std::string_view key) const;             // index in the row's words
+  Section section(std::string_view key) const;                // an absent one reads as empty
   std::vector<Section> sections(std::string_view key) const;  // of a list; absent: none
   // The same, where a single map may stand for a list of one.
   std::vector<Section> one_or_more(std::string_view key) const;
@@ -73,8 +75,8 @@ class Section {
   Section child(const Node& node, std::string path, std::string pattern) const;
 
   const Document* document_;
-  const Node* node_;   // null: absent
-  const Node* place_;  // for messages, never null
+  const Node* node_;     // null: absent
+  const Node* place_;    // for messages, never null
   std::string path_;     // with indexes: "sites[1].engines[0]"
   std::string pattern_;  // as in the rows: "sites[].engines[]"
   std::span<const Key> keys_;

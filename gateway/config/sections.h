@@ -10,7 +10,8 @@ GatewayConfig read_gateway(const Section& section);
 std::string read_store(const Section& section, const std::string& data);
 std::vector<ModelConfig> read_models(const Section& file);
 std::vector<ContractConfig> read_contracts(const Section& file);
-std::vector<SiteConfig> read_sites(const Section& file, const std::vector<ContractConfig>& contracts);
+std::vector<SiteConfig> read_sites(const Section& file,
+                                   const std::vector<ContractConfig>& contracts);
 std::vector<TenantConfig> read_tenants(const Section& file);
 
 // An engine's `url`: where to dial and the prefix before /v1.

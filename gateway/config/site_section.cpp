@@ -13,10 +13,13 @@ constexpr Key rows[] = {
     {"sites[].kind", Type::choice, "required", "hosted|datacenter|lab|edge|cafe", "",
      "Decides which privacy tiers it may serve."},
     {"sites[].vendor", Type::id, "", "", "",
-     "Whose chips it runs. Default: from its devices; unknown: the vendor's part waits in suspense."},
+     "Whose chips it runs. Default: from its devices; unknown: the vendor's part waits in "
+     "suspense."},
     {"sites[].contract", Type::id, "required", "", "", "One of `contracts`."},
-    {"sites[].engines", Type::list, "", "0", "1000", "Engines that the gateway dials; none: the site's agent dials in."},
-    {"sites[].engines[].url", Type::url, "required", "", "", "`http://host:port`, perhaps with a path before `/v1`."},
+    {"sites[].engines", Type::list, "", "0", "1000",
+     "Engines that the gateway dials; none: the site's agent dials in."},
+    {"sites[].engines[].url", Type::url, "required", "", "",
+     "`http://host:port`, perhaps with a path before `/v1`."},
     {"sites[].engines[].models", Type::models, "", "1", "1000",
      "Names, or a map of public name to the engine's own. Default: all that the engine lists."},
     {"sites[].engines[].capacity", Type::count, "32", "1", "65536", "Requests in flight."},
@@ -40,11 +43,16 @@ std::vector<EngineConfig> read_engines(const Section& site) {
 
 }  // namespace
 
-std::span<const Key> site_keys() { return rows; }
+std::span<const Key> site_keys() {
+  return rows;
+}
 
 void read_engine_url(const Section& engine, Endpoint& endpoint, std::string& base_path) {
   const auto url = parse_url(engine.text("url"));
-  if (!url) engine.fail("url", "is not an engine's URL; write http://host:port, perhaps with a plain path, nothing after it");
+  if (!url)
+    engine.fail("url",
+                "is not an engine's URL; write http://host:port, perhaps with a plain path, "
+                "nothing after it");
   endpoint.host = url->address.host;
   endpoint.port = url->address.port;
   endpoint.tls = url->tls;
@@ -52,7 +60,8 @@ void read_engine_url(const Section& engine, Endpoint& endpoint, std::string& bas
   base_path = url->path;
 }
 
-std::vector<SiteConfig> read_sites(const Section& file, const std::vector<ContractConfig>& contracts) {
+std::vector<SiteConfig> read_sites(const Section& file,
+                                   const std::vector<ContractConfig>& contracts) {
   std::vector<std::string> known;
   for (const ContractConfig& contract : contracts) known.push_back(contract.id);
   std::vector<SiteConfig> out;
@@ -61,7 +70,9 @@ std::vector<SiteConfig> read_sites(const Section& file, const std::vector<Contra
     SiteConfig site;
     site.id = in.id("id");
     const auto [at, fresh] = places.emplace(site.id, in.place());
-    if (!fresh) in.fail("id", "the site " + site.id + " stands at " + at->second + " already; keep one of them");
+    if (!fresh)
+      in.fail("id",
+              "the site " + site.id + " stands at " + at->second + " already; keep one of them");
     site.kind = static_cast<SiteKind>(in.choice("kind"));
     site.vendor = in.id("vendor");
     site.contract = in.id("contract");

@@ -9,14 +9,18 @@ namespace {
 constexpr Key rows[] = {
     {"tenants[].id", Type::id, "required", "", "", "The tenant's name."},
     {"tenants[].keys", Type::list, "", "0", "1000", "Its keys, never in clear."},
-    {"tenants[].keys[].sha256", Type::digest, "required", "", "", "SHA-256 of the key's text, in hex."},
-    {"tenants[].balance", Type::amount, "0", "", "", "Prepaid; posted once, as top-up `opening:TENANT`."},
+    {"tenants[].keys[].sha256", Type::digest, "required", "", "",
+     "SHA-256 of the key's text, in hex."},
+    {"tenants[].balance", Type::amount, "0", "", "",
+     "Prepaid; posted once, as top-up `opening:TENANT`."},
     {"tenants[].privacy", Type::choice, "dc", "any|dc|tee", "",
      "Who may serve it: any site, no cafés, or attested machines only."},
     {"tenants[].limits", Type::section, "", "", "", "Hitting one is 429 with `Retry-After`."},
     {"tenants[].limits.requests_per_minute", Type::count, "600", "0", "100000000", "0: no limit."},
-    {"tenants[].limits.tokens_per_minute", Type::count, "200000", "0", "1000000000000", "Input and output; 0: no limit."},
-    {"tenants[].limits.in_flight", Type::count, "64", "0", "1000000", "Requests at once; 0: no limit."},
+    {"tenants[].limits.tokens_per_minute", Type::count, "200000", "0", "1000000000000",
+     "Input and output; 0: no limit."},
+    {"tenants[].limits.in_flight", Type::count, "64", "0", "1000000",
+     "Requests at once; 0: no limit."},
 };
 
 Sha256 read_digest(const Section& in) {
@@ -24,19 +28,23 @@ Sha256 read_digest(const Section& in) {
   Sha256 out{};
   // The message does not repeat the value: it may be a key in clear.
   if (!bytes || bytes->size() != out.size()) {
-    in.fail("sha256", "must be the SHA-256 of the key as 64 hex digits; printf %s KEY | sha256sum prints it");
+    in.fail("sha256",
+            "must be the SHA-256 of the key as 64 hex digits; printf %s KEY | sha256sum prints it");
   }
   std::copy(bytes->begin(), bytes->end(), out.begin());
   return out;
 }
 
 TenantLimits read_limits(const Section& in) {
-  return {in.count32("requests_per_minute"), in.count("tokens_per_minute"), in.count32("in_flight")};
+  return {in.count32("requests_per_minute"), in.count("tokens_per_minute"),
+          in.count32("in_flight")};
 }
 
 }  // namespace
 
-std::span<const Key> tenant_keys() { return rows; }
+std::span<const Key> tenant_keys() {
+  return rows;
+}
 
 std::vector<TenantConfig> read_tenants(const Section& file) {
   std::vector<TenantConfig> out;
@@ -46,11 +54,15 @@ std::vector<TenantConfig> read_tenants(const Section& file) {
     TenantConfig tenant;
     tenant.id = in.id("id");
     const auto [at, fresh] = places.emplace(tenant.id, in.place());
-    if (!fresh) in.fail("id", "the tenant " + tenant.id + " stands at " + at->second + " already; keep one of them");
+    if (!fresh)
+      in.fail("id", "the tenant " + tenant.id + " stands at " + at->second +
+                        " already; keep one of them");
     for (const Section& key : in.sections("keys")) {
       tenant.keys.push_back(read_digest(key));
       const auto [owner, fresh_key] = owners.emplace(tenant.keys.back(), tenant.id);
-      if (!fresh_key) key.fail("sha256", "this key belongs to the tenant " + owner->second + " already; a key has one tenant and stands once");
+      if (!fresh_key)
+        key.fail("sha256", "this key belongs to the tenant " + owner->second +
+                               " already; a key has one tenant and stands once");
     }
     tenant.balance = in.amount("balance");
     tenant.privacy = static_cast<Privacy>(in.choice("privacy"));

@@ -84,6 +84,7 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   figures.tokens_out.add(final.counts.output + final.counts.reasoning);
   wait_last_ = world_.journal().append(final);
   order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), order_.admit.hold, charge);
+  if (order_.concluded) order_.concluded(final, charge);
 
   const bool gone = outcome == metering::Outcome::cancelled;
   if (gone) return;

@@ -6,6 +6,7 @@
 // waits for both; FINAL is appended when all is known and the last byte waits for it.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,9 +63,11 @@ struct Order {
   std::uint64_t tokens_held = 0;
   std::uint32_t context = 0;
   std::shared_ptr<const Terms> terms;
+  // Told once, when FINAL is appended and the hold is settled; may not touch the exchange.
+  std::function<void(const metering::Final&, money::Amount charge)> concluded;
 };
 
-// Where the answer goes. Exchange::Sink is the session's responder, or one that also keeps a copy.
+// The answer of one admitted request. `responder` is the session's, or one that also keeps a copy.
 class Exchange final : public net::Operation, private http::CallEvents, private Waiter {
  public:
   Exchange(World& world, Order order, net::Responder& responder);

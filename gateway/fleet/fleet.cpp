@@ -66,7 +66,10 @@ void Fleet::Entry::rebuild() {
     const std::string engine_id = config.id + '/' + std::to_string(i);
     // The engine's slots are one pool, whatever the model.
     const auto shared_load = load(engine_id);
-    for (const auto& [model, engine_model] : engine.models) {
+    auto served = engine.models;
+    if (served.empty())  // all that the engine lists, under its own names
+      for (const auto& listed : engines[i].models) served.emplace_back(listed, listed);
+    for (const auto& [model, engine_model] : served) {
       auto offer = base(engine_id + '/' + model, model, engine_model);
       offer->capacity = engine.capacity;
       offer->can = engines[i].can;

@@ -151,3 +151,6 @@ class Fleet {
 };
 
 }  // namespace trib::fleet
+
+#include "gateway/fleet/enrolment.h"
+#include "gateway/fleet/site_registry.h"

@@ -39,7 +39,8 @@ bool ChunkReader::refuse(const char* why) {
 // One byte of anything but data.
 bool ChunkReader::step(char c) {
   switch (at_) {
-    case At::size: return size_byte(c);
+    case At::size:
+      return size_byte(c);
     case At::size_lf:
       if (c != '\n') return refuse("a bare CR after a chunk size");
       at_ = left_ > 0 ? At::data : At::trailer_start;
@@ -58,8 +59,10 @@ bool ChunkReader::step(char c) {
     case At::trailer_name:
     case At::trailer_value:
     case At::trailer_lf:
-    case At::end_lf: return trailer_byte(c);
-    default: return extension_byte(c);
+    case At::end_lf:
+      return trailer_byte(c);
+    default:
+      return extension_byte(c);
   }
 }
 
@@ -133,7 +136,8 @@ bool ChunkReader::trailer_byte(char c) {
         at_ = At::end_lf;
         return true;
       }
-      if (!grammar::is(c, grammar::token_bit)) return refuse("a folded trailer or one without a name");
+      if (!grammar::is(c, grammar::token_bit))
+        return refuse("a folded trailer or one without a name");
       at_ = At::trailer_name;
       return true;
     case At::trailer_name:
@@ -141,7 +145,8 @@ bool ChunkReader::trailer_byte(char c) {
         at_ = At::trailer_value;
         return true;
       }
-      return grammar::is(c, grammar::token_bit) || refuse("a byte that a trailer name may not hold");
+      return grammar::is(c, grammar::token_bit) ||
+             refuse("a byte that a trailer name may not hold");
     case At::trailer_value:
       if (c == '\r') {
         at_ = At::trailer_lf;

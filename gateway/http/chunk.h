@@ -1,6 +1,6 @@
 // Chunked transfer coding, RFC 9112 section 7.1: strict reader, and the size line for writers.
-// Extensions (at most 256 bytes a line, 8 KiB a body) and trailer fields (4 KiB) are checked and dropped.
-// Blanks around a size or within extensions, which senders must not make, are refused.
+// Extensions (at most 256 bytes a line, 8 KiB a body) and trailer fields (4 KiB) are checked and
+// dropped. Blanks around a size or within extensions, which senders must not make, are refused.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,9 +20,24 @@ class ChunkReader {
 
  private:
   enum class At : std::uint8_t {
-    size, extension_name, extension_value, extension_token, extension_quoted, extension_escape,
-    extension_end, size_lf, data, data_cr, data_lf, trailer_start, trailer_name, trailer_value,
-    trailer_lf, end_lf, done, bad,
+    size,
+    extension_name,
+    extension_value,
+    extension_token,
+    extension_quoted,
+    extension_escape,
+    extension_end,
+    size_lf,
+    data,
+    data_cr,
+    data_lf,
+    trailer_start,
+    trailer_name,
+    trailer_value,
+    trailer_lf,
+    end_lf,
+    done,
+    bad,
   };
   bool step(char c);
   bool size_byte(char c);

@@ -49,33 +49,44 @@ bool disguised(std::string_view name, std::string_view lower) {
 
 Known classify(std::string_view name) {
   switch (name.size()) {
-    case 2: return named(name, "te") ? Known::hop : Known::other;
-    case 4: return named(name, "host") ? Known::host : Known::other;
-    case 6: return named(name, "expect") ? Known::expect : Known::other;
-    case 7: return named(name, "upgrade") || named(name, "trailer") ? Known::hop : Known::other;
-    case 9: return named(name, "x-api-key") ? Known::api_key : Known::other;
+    case 2:
+      return named(name, "te") ? Known::hop : Known::other;
+    case 4:
+      return named(name, "host") ? Known::host : Known::other;
+    case 6:
+      return named(name, "expect") ? Known::expect : Known::other;
+    case 7:
+      return named(name, "upgrade") || named(name, "trailer") ? Known::hop : Known::other;
+    case 9:
+      return named(name, "x-api-key") ? Known::api_key : Known::other;
     case 10:
       if (named(name, "connection")) return Known::connection;
       return named(name, "keep-alive") ? Known::hop : Known::other;
-    case 12: return named(name, "content-type") ? Known::content_type : Known::other;
-    case 13: return named(name, "authorization") ? Known::authorization : Known::other;
+    case 12:
+      return named(name, "content-type") ? Known::content_type : Known::other;
+    case 13:
+      return named(name, "authorization") ? Known::authorization : Known::other;
     case 14:
       if (named(name, "content-length")) return Known::content_length;
       if (named(name, "http2-settings")) return Known::hop;
       return disguised(name, "content-length") ? Known::disguised : Known::other;
-    case 15: return named(name, "idempotency-key") ? Known::idempotency_key : Known::other;
+    case 15:
+      return named(name, "idempotency-key") ? Known::idempotency_key : Known::other;
     case 16:
       if (named(name, "content-encoding")) return Known::content_encoding;
       return named(name, "proxy-connection") ? Known::hop : Known::other;
     case 17:
       if (named(name, "transfer-encoding")) return Known::transfer_encoding;
       return disguised(name, "transfer-encoding") ? Known::disguised : Known::other;
-    case 18: return named(name, "proxy-authenticate") ? Known::hop : Known::other;
+    case 18:
+      return named(name, "proxy-authenticate") ? Known::hop : Known::other;
     case 19:
       if (named(name, "x-tributary-privacy")) return Known::privacy;
       return named(name, "proxy-authorization") ? Known::hop : Known::other;
-    case 21: return named(name, "x-tributary-max-price") ? Known::max_price : Known::other;
-    default: return Known::other;
+    case 21:
+      return named(name, "x-tributary-max-price") ? Known::max_price : Known::other;
+    default:
+      return Known::other;
   }
 }
 
@@ -101,7 +112,8 @@ bool parse_length(std::string_view value, std::uint64_t& out) {
 FieldUse note_length(std::string_view value, FieldNotes& seen, HeadRefusal& why) {
   if (seen.length) return refuse(why, "Content-Length stands twice");
   seen.length = true;
-  if (!parse_length(value, seen.length_value)) return refuse(why, "Content-Length is not one number");
+  if (!parse_length(value, seen.length_value))
+    return refuse(why, "Content-Length is not one number");
   return FieldUse::keep;
 }
 
@@ -154,18 +166,24 @@ bool valid_host(std::string_view host) {
   const std::size_t colon = host.find(':');
   if (colon != std::string_view::npos) port = host.substr(colon + 1);
   const std::string_view name = host.substr(0, colon);
-  return !name.empty() && name.size() <= 255 && grammar::all(name, grammar::host_bit) && valid_port(port);
+  return !name.empty() && name.size() <= 255 && grammar::all(name, grammar::host_bit) &&
+         valid_port(port);
 }
 
 FieldUse note_field(const Field& field, FieldNotes& seen, HeadRefusal& why) {
   const Known known = classify(field.name);
   switch (known) {
-    case Known::other: return FieldUse::keep;
-    case Known::host: return note_host(field.value, seen, why);
-    case Known::content_length: return note_length(field.value, seen, why);
-    case Known::transfer_encoding: return note_coding(field.value, seen, why);
+    case Known::other:
+      return FieldUse::keep;
+    case Known::host:
+      return note_host(field.value, seen, why);
+    case Known::content_length:
+      return note_length(field.value, seen, why);
+    case Known::transfer_encoding:
+      return note_coding(field.value, seen, why);
     case Known::connection:
-      if (seen.connections == seen.connection.size()) return refuse(why, "too many Connection fields");
+      if (seen.connections == seen.connection.size())
+        return refuse(why, "too many Connection fields");
       seen.connection[seen.connections++] = field.value;
       return FieldUse::drop;
     case Known::expect:
@@ -173,9 +191,12 @@ FieldUse note_field(const Field& field, FieldNotes& seen, HeadRefusal& why) {
       seen.expect = true;
       seen.expect_value = field.value;
       return FieldUse::drop;
-    case Known::hop: return FieldUse::drop;
-    case Known::disguised: return refuse(why, "a framing field spelt with an underscore");
-    default: break;
+    case Known::hop:
+      return FieldUse::drop;
+    case Known::disguised:
+      return refuse(why, "a framing field spelt with an underscore");
+    default:
+      break;
   }
   const auto bit = std::uint32_t{1} << static_cast<unsigned>(known);
   if ((seen.once & bit) != 0) return refuse(why, "a field that may stand once stands twice");
@@ -185,8 +206,9 @@ FieldUse note_field(const Field& field, FieldNotes& seen, HeadRefusal& why) {
 
 bool must_not_be_nominated(std::string_view name) {
   static constexpr std::array<std::string_view, 14> end_to_end = {
-      "accept", "age",   "cache-control", "content-range", "cookie",     "date",         "etag",
-      "range",  "server", "set-cookie",   "retry-after",   "user-agent", "x-request-id", "location"};
+      "accept",      "age",        "cache-control", "content-range", "cookie",
+      "date",        "etag",       "range",         "server",        "set-cookie",
+      "retry-after", "user-agent", "x-request-id",  "location"};
   const Known known = classify(name);
   if (known == Known::hop) return false;
   if (known != Known::other) return true;

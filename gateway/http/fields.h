@@ -23,8 +23,8 @@ struct FieldNotes {
 };
 
 enum class FieldUse : std::uint8_t {
-  keep,     // end to end
-  drop,     // hop by hop: taken note of, never handed on
+  keep,  // end to end
+  drop,  // hop by hop: taken note of, never handed on
   refused,
 };
 
@@ -34,7 +34,8 @@ FieldUse note_field(const Field& field, FieldNotes& seen, HeadRefusal& why);
 // A field that Connection must not name: framing, routing, or meant for the far end.
 bool must_not_be_nominated(std::string_view name);
 
-// host [":" port]: letters, digits, '-', '.', '_', or an IPv6 address in brackets; port up to 65535.
+// host [":" port]: letters, digits, '-', '.', '_', or an IPv6 address in brackets; port up to
+// 65535.
 bool valid_host(std::string_view host);
 
 }  // namespace trib::http

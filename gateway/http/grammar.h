@@ -24,7 +24,9 @@ inline constexpr std::array<std::uint8_t, 256> make_classes() {
 }
 inline constexpr std::array<std::uint8_t, 256> classes = make_classes();
 
-inline bool is(char c, std::uint8_t bit) { return (classes[static_cast<unsigned char>(c)] & bit) != 0; }
+inline bool is(char c, std::uint8_t bit) {
+  return (classes[static_cast<unsigned char>(c)] & bit) != 0;
+}
 
 inline bool all(std::string_view text, std::uint8_t bit) {
   for (const char c : text) {
@@ -32,10 +34,16 @@ inline bool all(std::string_view text, std::uint8_t bit) {
   }
   return true;
 }
-inline bool token(std::string_view text) { return !text.empty() && all(text, token_bit); }
+inline bool token(std::string_view text) {
+  return !text.empty() && all(text, token_bit);
+}
 
-inline constexpr bool digit(char c) { return c >= '0' && c <= '9'; }
-inline constexpr bool blank(char c) { return c == ' ' || c == '\t'; }
+inline constexpr bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
+inline constexpr bool blank(char c) {
+  return c == ' ' || c == '\t';
+}
 
 // A byte that a field value may hold: HTAB, visible ASCII, space, and 0x80-0xff, which are opaque.
 inline constexpr bool field_byte(char c) {

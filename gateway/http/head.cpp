@@ -12,7 +12,9 @@ constexpr std::size_t method_bytes_max = 32;
 constexpr std::size_t request_line_bytes_max = method_bytes_max + 1 + target_bytes_max + 11;
 constexpr std::size_t nominations_max = 16;
 
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+constexpr char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 bool istarts_with(std::string_view text, std::string_view front) {
   return text.size() >= front.size() && iequals(text.substr(0, front.size()), front);
@@ -24,7 +26,9 @@ HeadStatus refuse(HeadRefusal& why, int status, const char* text) {
 }
 
 // The status to answer with: a request's own, while every fault of a response head is a 502.
-int blame(const HeadRefusal& why, int status) { return why.status == 502 ? 502 : status; }
+int blame(const HeadRefusal& why, int status) {
+  return why.status == 502 ? 502 : status;
+}
 
 bool fail(HeadRefusal& why, const char* text) {
   why.why = text;
@@ -62,8 +66,8 @@ bool has_dot_segment(std::string_view path) {
   return false;
 }
 
-// Checks an origin-form target byte by byte and splits it. A '%' escape must have two hex digits; none
-// may hide a NUL, nor, in the path, a control, a slash or a backslash.
+// Checks an origin-form target byte by byte and splits it. A '%' escape must have two hex digits;
+// none may hide a NUL, nor, in the path, a control, a slash or a backslash.
 bool read_target(std::string_view target, RequestHead& out, HeadRefusal& why) {
   std::size_t path_size = target.size();
   bool dots = false;
@@ -79,7 +83,8 @@ bool read_target(std::string_view target, RequestHead& out, HeadRefusal& why) {
     if (high < 0 || low < 0) return fail(why, "a percent escape without two hex digits");
     const int byte = high * 16 + low;
     if (byte == 0) return fail(why, "an encoded NUL in the target");
-    if (in_path && (byte < 0x20 || byte == 0x7f)) return fail(why, "an encoded control in the path");
+    if (in_path && (byte < 0x20 || byte == 0x7f))
+      return fail(why, "an encoded control in the path");
     if (in_path && (byte == '/' || byte == '\\')) return fail(why, "an encoded slash in the path");
     if (byte == '.') dots = true;
     i += 2;
@@ -152,7 +157,8 @@ bool read_status_line(std::string_view line, ResponseHead& out, int& minor, Head
   }
   if (out.status < 100 || out.status > 599) return fail(why, "not a status");
   const std::string_view rest = line.substr(13);
-  if (grammar::field_bytes(rest) != rest.size()) return fail(why, "a control byte in the status line");
+  if (grammar::field_bytes(rest) != rest.size())
+    return fail(why, "a control byte in the status line");
   return true;
 }
 
@@ -173,11 +179,15 @@ bool iequals(std::string_view a, std::string_view b) {
   return true;
 }
 
-std::string_view RequestHead::find(std::string_view name) const { return find_in(fields, name); }
-std::string_view ResponseHead::find(std::string_view name) const { return find_in(fields, name); }
+std::string_view RequestHead::find(std::string_view name) const {
+  return find_in(fields, name);
+}
+std::string_view ResponseHead::find(std::string_view name) const {
+  return find_in(fields, name);
+}
 
-// Finds the blank line. Every rule here looks at a prefix only, so the verdict does not depend on how
-// the bytes were cut into reads. The head's first line begins at `start`.
+// Finds the blank line. Every rule here looks at a prefix only, so the verdict does not depend on
+// how the bytes were cut into reads. The head's first line begins at `start`.
 HeadStatus HeadReader::find_end(std::string_view buffered, std::size_t start, std::size_t& used,
                                 HeadRefusal& why) {
   if (buffered.size() > start && !grammar::is(buffered[start], grammar::token_bit)) {
@@ -198,7 +208,8 @@ HeadStatus HeadReader::find_end(std::string_view buffered, std::size_t start, st
       scanned_ = buffered.size();
       return HeadStatus::need_more;
     }
-    if (lf == line_ || buffered[lf - 1] != '\r') return refuse(why, blame(why, 400), "a line ends in LF alone");
+    if (lf == line_ || buffered[lf - 1] != '\r')
+      return refuse(why, blame(why, 400), "a line ends in LF alone");
     if (lf - line_ == 1) {
       used = lf + 1;
       return HeadStatus::ok;
@@ -274,7 +285,8 @@ HeadStatus HeadReader::request(std::string_view buffered, RequestHead& out, std:
   if (authority && !(seen.host && iequals(*authority, seen.host_value))) {
     return refuse(why, 400, "the target's authority is not the Host");
   }
-  if (seen.chunked && seen.length) return refuse(why, 400, "Transfer-Encoding beside Content-Length");
+  if (seen.chunked && seen.length)
+    return refuse(why, 400, "Transfer-Encoding beside Content-Length");
   if (seen.chunked && out.minor == 0) return refuse(why, 400, "Transfer-Encoding in HTTP/1.0");
   bool close = false;
   bool keep = false;
@@ -305,7 +317,8 @@ HeadStatus HeadReader::response(std::string_view buffered, bool to_head, Respons
   if (!read_status_line(head.substr(0, line_end), out, minor, why)) return HeadStatus::refused;
   FieldNotes seen;
   if (!read_fields(head.substr(line_end + 2), seen, why)) return HeadStatus::refused;
-  if (seen.chunked && seen.length) return refuse(why, 502, "Transfer-Encoding beside Content-Length");
+  if (seen.chunked && seen.length)
+    return refuse(why, 502, "Transfer-Encoding beside Content-Length");
   if (seen.chunked && minor == 0) return refuse(why, 502, "Transfer-Encoding in HTTP/1.0");
   const bool interim = out.status < 200;
   if ((interim || out.status == 204) && (seen.chunked || seen.length_value > 0)) {
@@ -327,71 +340,6 @@ HeadStatus HeadReader::response(std::string_view buffered, bool to_head, Respons
   out.keep_alive = !close && (keep || minor == 1) && out.framing != Framing::until_close;
   out.fields = fields_;
   return HeadStatus::ok;
-}
-
-bool valid_field(std::string_view name, std::string_view value) {
-  return grammar::token(name) && grammar::field_bytes(value) == value.size();
-}
-
-void write_status_line(std::string& out, int status) {
-  out.append("HTTP/1.1 ");
-  out.push_back(static_cast<char>('0' + status / 100 % 10));
-  out.push_back(static_cast<char>('0' + status / 10 % 10));
-  out.push_back(static_cast<char>('0' + status % 10));
-  out.push_back(' ');
-  out.append(reason(status)).append("\r\n");
-}
-
-void write_field(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ").append(value).append("\r\n");
-}
-
-void write_field(std::string& out, std::string_view name, std::uint64_t value) {
-  std::array<char, 20> digits;
-  std::size_t at = digits.size();
-  do {
-    digits[--at] = static_cast<char>('0' + value % 10);
-    value /= 10;
-  } while (value != 0);
-  write_field(out, name, std::string_view(digits.data() + at, digits.size() - at));
-}
-
-std::string_view reason(int status) {
-  switch (status) {
-    case 100: return "Continue";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 411: return "Length Required";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 422: return "Unprocessable Content";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    default: return "";
-  }
 }
 
 }  // namespace trib::http

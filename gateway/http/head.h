@@ -28,17 +28,19 @@ struct HeadLimits {
 enum class Framing : std::uint8_t { none, length, chunked, until_close };
 
 struct RequestHead {
-  std::string_view method;   // a token; methods are case-sensitive
-  std::string_view target;   // origin form, or "*" for OPTIONS; an absolute form that names Host is cut
-  std::string_view path;     // target up to '?'
-  std::string_view query;    // after '?', or empty
-  std::string_view host;     // exactly one Host; empty only in HTTP/1.0, where it may be absent
-  int minor = 1;             // HTTP/1.minor
+  std::string_view method;  // a token; methods are case-sensitive
+  std::string_view
+      target;  // origin form, or "*" for OPTIONS; an absolute form that names Host is cut
+  std::string_view path;   // target up to '?'
+  std::string_view query;  // after '?', or empty
+  std::string_view host;   // exactly one Host; empty only in HTTP/1.0, where it may be absent
+  int minor = 1;           // HTTP/1.minor
   bool keep_alive = true;
   bool expect_continue = false;
   Framing framing = Framing::none;  // none, length or chunked
   std::uint64_t length = 0;
-  std::span<const Field> fields;  // end to end: hop-by-hop ones and those Connection names are left out
+  std::span<const Field>
+      fields;  // end to end: hop-by-hop ones and those Connection names are left out
   std::string_view find(std::string_view name) const;  // first value, or empty
 };
 
@@ -51,14 +53,15 @@ struct ResponseHead {
   std::string_view find(std::string_view name) const;
 };
 
-// Why a head was refused: one of the corpus's named rules, with the status to answer (400, 431, 414,
-// 501, 505...). `why` is static text.
+// Why a head was refused: one of the corpus's named rules, with the status to answer (400, 431,
+// 414, 501, 505...). `why` is static text.
 struct HeadRefusal {
   int status = 400;
   const char* why = "";
 };
 
-struct FieldNotes;  // inside the room: what the fields of one head said about framing and connection
+struct FieldNotes;  // inside the room: what the fields of one head said about framing and
+                    // connection
 
 enum class HeadStatus : std::uint8_t { need_more, ok, refused };
 
@@ -67,9 +70,10 @@ enum class HeadStatus : std::uint8_t { need_more, ok, refused };
 class HeadReader {
  public:
   explicit HeadReader(HeadLimits limits = {}) : limits_(limits) {}
-  // `buffered` holds all bytes of this head so far, from its first byte. On ok, `used` is the head's
-  // size with its blank line; body bytes follow.
-  HeadStatus request(std::string_view buffered, RequestHead& out, std::size_t& used, HeadRefusal& why);
+  // `buffered` holds all bytes of this head so far, from its first byte. On ok, `used` is the
+  // head's size with its blank line; body bytes follow.
+  HeadStatus request(std::string_view buffered, RequestHead& out, std::size_t& used,
+                     HeadRefusal& why);
   // `to_head`: the request was HEAD, so no body follows whatever the fields say. 1xx heads are read
   // like others (framing none); the caller skips them.
   HeadStatus response(std::string_view buffered, bool to_head, ResponseHead& out, std::size_t& used,
@@ -77,7 +81,8 @@ class HeadReader {
   void reset() { line_ = scanned_ = 0; }
 
  private:
-  HeadStatus find_end(std::string_view buffered, std::size_t start, std::size_t& used, HeadRefusal& why);
+  HeadStatus find_end(std::string_view buffered, std::size_t start, std::size_t& used,
+                      HeadRefusal& why);
   bool read_fields(std::string_view block, FieldNotes& seen, HeadRefusal& why);
   bool connection(const FieldNotes& seen, bool& close, bool& keep, HeadRefusal& why);
 

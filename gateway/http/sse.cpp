@@ -90,10 +90,10 @@ SseScanner::Status SseScanner::next(std::string_view& in, SseEvent& out) {
   return parse(block, out) ? Status::event : Status::comment;
 }
 
-// The size of the block up to and with its blank line, or npos. `text` begins with a line that is not
-// blank. A CR at the very end may be half a CRLF: it ends a line before it in any case, but as a blank
-// line it is taken at once only where the line before ended in CR alone too. So a CRLF stream is never
-// cut between CR and LF, and a CR stream never waits for a byte that may not come.
+// The size of the block up to and with its blank line, or npos. `text` begins with a line that is
+// not blank. A CR at the very end may be half a CRLF: it ends a line before it in any case, but as
+// a blank line it is taken at once only where the line before ended in CR alone too. So a CRLF
+// stream is never cut between CR and LF, and a CR stream never waits for a byte that may not come.
 std::size_t SseScanner::find_end(std::string_view text) {
   for (;;) {
     const std::size_t end = line_end(text, scanned_);

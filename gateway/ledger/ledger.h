@@ -5,3 +5,4 @@
 #include "gateway/ledger/rating.h"
 #include "gateway/ledger/store.h"
 #include "gateway/ledger/verify.h"
+#include "gateway/ledger/verify.h"

@@ -149,7 +149,7 @@ void ClientSession::dispatch() {
   deadline_.cancel();
   completed_ = false;
   in_dispatch_ = true;
-  operation_ = handler_.on_request(Request{head_, std::move(body_), {}}, *this);
+  operation_ = handler_.on_request(Request{head_, std::move(body_), *stream_}, *this);
   in_dispatch_ = false;
   body_ = {};
   if (completed_ && state_ == State::answering) finish_response();

@@ -18,7 +18,7 @@ class ClientSession;
 struct Request {
   const http::RequestHead& head;
   std::string body;
-  std::string_view peer;
+  const Stream& stream;  // for its peer()
 };
 
 // How a response leaves. Exactly one head, then body pieces, then the last one. Held by the

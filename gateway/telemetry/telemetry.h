@@ -59,7 +59,8 @@ class Registry {
   Counter& counter(std::string_view name, std::string_view help, const Labels& labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, const Labels& labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, const Labels& labels = {});
-  // Calls `sample` at each rendering, for figures that live elsewhere.
+  // Calls `sample` at each rendering, without the lock, for figures that live elsewhere. It must stay
+  // callable while anyone renders; registering the same series again replaces it.
   void sampled_gauge(std::string_view name, std::string_view help, const Labels& labels, std::function<std::int64_t()> sample);
   std::string render() const;  // text/plain; version=0.0.4
 
@@ -80,10 +81,11 @@ enum class Level { debug, info, warning, error };
 struct LogField {
   std::string_view key;
   std::string value;
+  bool number = false;  // a bare number in JSON
   LogField(std::string_view k, std::string v) : key(k), value(std::move(v)) {}
   LogField(std::string_view k, std::string_view v) : key(k), value(v) {}
   LogField(std::string_view k, const char* v) : key(k), value(v) {}
-  LogField(std::string_view k, std::int64_t v) : key(k), value(std::to_string(v)) {}
+  LogField(std::string_view k, std::int64_t v) : key(k), value(std::to_string(v)), number(true) {}
 };
 
 // One line on standard error: human on a terminal, a JSON object otherwise. Thread-safe. Never given

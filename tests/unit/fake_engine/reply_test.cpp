@@ -228,12 +228,11 @@ TEST_CASE("refusals have a status and the dialect's shape") {
     const char* status;
     const char* has;
   };
-  for (const Row& row : {Row{Ill::rate_limit, "429", "Retry-After: 2"},
-                         Row{Ill::status, "500", "server_error"},
-                         Row{Ill::context_length, "400", "context_length_exceeded"},
-                         Row{Ill::filter_refusal, "400", "content_filter"},
-                         Row{Ill::html, "200", "<html>"},
-                         Row{Ill::unknown, "400", "bad_script"}}) {
+  for (const Row& row :
+       {Row{Ill::rate_limit, "429", "Retry-After: 2"}, Row{Ill::status, "500", "server_error"},
+        Row{Ill::context_length, "400", "context_length_exceeded"},
+        Row{Ill::filter_refusal, "400", "content_filter"}, Row{Ill::html, "200", "<html>"},
+        Row{Ill::unknown, "400", "bad_script"}}) {
     const Seen seen = run(plan(row.ill, true));
     CHECK(seen.bytes.substr(9, 3) == row.status);
     CHECK(seen.bytes.find(row.has) != std::string::npos);

@@ -83,10 +83,11 @@ TEST_CASE("a request is read whole or not at all") {
 }
 
 TEST_CASE("a proxy's mistakes are noticed") {
-  for (const char* bytes : {"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
-                            "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na",
-                            "GET /\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-                            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
+  for (const char* bytes :
+       {"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na",
+        "GET /\r\n\r\n", "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"}) {
     Request request;
     INFO(bytes);
     CHECK(read_request(bytes, request) == Reading::bad);

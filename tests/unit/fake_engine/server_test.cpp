@@ -19,7 +19,8 @@ namespace {
 
 class Running {
  public:
-  explicit Running(Options options) : server(std::move(options)), thread([this] { server.run(); }) {}
+  explicit Running(Options options)
+      : server(std::move(options)), thread([this] { server.run(); }) {}
   ~Running() {
     server.stop();
     thread.join();

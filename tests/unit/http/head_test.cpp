@@ -68,7 +68,9 @@ TEST_CASE("one reader reads head after head and forgets the one before") {
 
 TEST_CASE("an absolute target that names the Host is cut to its origin form") {
   HeadReader reader;
-  CHECK(request(reader, "GET HTTP://A.example/x?y HTTP/1.1\r\nHost: a.EXAMPLE\r\n\r\n").head.target == "/x?y");
+  CHECK(
+      request(reader, "GET HTTP://A.example/x?y HTTP/1.1\r\nHost: a.EXAMPLE\r\n\r\n").head.target ==
+      "/x?y");
   CHECK(request(reader, "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n").head.target == "/");
   CHECK(request(reader, "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n").head.target == "*");
   CHECK(request(reader, "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n").status == HeadStatus::refused);
@@ -83,7 +85,8 @@ TEST_CASE("response heads say how their body ends") {
   CHECK(r.head.framing == Framing::length);
   CHECK(r.head.length == 5);
   CHECK(r.head.keep_alive);
-  r = response(reader, "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nConnection: close\r\n\r\n");
+  r = response(reader,
+               "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nConnection: close\r\n\r\n");
   CHECK(r.head.framing == Framing::chunked);
   CHECK_FALSE(r.head.keep_alive);
   r = response(reader, "HTTP/1.1 200 \r\n\r\n");
@@ -92,10 +95,12 @@ TEST_CASE("response heads say how their body ends") {
   CHECK_FALSE(r.head.keep_alive);
   r = response(reader, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true);
   CHECK(r.head.framing == Framing::none);
-  CHECK(response(reader, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n").head.framing == Framing::none);
+  CHECK(response(reader, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n").head.framing ==
+        Framing::none);
   CHECK(response(reader, "HTTP/1.1 100 Continue\r\n\r\n").head.framing == Framing::none);
   CHECK_FALSE(response(reader, "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n").head.keep_alive);
-  CHECK(response(reader, "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n").head.keep_alive);
+  CHECK(response(reader, "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n")
+            .head.keep_alive);
 }
 
 TEST_CASE("response heads are read as strictly as requests") {
@@ -142,7 +147,9 @@ TEST_CASE("writers make heads that the reader takes") {
   write_field(out, "Retry-After", 7);
   write_field(out, "X-Big", 18446744073709551615u);
   write_field(out, "X-Zero", 0);
-  CHECK(out == "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nX-Big: 18446744073709551615\r\nX-Zero: 0\r\n");
+  CHECK(out ==
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nX-Big: "
+        "18446744073709551615\r\nX-Zero: 0\r\n");
   CHECK(valid_field("X-A", "b\tc \xe4"));
   CHECK_FALSE(valid_field("X-A", "b\r\nX-B: c"));
   CHECK_FALSE(valid_field("X-A", std::string_view("b\0c", 3)));

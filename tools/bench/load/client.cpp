@@ -234,11 +234,10 @@ void Run::pace() {
 }
 
 void Run::open_some() {
-  const double share = plan_.ramp_s > 0
-                           ? static_cast<double>(now_ - start_ns_) / (plan_.ramp_s * 1e9)
-                           : 1.0;
-  const auto want = static_cast<std::size_t>(
-      std::min(1.0, share) * static_cast<double>(conns_.size()));
+  const double share =
+      plan_.ramp_s > 0 ? static_cast<double>(now_ - start_ns_) / (plan_.ramp_s * 1e9) : 1.0;
+  const auto want =
+      static_cast<std::size_t>(std::min(1.0, share) * static_cast<double>(conns_.size()));
   while (opened_ < want) {
     const std::size_t i = opened_++;
     ask(i, now_);
@@ -256,7 +255,8 @@ void Run::wait() {
   const std::int64_t rest = std::max<std::int64_t>(until - now_ns(), 0);
   const timespec time{rest / 1'000'000'000, rest % 1'000'000'000};
   std::array<epoll_event, 128> events;
-  const int n = epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), &time, nullptr);
+  const int n =
+      epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), &time, nullptr);
   now_ = now_ns();
   for (int k = 0; k < n; ++k) {
     const auto& event = events[static_cast<std::size_t>(k)];
@@ -284,8 +284,10 @@ Outcome Run::go() {
       watched_before = cpu_of(plan_.watched);
       window_from = now_;
     }
-    if (plan_.kind == Plan::Kind::open) pace();
-    else if (opened_ < conns_.size()) open_some();
+    if (plan_.kind == Plan::Kind::open)
+      pace();
+    else if (opened_ < conns_.size())
+      open_some();
     wait();
   }
   const Cpu self_after = cpu_of(self);
@@ -330,6 +332,8 @@ Cpu cpu_of(const std::vector<int>& pids) {
   return sum;
 }
 
-Outcome run(const Plan& plan, void (*at_window)(bool)) { return Run(plan, at_window).go(); }
+Outcome run(const Plan& plan, void (*at_window)(bool)) {
+  return Run(plan, at_window).go();
+}
 
 }  // namespace trib::bench

@@ -32,7 +32,9 @@ void Histogram::record(std::int64_t ns) {
   sum_ += static_cast<double>(ns);
 }
 
-void Histogram::clear() { *this = Histogram{}; }
+void Histogram::clear() {
+  *this = Histogram{};
+}
 
 std::int64_t Histogram::quantile_ns(double share) const {
   if (count_ == 0) return 0;
@@ -49,11 +51,12 @@ std::int64_t Histogram::quantile_ns(double share) const {
 std::string Histogram::json_us() const {
   const auto us = [](std::int64_t ns) { return static_cast<double>(ns) / 1000.0; };
   char text[256];
-  std::snprintf(text, sizeof text,
-                R"({"count":%llu,"mean":%.1f,"p50":%.1f,"p90":%.1f,"p99":%.1f,"p999":%.1f,"max":%.1f})",
-                static_cast<unsigned long long>(count_),
-                count_ ? sum_ / static_cast<double>(count_) / 1000.0 : 0.0, us(quantile_ns(0.5)),
-                us(quantile_ns(0.9)), us(quantile_ns(0.99)), us(quantile_ns(0.999)), us(max_));
+  std::snprintf(
+      text, sizeof text,
+      R"({"count":%llu,"mean":%.1f,"p50":%.1f,"p90":%.1f,"p99":%.1f,"p999":%.1f,"max":%.1f})",
+      static_cast<unsigned long long>(count_),
+      count_ ? sum_ / static_cast<double>(count_) / 1000.0 : 0.0, us(quantile_ns(0.5)),
+      us(quantile_ns(0.9)), us(quantile_ns(0.99)), us(quantile_ns(0.999)), us(max_));
   return text;
 }
 

@@ -1,5 +1,5 @@
-// Counts of durations in log-linear buckets: 64 a power of two, so a quantile is off by 1.6 % at most.
-// Fixed memory, no allocation when recording. One owner, one thread.
+// Counts of durations in log-linear buckets: 64 a power of two, so a quantile is off by 1.6 % at
+// most. Fixed memory, no allocation when recording. One owner, one thread.
 #pragma once
 #include <array>
 #include <cstdint>

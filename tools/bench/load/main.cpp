@@ -1,4 +1,5 @@
-// tributary-load: asks an OpenAI endpoint for chat answers and prints what it saw as one JSON object.
+// tributary-load: asks an OpenAI endpoint for chat answers and prints what it saw as one JSON
+// object.
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +16,8 @@ constexpr const char* kUsage =
     "usage: tributary-load closed|open|streams --url http://IP:PORT [--key KEY] [--model M]\n"
     "  [--connections N]   connections, or streams open at a time (32)\n"
     "  [--rate R]          requests a second of `open` (1000)\n"
-    "  [--tokens N] [--interval-ms N] [--first-ms N]   asked of the scripted engine (16, 0, interval)\n"
+    "  [--tokens N] [--interval-ms N] [--first-ms N]   asked of the scripted engine (16, 0, "
+    "interval)\n"
     "  [--prompt-bytes N]  the prompt is padded to so many (64)\n"
     "  [--ramp S] [--warm S] [--seconds S]   opening, warm-up and window (0, 1, 5)\n"
     "  [--watch PID,PID]   also the CPU time of these processes in the window\n"
@@ -36,12 +38,15 @@ std::string request_of(std::map<std::string, std::string>& words, bool stream) {
   script += "}\\n";
   const auto want = static_cast<std::size_t>(std::atol(words["--prompt-bytes"].c_str()));
   while (script.size() < want) script += "tell me more of it ";
-  std::string body = "{\"model\":\"" + words["--model"] + "\",\"messages\":[{\"role\":\"user\",\"content\":\"" +
-                     script + "\"}]";
+  std::string body = "{\"model\":\"" + words["--model"] +
+                     "\",\"messages\":[{\"role\":\"user\",\"content\":\"" + script + "\"}]";
   body += stream ? ",\"stream\":true}" : "}";
-  std::string head = "POST /v1/chat/completions HTTP/1.1\r\nHost: " + words["--url"].substr(7) + "\r\n";
+  std::string head =
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: " + words["--url"].substr(7) + "\r\n";
   if (!words["--key"].empty()) head += "Authorization: Bearer " + words["--key"] + "\r\n";
-  head += "Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: tributary-load\r\nContent-Length: ";
+  head +=
+      "Content-Type: application/json\r\nAccept: */*\r\nUser-Agent: "
+      "tributary-load\r\nContent-Length: ";
   return head + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
@@ -68,17 +73,21 @@ bool plan_of(std::map<std::string, std::string>& words, Plan& plan) {
 }
 
 void print(const Outcome& out) {
-  std::printf("{\"window_s\":%.4f,\"requests\":%lld,\"errors\":%lld,\"late\":%lld,\"requests_per_s\":%.1f,",
-              out.window_s, static_cast<long long>(out.requests), static_cast<long long>(out.errors),
-              static_cast<long long>(out.late), static_cast<double>(out.requests) / out.window_s);
-  std::printf("\"events\":%lld,\"tokens\":%lld,\"tokens_per_s\":%.1f,\"reads\":%lld,\"broken_order\":%lld,",
-              static_cast<long long>(out.events), static_cast<long long>(out.tokens),
-              static_cast<double>(out.tokens) / out.window_s, static_cast<long long>(out.reads),
-              static_cast<long long>(out.broken_order));
+  std::printf(
+      "{\"window_s\":%.4f,\"requests\":%lld,\"errors\":%lld,\"late\":%lld,\"requests_per_s\":%.1f,",
+      out.window_s, static_cast<long long>(out.requests), static_cast<long long>(out.errors),
+      static_cast<long long>(out.late), static_cast<double>(out.requests) / out.window_s);
+  std::printf(
+      "\"events\":%lld,\"tokens\":%lld,\"tokens_per_s\":%.1f,\"reads\":%lld,\"broken_order\":%lld,",
+      static_cast<long long>(out.events), static_cast<long long>(out.tokens),
+      static_cast<double>(out.tokens) / out.window_s, static_cast<long long>(out.reads),
+      static_cast<long long>(out.broken_order));
   std::printf("\"latency_us\":%s,\"first_us\":%s,\"gap_us\":%s,", out.latency.json_us().c_str(),
               out.first.json_us().c_str(), out.gaps.json_us().c_str());
-  std::printf("\"self\":{\"user_s\":%.3f,\"system_s\":%.3f},\"watched\":{\"user_s\":%.3f,\"system_s\":%.3f},",
-              out.self.user_s, out.self.system_s, out.watched.user_s, out.watched.system_s);
+  std::printf(
+      "\"self\":{\"user_s\":%.3f,\"system_s\":%.3f},\"watched\":{\"user_s\":%.3f,\"system_s\":%.3f}"
+      ",",
+      out.self.user_s, out.self.system_s, out.watched.user_s, out.watched.system_s);
   std::printf("\"first_error\":\"%s\"}\n", out.first_error.c_str());
 }
 
@@ -86,15 +95,20 @@ void print(const Outcome& out) {
 
 int main(int argc, char** argv) {
   std::map<std::string, std::string> words{
-      {"--url", ""},       {"--key", ""},          {"--model", "fake-model"}, {"--connections", "32"},
-      {"--rate", "1000"},  {"--tokens", "16"},     {"--interval-ms", "0"}, {"--first-ms", ""},   {"--prompt-bytes", "64"},
-      {"--ramp", "0"},     {"--warm", "1"},        {"--seconds", "5"},        {"--watch", ""}};
+      {"--url", ""},           {"--key", ""},      {"--model", "fake-model"},
+      {"--connections", "32"}, {"--rate", "1000"}, {"--tokens", "16"},
+      {"--interval-ms", "0"},  {"--first-ms", ""}, {"--prompt-bytes", "64"},
+      {"--ramp", "0"},         {"--warm", "1"},    {"--seconds", "5"},
+      {"--watch", ""}};
   Plan plan;
   bool marks = false;
   const std::string kind = argc > 1 ? argv[1] : "";
-  if (kind == "closed") plan.kind = Plan::Kind::closed;
-  else if (kind == "open") plan.kind = Plan::Kind::open;
-  else if (kind == "streams") plan.kind = Plan::Kind::streams;
+  if (kind == "closed")
+    plan.kind = Plan::Kind::closed;
+  else if (kind == "open")
+    plan.kind = Plan::Kind::open;
+  else if (kind == "streams")
+    plan.kind = Plan::Kind::streams;
   bool good = kind == "closed" || kind == "open" || kind == "streams";
   for (int i = 2; good && i < argc; ++i) {
     const std::string word = argv[i];

@@ -88,7 +88,9 @@ std::size_t Response::feed(std::string_view bytes) {
   while (used < bytes.size() && at_ != At::done && at_ != At::broken) {
     const std::string_view rest = bytes.substr(used);
     switch (at_) {
-      case At::head: used += head(rest); break;
+      case At::head:
+        used += head(rest);
+        break;
       case At::length:
       case At::chunk: {
         const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(left_, rest.size()));
@@ -118,15 +120,17 @@ std::size_t Response::feed(std::string_view bytes) {
         } else if (at_ == At::trailer) {
           if (line_.empty()) at_ = At::done;
         } else {
-          const auto parsed =
-              std::from_chars(line_.data(), line_.data() + line_.size(), left_, 16);
-          if (parsed.ec != std::errc{}) at_ = At::broken;
-          else at_ = left_ == 0 ? At::trailer : At::chunk;
+          const auto parsed = std::from_chars(line_.data(), line_.data() + line_.size(), left_, 16);
+          if (parsed.ec != std::errc{})
+            at_ = At::broken;
+          else
+            at_ = left_ == 0 ? At::trailer : At::chunk;
         }
         line_.clear();
         break;
       }
-      default: break;
+      default:
+        break;
     }
   }
   return used;
@@ -166,10 +170,11 @@ void Response::event(std::string_view text) {
     return;
   }
   static constexpr std::string_view kContent = "\"content\":\"";
-  const auto* found = static_cast<const char*>(
-      memmem(text.data(), text.size(), kContent.data(), kContent.size()));
+  const auto* found =
+      static_cast<const char*>(memmem(text.data(), text.size(), kContent.data(), kContent.size()));
   if (found == nullptr) return;
-  std::string_view content = text.substr(static_cast<std::size_t>(found - text.data()) + kContent.size());
+  std::string_view content =
+      text.substr(static_cast<std::size_t>(found - text.data()) + kContent.size());
   if (content.empty() || content.front() == '"') return;
   ++tokens_;
   if (content.front() == ' ') content.remove_prefix(1);

@@ -1,5 +1,5 @@
-// Reads HTTP/1.1 answers as they arrive and counts the events of a stream. It keeps no body, only the
-// event it is inside of. Pure; one owner, one thread.
+// Reads HTTP/1.1 answers as they arrive and counts the events of a stream. It keeps no body, only
+// the event it is inside of. Pure; one owner, one thread.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -23,12 +23,22 @@ class Response {
   std::int64_t body_bytes() const { return body_bytes_; }
   // Of a stream:
   std::int64_t events() const { return events_; }
-  std::int64_t tokens() const { return tokens_; }    // events with text
+  std::int64_t tokens() const { return tokens_; }      // events with text
   std::int64_t in_order() const { return in_order_; }  // t1, t2, ... without a gap or a repeat
   bool saw_done() const { return saw_done_; }
 
  private:
-  enum class At : std::uint8_t { head, length, chunk_size, chunk, chunk_end, trailer, until_close, done, broken };
+  enum class At : std::uint8_t {
+    head,
+    length,
+    chunk_size,
+    chunk,
+    chunk_end,
+    trailer,
+    until_close,
+    done,
+    broken
+  };
   std::size_t head(std::string_view bytes);
   void read_head();
   void body(std::string_view bytes);

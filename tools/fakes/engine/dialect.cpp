@@ -27,10 +27,14 @@ constexpr std::string_view kBuild = "b6000-fake";
 }  // namespace
 
 bool dialect_of(std::string_view name, Dialect& to) {
-  if (name == "generic") to = Dialect::generic;
-  else if (name == "vllm") to = Dialect::vllm;
-  else if (name == "llamacpp") to = Dialect::llamacpp;
-  else return false;
+  if (name == "generic")
+    to = Dialect::generic;
+  else if (name == "vllm")
+    to = Dialect::vllm;
+  else if (name == "llamacpp")
+    to = Dialect::llamacpp;
+  else
+    return false;
   return true;
 }
 
@@ -86,9 +90,10 @@ void Shape::close(std::string& out) const {
 
 void Shape::role(std::string& out) const {
   open("chat.completion.chunk", out);
-  out += dialect_ == Dialect::llamacpp
-             ? R"({"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}})"
-             : R"({"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null})";
+  out +=
+      dialect_ == Dialect::llamacpp
+          ? R"({"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}})"
+          : R"({"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null})";
   close(out);
 }
 
@@ -160,18 +165,27 @@ std::string usage_text(Dialect dialect, const Usage& usage, const Script& script
   std::int64_t prompt = usage.prompt;
   std::int64_t completion = usage.completion;
   switch (script.ill) {
-    case Ill::usage_missing: return {};
-    case Ill::usage_null: return "null";
+    case Ill::usage_missing:
+      return {};
+    case Ill::usage_null:
+      return "null";
     case Ill::usage_text:
       return R"({"prompt_tokens":"many","completion_tokens":"few","total_tokens":"some"})";
-    case Ill::usage_wrong: completion += script.usage_delta; break;
-    case Ill::usage_negative: completion = -completion - 1; break;
+    case Ill::usage_wrong:
+      completion += script.usage_delta;
+      break;
+    case Ill::usage_negative:
+      completion = -completion - 1;
+      break;
     case Ill::usage_huge:
       prompt = 4'000'000'000'000'000'000;
       completion = 4'000'000'000'000'000'000;
       break;
-    case Ill::usage_zero: prompt = completion = 0; break;
-    default: break;
+    case Ill::usage_zero:
+      prompt = completion = 0;
+      break;
+    default:
+      break;
   }
   std::string out = "{";
   member("prompt_tokens", prompt, out);
@@ -303,7 +317,8 @@ std::string slots_body(const Load& load) {
 std::string metrics_body(Dialect dialect, const Load& load, std::string_view model) {
   std::string out;
   const bool vllm = dialect == Dialect::vllm;
-  const std::string label = vllm ? "{engine=\"0\",model_name=\"" + std::string(model) + "\"} " : " ";
+  const std::string label =
+      vllm ? "{engine=\"0\",model_name=\"" + std::string(model) + "\"} " : " ";
   const auto line = [&](std::string_view type, std::string_view name, std::int64_t value) {
     out += "# TYPE ";
     out += name;
@@ -332,20 +347,34 @@ std::string metrics_body(Dialect dialect, const Load& load, std::string_view mod
 
 std::string_view reason_phrase(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 413: return "Content Too Large";
-    case 422: return "Unprocessable Entity";
-    case 429: return "Too Many Requests";
-    case 500: return "Internal Server Error";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Status";
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 413:
+      return "Content Too Large";
+    case 422:
+      return "Unprocessable Entity";
+    case 429:
+      return "Too Many Requests";
+    case 500:
+      return "Internal Server Error";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "Status";
   }
 }
 

@@ -1,5 +1,5 @@
-// The shapes in which the scripted engine answers: those of vLLM, of llama.cpp's server, and OpenAI's
-// own for `generic`. Pure text building; the caller owns every buffer.
+// The shapes in which the scripted engine answers: those of vLLM, of llama.cpp's server, and
+// OpenAI's own for `generic`. Pure text building; the caller owns every buffer.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -27,7 +27,7 @@ class Shape {
         std::string_view model);
 
   // Events without their "data: " and blank line.
-  void role(std::string& out) const;                         // chat only: the first delta
+  void role(std::string& out) const;  // chat only: the first delta
   void delta(std::string_view text, std::string& out) const;
   void finish(std::string_view reason, std::string& out) const;
   // `usage_text` is a JSON value, or empty to leave the member out.
@@ -37,13 +37,13 @@ class Shape {
              std::string& out) const;
 
  private:
-  void open(std::string_view object, std::string& out) const;   // up to the choices
-  void close(std::string& out) const;                           // after the choices
+  void open(std::string_view object, std::string& out) const;  // up to the choices
+  void close(std::string& out) const;                          // after the choices
   Dialect dialect_;
   bool chat_;
   std::string id_;
   std::int64_t created_s_;
-  std::string model_;  // escaped
+  std::string model_;   // escaped
   std::string before_;  // of a delta's text
   std::string after_;
 };

@@ -1,5 +1,6 @@
 // tributary-fake-engine: a scripted stand-in for an inference engine. It generates nothing; what it
-// answers is written in script.h. Prints one line an engine when it is ready: "ready http://HOST:PORT".
+// answers is written in script.h. Prints one line an engine when it is ready: "ready
+// http://HOST:PORT".
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -16,7 +17,8 @@ namespace {
 using trib::fake::Options;
 
 constexpr const char* kUsage =
-    "usage: tributary-fake-engine [--port N] [--bind IP] [--engines N] [--name NAME] [--models A,B]\n"
+    "usage: tributary-fake-engine [--port N] [--bind IP] [--engines N] [--name NAME] [--models "
+    "A,B]\n"
     "  [--dialect vllm|llamacpp|generic] [--flat-errors] [--strict-models] [--slots N]\n"
     "  [--refuse-when-full] [--context N] [--api-key KEY] [--log-max N] [--log-bodies]\n"
     "  [--tokens N] [--interval-ms N] [--first-ms N] [--script JSON]\n";
@@ -65,16 +67,32 @@ bool parse(int argc, char** argv, Options& options) {
   using Take = std::function<bool(const std::string&)>;
   const std::map<std::string, Take> valued{
       {"--port", [&](auto& v) { return number(v, options.port); }},
-      {"--bind", [&](auto& v) { options.bind = v; return true; }},
-      {"--engines", [&](auto& v) { return number(v, options.engines) && options.engines > 0 && options.engines <= 64; }},
-      {"--name", [&](auto& v) { options.name = v; return true; }},
+      {"--bind",
+       [&](auto& v) {
+         options.bind = v;
+         return true;
+       }},
+      {"--engines",
+       [&](auto& v) {
+         return number(v, options.engines) && options.engines > 0 && options.engines <= 64;
+       }},
+      {"--name",
+       [&](auto& v) {
+         options.name = v;
+         return true;
+       }},
       {"--models", [&](auto& v) { return models(v, options); }},
       {"--dialect", [&](auto& v) { return trib::fake::dialect_of(v, options.dialect); }},
       {"--slots", [&](auto& v) { return number(v, options.slots) && options.slots > 0; }},
       {"--context", [&](auto& v) { return number(v, options.context) && options.context > 0; }},
-      {"--api-key", [&](auto& v) { options.api_key = v; return true; }},
+      {"--api-key",
+       [&](auto& v) {
+         options.api_key = v;
+         return true;
+       }},
       {"--log-max", [&](auto& v) { return number(v, options.log_max); }},
-      {"--tokens", [&](auto& v) { return number(v, options.script.tokens) && options.script.tokens >= 0; }},
+      {"--tokens",
+       [&](auto& v) { return number(v, options.script.tokens) && options.script.tokens >= 0; }},
       {"--interval-ms", [&](auto& v) { return milliseconds(v, options.script.interval_us); }},
       {"--first-ms", [&](auto& v) { return milliseconds(v, options.script.first_us); }},
       {"--script", [&](auto& v) { return script(v, options); }},

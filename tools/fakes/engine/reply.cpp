@@ -28,12 +28,16 @@ bool breaks_inside(Ill ill) {
     case Ill::content_filter:
     case Ill::error_event:
     case Ill::oversize_event:
-    case Ill::endless_event: return true;
-    default: return false;
+    case Ill::endless_event:
+      return true;
+    default:
+      return false;
   }
 }
 
-bool is_endless(Ill ill) { return ill == Ill::endless; }
+bool is_endless(Ill ill) {
+  return ill == Ill::endless;
+}
 
 }  // namespace
 
@@ -133,19 +137,20 @@ bool Reply::refusal_of_script(Step& step, std::string& out) {
       return true;
     case Ill::prefill_refused:
       if (!plan_.call.ends_with_assistant) return false;
-      step = refuse({400, "invalid_request_error", "",
-                     "the last message must not be the assistant's"},
-                    0, out);
+      step =
+          refuse({400, "invalid_request_error", "", "the last message must not be the assistant's"},
+                 0, out);
       return true;
     case Ill::unknown:
-      step = refuse({400, "invalid_request_error", "bad_script", "the script cannot be read"}, 0,
-                    out);
+      step =
+          refuse({400, "invalid_request_error", "bad_script", "the script cannot be read"}, 0, out);
       return true;
     case Ill::html:
       plain(200, "text/html; charset=utf-8", kPage, out);
       step = end();
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -154,10 +159,15 @@ Step Reply::head(std::string& out) {
   if (refusal_of_script(step, out)) return step;
   at_ = At::over;
   switch (plan_.script.ill) {
-    case Ill::silence: return {Then::wait, -1};
-    case Ill::reset_before_head: return {Then::reset, -1};
-    case Ill::close_before_head: return {Then::close, -1};
-    case Ill::bad_head: out += "ICY 2OO FINE\r\n\r\n"; return {Then::close, -1};
+    case Ill::silence:
+      return {Then::wait, -1};
+    case Ill::reset_before_head:
+      return {Then::reset, -1};
+    case Ill::close_before_head:
+      return {Then::close, -1};
+    case Ill::bad_head:
+      out += "ICY 2OO FINE\r\n\r\n";
+      return {Then::close, -1};
     case Ill::huge_head:
       out += "HTTP/1.1 200 OK\r\n";
       for (int i = 0; i < 128; ++i) {
@@ -168,14 +178,18 @@ Step Reply::head(std::string& out) {
       out += "Content-Length: 2\r\n\r\n{}";
       return {Then::close, -1};
     case Ill::both_framings:
-      out += "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
-             "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+      out +=
+          "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+          "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
       return {Then::close, -1};
     case Ill::silence_after_head:
-      if (plan_.call.stream) stream_head(out);
-      else plain_head(200, kJson, 1000, out);
+      if (plan_.call.stream)
+        stream_head(out);
+      else
+        plain_head(200, kJson, 1000, out);
       return {Then::wait, -1};
-    default: break;
+    default:
+      break;
   }
   if (plan_.script.ill == Ill::json_for_stream) plan_.call.stream = false;
   at_ = At::tokens;
@@ -214,10 +228,10 @@ void Reply::plain(int status, std::string_view type, std::string_view body, std:
 }
 
 void Reply::stream_head(std::string& out) {
-  plain_head(200,
-             plan_.script.ill == Ill::content_type ? "text/plain"
-                                                   : "text/event-stream; charset=utf-8",
-             -1, out);
+  plain_head(
+      200,
+      plan_.script.ill == Ill::content_type ? "text/plain" : "text/event-stream; charset=utf-8", -1,
+      out);
 }
 
 void Reply::chunk(std::string_view bytes, std::string& out) {
@@ -278,8 +292,10 @@ Step Reply::fault(std::int64_t now_us, std::string& out) {
   fault_at_ = -1;
   const Script& script = plan_.script;
   switch (script.ill) {
-    case Ill::cut: return {Then::close, -1};
-    case Ill::cut_reset: return {Then::reset, -1};
+    case Ill::cut:
+      return {Then::close, -1};
+    case Ill::cut_reset:
+      return {Then::reset, -1};
     case Ill::cut_inside:
       text_.clear();
       next_text(text_);
@@ -294,8 +310,12 @@ Step Reply::fault(std::int64_t now_us, std::string& out) {
       shift_us_ += script.hold_us;
       at_ = At::held;
       return hold(now_us, out);
-    case Ill::bad_chunk: out += "zz\r\nno chunk\r\n"; return {Then::close, -1};
-    case Ill::bad_json: event(R"({"choices":[{"index":0,"delta":{"content":"hal)", out); break;
+    case Ill::bad_chunk:
+      out += "zz\r\nno chunk\r\n";
+      return {Then::close, -1};
+    case Ill::bad_json:
+      event(R"({"choices":[{"index":0,"delta":{"content":"hal)", out);
+      break;
     case Ill::bad_utf8: {
       std::string broken;
       shape_.delta("ab", broken);
@@ -303,7 +323,9 @@ Step Reply::fault(std::int64_t now_us, std::string& out) {
       event(broken, out);
       break;
     }
-    case Ill::content_filter: limit_ = sent_; return tail(out);
+    case Ill::content_filter:
+      limit_ = sent_;
+      return tail(out);
     case Ill::error_event:
       event(error_body(plan_.dialect, false,
                        {500, "server_error", "", "the scripted failure inside the stream"}),
@@ -323,7 +345,8 @@ Step Reply::fault(std::int64_t now_us, std::string& out) {
       at_ = At::forever;
       chunk("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"", out);
       return {Then::wait, now_us};
-    default: break;
+    default:
+      break;
   }
   return {Then::wait, now_us};  // goes on with the tokens
 }
@@ -361,14 +384,16 @@ Step Reply::tail(std::string& out) {
   at_ = At::over;
   if (ill != Ill::no_finish && ill != Ill::no_end) {
     event_.clear();
-    shape_.finish(ill == Ill::content_filter ? "content_filter" : by_length_ ? "length" : "stop",
+    shape_.finish(ill == Ill::content_filter ? "content_filter"
+                  : by_length_               ? "length"
+                                             : "stop",
                   event_);
     event(event_, out);
   }
   if (plan_.call.include_usage && ill != Ill::usage_missing && ill != Ill::no_end) {
     event_.clear();
-    shape_.usage(usage_text(plan_.dialect,
-                            {plan_.call.prompt_tokens, sent_, plan_.script.cached}, plan_.script),
+    shape_.usage(usage_text(plan_.dialect, {plan_.call.prompt_tokens, sent_, plan_.script.cached},
+                            plan_.script),
                  event_);
     event(event_, out);
   }
@@ -382,7 +407,8 @@ Step Reply::tail(std::string& out) {
 
 Step Reply::whole(std::string& out) {
   const Script& script = plan_.script;
-  if (plan_.call.kind == Call::Kind::embedding) return odd_whole(embeddings_body(plan_.call, script), out);
+  if (plan_.call.kind == Call::Kind::embedding)
+    return odd_whole(embeddings_body(plan_.call, script), out);
   if (script.ill == Ill::error_event) {
     plain(200, kJson,
           error_body(plan_.dialect, false, {500, "server_error", "", "the scripted failure"}), out);
@@ -406,13 +432,14 @@ Step Reply::whole(std::string& out) {
   }
   std::string body;
   const Usage usage{plan_.call.prompt_tokens, sent_, script.cached};
-  shape_.whole(text_, script.ill == Ill::content_filter ? "content_filter"
-                      : by_length_                      ? "length"
-                                                        : "stop",
+  shape_.whole(text_,
+               script.ill == Ill::content_filter ? "content_filter"
+               : by_length_                      ? "length"
+                                                 : "stop",
                usage_text(plan_.dialect, usage, script), body);
   if (script.ill == Ill::no_finish || script.ill == Ill::no_end) {
-    const std::size_t at = body.find(by_length_ ? "\"finish_reason\":\"length\""
-                                                : "\"finish_reason\":\"stop\"");
+    const std::size_t at =
+        body.find(by_length_ ? "\"finish_reason\":\"length\"" : "\"finish_reason\":\"stop\"");
     const std::size_t value = at + std::string_view("\"finish_reason\":").size();
     body.replace(value, by_length_ ? 8 : 6, "null");
   }
@@ -447,8 +474,11 @@ Step Reply::spoilt_whole(std::string body, std::string& out) {
       chunk(half, out);
       out += "zz\r\nno chunk\r\n";
       return {Then::close, -1};
-    case Ill::bad_json: body.resize(body.size() - 2); break;
-    default: break;
+    case Ill::bad_json:
+      body.resize(body.size() - 2);
+      break;
+    default:
+      break;
   }
   return odd_whole(body, out);
 }

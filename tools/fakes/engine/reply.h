@@ -1,5 +1,5 @@
-// One answer of the scripted engine as a state machine without I/O: it is told the time, appends the
-// bytes that are due and says when it wants to be asked again. One owner, one thread.
+// One answer of the scripted engine as a state machine without I/O: it is told the time, appends
+// the bytes that are due and says when it wants to be asked again. One owner, one thread.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -17,8 +17,8 @@ struct Plan {
   Script script;
   Dialect dialect = Dialect::generic;
   bool flat_errors = false;
-  bool close = false;          // the peer asked for a close after the answer
-  bool continues = false;      // the dialect continues call.continued
+  bool close = false;      // the peer asked for a close after the answer
+  bool continues = false;  // the dialect continues call.continued
   std::int64_t context = 4096;
   std::string id;
   std::int64_t created_s = 0;
@@ -42,7 +42,7 @@ class Reply {
   Step step(std::int64_t now_us, std::size_t room, std::string& out);
 
   const Plan& plan() const { return plan_; }
-  int status() const { return status_; }             // 0: no head was sent
+  int status() const { return status_; }              // 0: no head was sent
   std::int64_t tokens_sent() const { return sent_; }  // in this answer
   std::int64_t tokens_due() const { return limit_; }  // what a whole answer would hold
   std::int64_t prefix_pieces() const { return prefix_.pieces; }

@@ -14,7 +14,9 @@ constexpr std::size_t kHeadMost = 256 * 1024;
 constexpr std::size_t kBodyMost = 64 * 1024 * 1024;
 constexpr std::string_view kScriptWord = "#script ";
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 bool same_name(std::string_view a, std::string_view lower_name) {
   if (a.size() != lower_name.size()) return false;
@@ -68,7 +70,8 @@ Reading read_chunks(std::string_view bytes, std::size_t from, Request& to) {
   std::size_t at = from;
   for (;;) {
     const std::size_t end = bytes.find("\r\n", at);
-    if (end == std::string_view::npos) return bytes.size() - at > 4096 ? Reading::bad : Reading::more;
+    if (end == std::string_view::npos)
+      return bytes.size() - at > 4096 ? Reading::bad : Reading::more;
     std::size_t size = 0;
     if (!read_size(bytes.substr(at, end - at), 16, size)) return Reading::bad;
     at = end + 2;
@@ -113,8 +116,10 @@ bool read_messages(const json::value* messages, Call& to, std::string& why) {
     std::string text = content ? text_of(*content) : std::string{};
     to.prompt_tokens += words_in(text) + 1;  // one for the role
     to.ends_with_assistant = std::string_view(role->get_string()) == "assistant";
-    if (to.ends_with_assistant) to.continued = std::move(text);
-    else if (std::string_view(role->get_string()) == "user") find_script(text, to);
+    if (to.ends_with_assistant)
+      to.continued = std::move(text);
+    else if (std::string_view(role->get_string()) == "user")
+      find_script(text, to);
   }
   return true;
 }

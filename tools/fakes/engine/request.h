@@ -14,14 +14,14 @@ namespace trib::fake {
 
 struct Request {
   std::string_view method;
-  std::string_view path;   // without the query
+  std::string_view path;  // without the query
   std::string_view query;
   std::vector<std::pair<std::string_view, std::string_view>> fields;  // as they came
-  std::string_view body;   // views into the buffer, or into `joined` when it came in chunks
+  std::string_view body;  // views into the buffer, or into `joined` when it came in chunks
   std::string joined;
-  bool close = false;      // the peer wants the connection closed after the answer
+  bool close = false;  // the peer wants the connection closed after the answer
   bool expects_continue = false;
-  std::size_t size = 0;    // bytes of the buffer that belong to this request
+  std::size_t size = 0;  // bytes of the buffer that belong to this request
 
   std::string_view field(std::string_view lower_name) const;
 };
@@ -37,14 +37,14 @@ struct Call {
   std::string model;
   bool stream = false;
   bool include_usage = false;
-  std::int64_t max_tokens = -1;      // -1: not said
-  std::int64_t prompt_tokens = 0;    // words of the messages or the prompt, a continued text included
-  std::int64_t inputs = 1;           // of an embedding request
+  std::int64_t max_tokens = -1;    // -1: not said
+  std::int64_t prompt_tokens = 0;  // words of the messages or the prompt, a continued text included
+  std::int64_t inputs = 1;         // of an embedding request
   bool ends_with_assistant = false;  // the last message is the assistant's
   std::string continued;             // its text
   bool continue_final = false;
   bool add_generation = true;
-  std::string script;                // the JSON after "#script ", or empty
+  std::string script;  // the JSON after "#script ", or empty
 };
 // False for what an engine refuses with 400; `why` says it.
 bool read_call(Call::Kind kind, std::string_view body, Call& to, std::string& why);

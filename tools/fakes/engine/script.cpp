@@ -60,7 +60,7 @@ constexpr std::array<std::pair<std::string_view, Ill>, 47> kNames{{
 
 struct Field {
   std::string_view name;
-  std::int64_t Script::*member;
+  std::int64_t Script::* member;
   std::int64_t scale;
   std::int64_t least;
 };
@@ -89,11 +89,10 @@ constexpr std::int64_t kMost = 1'000'000'000;
 
 struct Flag {
   std::string_view name;
-  bool Script::*member;
+  bool Script::* member;
 };
-constexpr std::array<Flag, 3> kFlags{{{"utf8", &Script::utf8},
-                                      {"only_fresh", &Script::only_fresh},
-                                      {"close", &Script::close}}};
+constexpr std::array<Flag, 3> kFlags{
+    {{"utf8", &Script::utf8}, {"only_fresh", &Script::only_fresh}, {"close", &Script::close}}};
 
 bool set_number(std::string_view name, std::int64_t value, Script& to) {
   for (const Field& field : kFields) {
@@ -130,7 +129,8 @@ bool apply_text(std::string_view key, std::string_view value, Script& to, std::s
   return false;
 }
 
-bool apply_one(std::string_view key, const boost::json::value& value, Script& to, std::string& why) {
+bool apply_one(std::string_view key, const boost::json::value& value, Script& to,
+               std::string& why) {
   why = "bad member " + std::string(key);
   if (value.is_string()) return apply_text(key, value.get_string(), to, why);
   if (value.is_int64()) return set_number(key, value.get_int64(), to);

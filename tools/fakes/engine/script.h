@@ -1,5 +1,5 @@
-// What the scripted engine is told to do with one request. A script is put together, later ones winning,
-// from: the program's flags, a script posted to /fake/script, the words of the model name
+// What the scripted engine is told to do with one request. A script is put together, later ones
+// winning, from: the program's flags, a script posted to /fake/script, the words of the model name
 // ("m.cut.at-40.tokens-60") and the JSON of a last user message that starts with "#script ".
 // Values only; any thread.
 #pragma once
@@ -52,13 +52,13 @@ enum class Ill : std::uint8_t {
   stale,               // a whole answer with keep-alive, then FIN
   // In the claim.
   usage_missing,
-  usage_wrong,     // completion_tokens + usage_delta (7 unless told)
+  usage_wrong,  // completion_tokens + usage_delta (7 unless told)
   usage_negative,
   usage_huge,
   usage_zero,
   usage_null,
-  usage_text,      // a string where a number belongs
-  unknown,         // a name that is none: the request is answered with 400, so that a typo is seen
+  usage_text,  // a string where a number belongs
+  unknown,     // a name that is none: the request is answered with 400, so that a typo is seen
 };
 
 Ill ill_of(std::string_view name);
@@ -68,24 +68,24 @@ struct Script {
   Ill ill = Ill::none;
   std::int64_t tokens = 16;      // the whole answer, a continued prefix included
   std::int64_t interval_us = 0;  // between tokens
-  std::int64_t first_us = -1;    // before the first token; -1: interval_us, as a token takes as long
-  std::int64_t head_us = 0;      // before the head; a stream's head does not wait for the first token
-  std::int64_t at = -1;          // tokens before the fault; -1: two thirds of the answer
-  std::int64_t hold_us = 0;      // of a stall; 0 is for ever
+  std::int64_t first_us = -1;  // before the first token; -1: interval_us, as a token takes as long
+  std::int64_t head_us = 0;    // before the head; a stream's head does not wait for the first token
+  std::int64_t at = -1;        // tokens before the fault; -1: two thirds of the answer
+  std::int64_t hold_us = 0;    // of a stall; 0 is for ever
   std::int64_t status = 500;
   std::int64_t retry_after = 2;  // seconds; 0: no such field
   std::int64_t bytes = 0;        // of an oversize event; 0 is 2 MiB
   std::int64_t usage_delta = 7;
-  std::int64_t cached = 0;       // of the prompt tokens, said to come from the prefix cache
-  std::int64_t per_event = 1;    // tokens in one event
-  std::int64_t split = 0;        // >0: HTTP chunks of at most so many bytes, in place of one an event
-  std::int64_t every = 1;        // the fault hits every k-th request of this script only
-  std::int64_t times = 0;        // >0: the fault hits the first so many requests of this script only
-  bool utf8 = false;             // pieces with characters of two to four bytes
-  bool only_fresh = false;       // the fault spares requests that continue a text
-  bool close = false;            // Connection: close after the answer
-  std::string mark = "t";        // stands in every piece: "t1 t2 t3"
-  std::string key;               // counts `every` and `times`; empty: the script's own text
+  std::int64_t cached = 0;     // of the prompt tokens, said to come from the prefix cache
+  std::int64_t per_event = 1;  // tokens in one event
+  std::int64_t split = 0;      // >0: HTTP chunks of at most so many bytes, in place of one an event
+  std::int64_t every = 1;      // the fault hits every k-th request of this script only
+  std::int64_t times = 0;      // >0: the fault hits the first so many requests of this script only
+  bool utf8 = false;           // pieces with characters of two to four bytes
+  bool only_fresh = false;     // the fault spares requests that continue a text
+  bool close = false;          // Connection: close after the answer
+  std::string mark = "t";      // stands in every piece: "t1 t2 t3"
+  std::string key;             // counts `every` and `times`; empty: the script's own text
 };
 
 // Reads one member a key; an unknown key or wrong type gives false and says why. A member named as

@@ -3,146 +3,29 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <ctime>
-#include <deque>
-#include <map>
-#include <optional>
-#include <queue>
 #include <system_error>
-#include <unordered_map>
 
-#include "tools/fakes/engine/log.h"
-#include "tools/fakes/engine/reply.h"
-#include "tools/fakes/engine/request.h"
-#include "tools/fakes/engine/text.h"
+#include "tools/fakes/engine/server_impl.h"
 
 namespace trib::fake {
 namespace {
 
-namespace json = boost::json;
-constexpr std::size_t kRoom = 256 * 1024;       // bytes of an answer that wait for the peer
+constexpr std::size_t kRoom = 256 * 1024;  // bytes of an answer that wait for the peer
 constexpr std::size_t kReadMost = 66 * 1024 * 1024;
-constexpr std::size_t kCountersMax = 65536;
-constexpr std::size_t kLoggedBody = 65536;
 constexpr std::uint64_t kStopTag = ~0ULL;
 constexpr std::uint64_t kListenBit = 1ULL << 63;
-
-std::int64_t now_us() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
 }
 
-struct Conn {
-  int fd = -1;
-  std::uint64_t number = 0;
-  std::uint64_t requests = 0;
-  unsigned engine = 0;
-  std::uint32_t slot = 0;        // place in the table
-  std::uint32_t generation = 0;
-  std::string in;
-  std::string out;
-  std::size_t out_from = 0;
-  std::optional<Plan> queued;    // waits for a slot
-  std::optional<Reply> reply;
-  Then then = Then::wait;        // keep: nothing; close or reset: once `out` is empty
-  std::int64_t due_us = -1;
-  std::uint64_t record = 0;
-  bool wants_write = false;
-  bool continue_sent = false;
-  bool busy() const { return reply.has_value() || queued.has_value(); }
-};
-
-struct Timer {
-  std::int64_t due_us;
-  std::uint32_t slot;
-  std::uint32_t generation;
-  bool operator<(const Timer& other) const { return due_us > other.due_us; }  // earliest on top
-};
-
-struct Engine {
-  std::string name;
-  int listener = -1;
-  std::uint16_t port = 0;
-  std::int64_t running = 0;
-  std::deque<std::pair<std::uint32_t, std::uint32_t>> queue;  // slot, generation
-  std::map<std::string, json::object> scripts;                // by model; "" for all
-  int health = 200;
-  std::int64_t prompt_tokens = 0;
-  std::int64_t tokens = 0;
-};
-
-std::string_view parameter(std::string_view query, std::string_view name) {
-  while (!query.empty()) {
-    const std::string_view pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(query.size(), pair.size() + 1));
-    const std::size_t equals = pair.find('=');
-    if (equals != std::string_view::npos && pair.substr(0, equals) == name) {
-      return pair.substr(equals + 1);
-    }
-  }
-  return {};
-}
-
 }  // namespace
-
-struct Server::Impl {
-  explicit Impl(Options o) : options(std::move(o)), log(options.log_max) {}
-
-  Options options;
-  Log log;
-  std::vector<Engine> engines;
-  std::vector<std::unique_ptr<Conn>> conns;
-  std::vector<std::uint32_t> free_slots;
-  std::priority_queue<Timer> timers;
-  std::unordered_map<std::string, std::int64_t> counters;
-  int epoll = -1;
-  int wake = -1;
-  bool no_pwait2 = false;
-  std::int64_t started_us = now_us();
-  std::int64_t created_s = std::time(nullptr);
-  std::uint64_t conn_count = 0;
-  std::uint64_t answers = 0;
-
-  void listen_all();
-  void loop();
-  int wait(std::array<epoll_event, 256>& events);
-  void accept_all(unsigned engine);
-  void on_event(Conn& conn, std::uint32_t events);
-  bool read_some(Conn& conn);
-  void process(Conn& conn);
-  void route(Conn& conn, const Request& request);
-  void control(Conn& conn, const Request& request);
-  void set_script(Conn& conn, const Request& request);
-  void call(Conn& conn, Call::Kind kind, const Request& request);
-  bool build_script(const Engine& engine, const Call& call, Script& script, std::string& why);
-  void count_fault(const Call& call, Script& script);
-  bool continues(const Call& call, Refusal& refusal) const;
-  void begin(Conn& conn, Plan plan);
-  void advance(Conn& conn, std::int64_t now);
-  bool flush(Conn& conn);
-  void finish(Conn& conn, const char* outcome);
-  void settle(Conn& conn, bool peer_left);
-  void note(Conn& conn, const Request& request);
-  void answer(Conn& conn, int status, std::string_view type, std::string_view body, bool close);
-  void refuse(Conn& conn, const Refusal& refusal, bool close);
-  void drop(Conn& conn, bool reset);
-  void start_queued(Engine& engine);
-  void arm(Conn& conn, std::int64_t due_us);
-  Load load_of(const Engine& engine) const;
-};
 
 void Server::Impl::listen_all() {
   epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -286,6 +169,14 @@ bool Server::Impl::read_some(Conn& conn) {
 }
 
 void Server::Impl::process(Conn& conn) {
+  if (conn.in_process) return;  // its loop goes on
+  const std::uint32_t generation = conn.generation;
+  conn.in_process = true;
+  process_all(conn);
+  if (conn.generation == generation) conn.in_process = false;
+}
+
+void Server::Impl::process_all(Conn& conn) {
   const std::uint32_t generation = conn.generation;
   Request request;
   while (conn.fd >= 0 && conn.generation == generation && !conn.busy() && !conn.in.empty() &&
@@ -316,234 +207,6 @@ void Server::Impl::process(Conn& conn) {
       conn.in = std::move(bytes);  // keeps the memory
     }
   }
-}
-
-void Server::Impl::note(Conn& conn, const Request& request) {
-  conn.record = 0;
-  Record* record = log.add();
-  if (record == nullptr) return;
-  conn.record = record->n;
-  record->engine = engines[conn.engine].name;
-  record->conn = conn.number;
-  record->on_conn = conn.requests;
-  record->method = request.method;
-  record->path = request.path;
-  record->started_ms = (now_us() - started_us) / 1000;
-  record->fields = "{";
-  for (const auto& [name, value] : request.fields) {
-    if (record->fields.size() > 1) record->fields += ',';
-    record->fields += '"';
-    std::string lower(name);
-    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-    escape(lower, record->fields);
-    record->fields += "\":\"";
-    escape(value, record->fields);
-    record->fields += '"';
-  }
-  record->fields += '}';
-  if (options.log_bodies && !request.body.empty()) {
-    record->body = "\"";
-    escape(request.body.substr(0, kLoggedBody), record->body);
-    record->body += '"';
-  }
-}
-
-Load Server::Impl::load_of(const Engine& engine) const {
-  return {options.slots,   engine.running,       static_cast<std::int64_t>(engine.queue.size()),
-          options.context, engine.prompt_tokens, engine.tokens};
-}
-
-void Server::Impl::route(Conn& conn, const Request& request) {
-  if (request.path.substr(0, 6) == "/fake/") return control(conn, request);
-  note(conn, request);
-  const Engine& engine = engines[conn.engine];
-  const std::string_view path = request.path;
-  const bool llama = options.dialect == Dialect::llamacpp;
-  const bool vllm = options.dialect == Dialect::vllm;
-  if (path == "/health") {
-    const std::string_view body = !llama                 ? std::string_view{}
-                                  : engine.health == 200 ? R"({"status":"ok"})"
-                                                         : R"({"error":{"code":503,"message":"Loading model","type":"unavailable_error"}})";
-    return answer(conn, engine.health, "application/json", body, request.close);
-  }
-  if (!options.api_key.empty() && request.field("authorization") != "Bearer " + options.api_key) {
-    return refuse(conn, {401, "authentication_error", "invalid_api_key", "wrong key"},
-                  request.close);
-  }
-  if (request.method == "POST") {
-    if (path == "/v1/chat/completions") return call(conn, Call::Kind::chat, request);
-    if (path == "/v1/completions") return call(conn, Call::Kind::completion, request);
-    if (path == "/v1/embeddings") return call(conn, Call::Kind::embedding, request);
-  } else if (request.method == "GET") {
-    const std::string& model = options.models.front();
-    if (path == "/v1/models") {
-      return answer(conn, 200, "application/json",
-                    models_body(options.dialect, options.models, options.context, created_s),
-                    request.close);
-    }
-    if (path == "/version" && vllm) {
-      return answer(conn, 200, "application/json", R"({"version":"0.10.1"})", request.close);
-    }
-    if (path == "/metrics" && options.dialect != Dialect::generic) {
-      return answer(conn, 200, "text/plain; version=0.0.4",
-                    metrics_body(options.dialect, load_of(engine), model), request.close);
-    }
-    if (path == "/props" && llama) {
-      return answer(conn, 200, "application/json", props_body(load_of(engine), model),
-                    request.close);
-    }
-    if (path == "/slots" && llama) {
-      return answer(conn, 200, "application/json", slots_body(load_of(engine)), request.close);
-    }
-  }
-  refuse(conn, {404, "not_found_error", "", "no such path"}, request.close);
-}
-
-void Server::Impl::control(Conn& conn, const Request& request) {
-  conn.record = 0;
-  const std::string_view path = request.path;
-  Engine& engine = engines[conn.engine];
-  if (path == "/fake/log" && request.method == "GET") {
-    return answer(conn, 200, "application/x-ndjson",
-                  log.lines(parameter(request.query, "path"), parameter(request.query, "model")),
-                  request.close);
-  }
-  if (path == "/fake/state" && request.method == "GET") {
-    std::string body = "{\"running\":" + std::to_string(engine.running) +
-                       ",\"waiting\":" + std::to_string(engine.queue.size()) +
-                       ",\"tokens\":" + std::to_string(engine.tokens) + ",\"connections\":";
-    std::int64_t open = 0;
-    for (const auto& one : conns) open += one->fd >= 0 && one->engine == conn.engine;
-    return answer(conn, 200, "application/json", body + std::to_string(open) + "}", request.close);
-  }
-  if (request.method != "POST") return refuse(conn, {404, "not_found_error", "", "no such path"}, false);
-  if (path == "/fake/script") return set_script(conn, request);
-  if (path == "/fake/reset") {
-    log.reset();
-    counters.clear();
-    for (Engine& one : engines) {
-      one.scripts.clear();
-      one.health = 200;
-    }
-  } else if (path == "/fake/health") {
-    const bool well = request.body.empty() || request.body == "200";
-    engine.health = well ? 200 : 503;
-  } else if (path == "/fake/close-idle") {
-    for (const auto& one : conns) {
-      if (one->fd >= 0 && one->engine == conn.engine && one.get() != &conn && !one->busy()) {
-        drop(*one, false);
-      }
-    }
-  } else {
-    return refuse(conn, {404, "not_found_error", "", "no such path"}, request.close);
-  }
-  answer(conn, 200, "application/json", "{}", request.close);
-}
-
-void Server::Impl::set_script(Conn& conn, const Request& request) {
-  boost::system::error_code error;
-  const json::value root = json::parse(request.body, error);
-  const json::object* object = error ? nullptr : root.if_object();
-  const json::value* script = object ? object->if_contains("script") : nullptr;
-  const json::value* model = object ? object->if_contains("model") : nullptr;
-  std::string why = "want {\"model\": name or none, \"script\": {...}}";
-  Script trial;
-  if (!script || !script->is_object() || (model && !model->is_string()) ||
-      !apply(script->get_object(), engines[conn.engine].name, trial, why)) {
-    return refuse(conn, {400, "invalid_request_error", "bad_script", why}, request.close);
-  }
-  const std::string key = model ? std::string(std::string_view(model->get_string())) : "";
-  engines[conn.engine].scripts[key] = script->get_object();
-  answer(conn, 200, "application/json", "{}", request.close);
-}
-
-bool Server::Impl::build_script(const Engine& engine, const Call& call, Script& script,
-                                std::string& why) {
-  script = options.script;
-  for (const std::string& key : {std::string{}, call.model}) {
-    const auto posted = engine.scripts.find(key);
-    if (posted != engine.scripts.end() && !apply(posted->second, engine.name, script, why)) {
-      return false;
-    }
-    if (call.model.empty()) break;
-  }
-  apply_model(call.model, script);
-  if (call.script.empty()) return true;
-  boost::system::error_code error;
-  const json::value root = json::parse(call.script, error);
-  why = "the script is no JSON object";
-  if (error || !root.is_object()) return false;
-  return apply(root.get_object(), engine.name, script, why);
-}
-
-// Whether the fault hits this request: every k-th, or the first so many, of one script.
-void Server::Impl::count_fault(const Call& call, Script& script) {
-  if (script.only_fresh && call.ends_with_assistant) script.ill = Ill::none;
-  if (script.every <= 1 && script.times == 0) return;
-  if (counters.size() >= kCountersMax) counters.clear();
-  const std::string key = script.key.empty() ? call.model + '\n' + call.script : script.key;
-  const std::int64_t n = ++counters[key];
-  const bool hit = n % script.every == 0 && (script.times == 0 || n <= script.times);
-  if (!hit) script.ill = Ill::none;
-}
-
-// Whether the dialect goes on with the assistant's last message; a status in `refusal` other than 200
-// refuses the request.
-bool Server::Impl::continues(const Call& call, Refusal& refusal) const {
-  refusal.status = 200;
-  if (options.dialect == Dialect::generic || call.kind != Call::Kind::chat) return false;
-  if (call.continue_final && call.add_generation && options.dialect == Dialect::vllm) {
-    refusal = {400, "invalid_request_error", "",
-               "Cannot set both `continue_final_message` and `add_generation_prompt` to True."};
-    return false;
-  }
-  if (!call.ends_with_assistant) return false;
-  return options.dialect == Dialect::llamacpp || call.continue_final;
-}
-
-void Server::Impl::call(Conn& conn, Call::Kind kind, const Request& request) {
-  Engine& engine = engines[conn.engine];
-  Plan plan;
-  std::string why;
-  if (!read_call(kind, request.body, plan.call, why)) {
-    return refuse(conn, {400, "invalid_request_error", "", why}, request.close);
-  }
-  bool known = options.any_model;
-  for (const std::string& model : options.models) known = known || model == plan.call.model;
-  if (!known) {
-    return refuse(conn, {404, "not_found_error", "model_not_found",
-                         "The model `" + plan.call.model + "` does not exist."},
-                  request.close);
-  }
-  Refusal refusal;
-  plan.continues = continues(plan.call, refusal);
-  if (refusal.status != 200) return refuse(conn, refusal, request.close);
-  if (!build_script(engine, plan.call, plan.script, why)) {
-    return refuse(conn, {400, "invalid_request_error", "bad_script", why}, request.close);
-  }
-  count_fault(plan.call, plan.script);
-  plan.dialect = options.dialect;
-  plan.flat_errors = options.flat_errors;
-  plan.close = request.close;
-  plan.context = options.context;
-  plan.created_s = created_s;
-  plan.id = kind == Call::Kind::chat ? "chatcmpl-" : "cmpl-";
-  plan.id += engine.name + '-' + std::to_string(++answers);
-  if (kind == Call::Kind::embedding) plan.call.stream = false;
-  if (plan.call.prompt_tokens > options.context) plan.script.ill = Ill::context_length;
-  if (Record* record = log.find(conn.record)) {
-    record->model = plan.call.model;
-    record->stream = plan.call.stream;
-    record->prompt_tokens = plan.call.prompt_tokens;
-    record->fault = name_of(plan.script.ill);
-  }
-  if (engine.running < options.slots) return begin(conn, std::move(plan));
-  if (options.refuse_when_full) {
-    return refuse(conn, {503, "unavailable_error", "", "all slots are busy"}, request.close);
-  }
-  conn.queued = std::move(plan);
-  engine.queue.emplace_back(conn.slot, conn.generation);
-  if (Record* record = log.find(conn.record)) record->outcome = "queued";
 }
 
 void Server::Impl::begin(Conn& conn, Plan plan) {
@@ -619,8 +282,10 @@ bool Server::Impl::flush(Conn& conn) {
   const Then then = conn.then;
   conn.then = Then::wait;
   settle(conn, false);
-  if (then != Then::keep) drop(conn, then == Then::reset);
-  else if (!conn.in.empty()) process(conn);
+  if (then != Then::keep)
+    drop(conn, then == Then::reset);
+  else if (!conn.in.empty())
+    process(conn);
   return true;
 }
 
@@ -637,10 +302,10 @@ void Server::Impl::settle(Conn& conn, bool peer_left) {
     record->status = reply.status();
     record->tokens = reply.tokens_sent();
     record->ended_ms = (now_us() - started_us) / 1000;
-    record->outcome = peer_left                ? "cancelled"
-                      : reply.complete()       ? "completed"
-                      : reply.status() >= 400  ? "refused"
-                                               : "faulted";
+    record->outcome = peer_left               ? "cancelled"
+                      : reply.complete()      ? "completed"
+                      : reply.status() >= 400 ? "refused"
+                                              : "faulted";
   }
   engine.tokens += reply.tokens_sent();
   --engine.running;
@@ -650,6 +315,8 @@ void Server::Impl::settle(Conn& conn, bool peer_left) {
 }
 
 void Server::Impl::start_queued(Engine& engine) {
+  if (engine.starting) return;
+  engine.starting = true;
   while (engine.running < options.slots && !engine.queue.empty()) {
     const auto [slot, generation] = engine.queue.front();
     engine.queue.pop_front();
@@ -658,6 +325,7 @@ void Server::Impl::start_queued(Engine& engine) {
     Plan plan = std::move(*next.queued);
     begin(next, std::move(plan));
   }
+  engine.starting = false;
 }
 
 void Server::Impl::answer(Conn& conn, int status, std::string_view type, std::string_view body,
@@ -711,13 +379,17 @@ Server::~Server() {
   close(impl_->wake);
 }
 
-std::uint16_t Server::port(unsigned engine) const { return impl_->engines.at(engine).port; }
+std::uint16_t Server::port(unsigned engine) const {
+  return impl_->engines.at(engine).port;
+}
 
 std::string Server::url(unsigned engine) const {
   return "http://" + impl_->options.bind + ':' + std::to_string(port(engine));
 }
 
-void Server::run() { impl_->loop(); }
+void Server::run() {
+  impl_->loop();
+}
 
 void Server::stop() {
   const std::uint64_t one = 1;

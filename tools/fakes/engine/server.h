@@ -1,8 +1,8 @@
-// The scripted engine as a server: one epoll loop on one thread, several engines (listeners) if asked,
-// which share the log and the scripts' counters. It is a fake, for tests and measurements.
+// The scripted engine as a server: one epoll loop on one thread, several engines (listeners) if
+// asked, which share the log and the scripts' counters. It is a fake, for tests and measurements.
 //
-// A test may run it inside its own process: construct, read urls(), call run() on a thread of its own,
-// and stop() from any thread; run() returns and the connections are closed.
+// A test may run it inside its own process: construct, read urls(), call run() on a thread of its
+// own, and stop() from any thread; run() returns and the connections are closed.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -16,14 +16,14 @@ namespace trib::fake {
 
 struct Options {
   std::string bind = "127.0.0.1";
-  std::uint16_t port = 0;   // of the first engine; the others take any
+  std::uint16_t port = 0;  // of the first engine; the others take any
   unsigned engines = 1;
   std::string name = "engine";  // with several engines: "engine0", "engine1", ...
   std::vector<std::string> models{"fake-model"};
   Dialect dialect = Dialect::vllm;
-  bool flat_errors = false;     // vLLM's error shape up to 0.10.0
-  bool any_model = true;        // false: a model not listed is answered with 404
-  std::int64_t slots = 1024;    // requests in work at a time, an engine; the rest waits
+  bool flat_errors = false;       // vLLM's error shape up to 0.10.0
+  bool any_model = true;          // false: a model not listed is answered with 404
+  std::int64_t slots = 1024;      // requests in work at a time, an engine; the rest waits
   bool refuse_when_full = false;  // 503 in place of waiting
   std::int64_t context = 4096;
   std::string api_key;          // empty: none is asked for

@@ -1,5 +1,5 @@
-// The deterministic text of the scripted engine: piece i of a script is always the same bytes, so an
-// answer can be continued from any whole prefix, by any engine, and checked by anybody.
+// The deterministic text of the scripted engine: piece i of a script is always the same bytes, so
+// an answer can be continued from any whole prefix, by any engine, and checked by anybody.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -1,0 +1,410 @@
+#include "gateway/api/admin.h"
+
+#include <boost/json.hpp>
+
+#include "gateway/api/archive.h"
+
+namespace trib::api {
+namespace {
+
+namespace bj = boost::json;
+
+Answer ok(const bj::value& value) { return {200, bj::serialize(value) + "\n"}; }
+
+Answer error(int status, std::string_view message, std::string_view code = {}) {
+  return {status, exchange::error_json(message, exchange::error_type(status), {}, code)};
+}
+
+bj::value text_or_null(const std::string& text) { return text.empty() ? bj::value(nullptr) : bj::value(text); }
+
+std::map<std::string, std::string> read_query(std::string_view query) {
+  std::map<std::string, std::string> out;
+  while (!query.empty()) {
+    const auto end = query.find('&');
+    const auto pair = query.substr(0, end);
+    const auto equals = pair.find('=');
+    std::string value;
+    for (std::size_t i = equals == std::string_view::npos ? pair.size() : equals + 1; i < pair.size(); ++i) {
+      if (pair[i] == '%' && i + 2 < pair.size()) {
+        if (const auto byte = from_hex(pair.substr(i + 1, 2))) {
+          value += *byte;
+          i += 2;
+          continue;
+        }
+      }
+      value += pair[i];
+    }
+    out.emplace(std::string(pair.substr(0, equals)), std::move(value));
+    if (end == std::string_view::npos) break;
+    query.remove_prefix(end + 1);
+  }
+  return out;
+}
+
+std::vector<std::string> split_path(std::string_view path) {
+  std::vector<std::string> out;
+  while (!path.empty()) {
+    const auto slash = path.find('/');
+    if (slash != 0) out.emplace_back(path.substr(0, slash));
+    if (slash == std::string_view::npos) break;
+    path.remove_prefix(slash + 1);
+  }
+  return out;
+}
+
+bj::value counts_json(const metering::TokenCounts& counts) {
+  return bj::object{{"input", counts.input},     {"cached_input", counts.cached_input}, {"cache_write", counts.cache_write},
+                    {"output", counts.output},   {"reasoning", counts.reasoning}};
+}
+
+bj::value shares_json(const config::Shares& shares) {
+  return bj::object{{"platform", shares.platform}, {"site", shares.site}, {"vendor", shares.vendor}, {"referrer", shares.referrer}};
+}
+
+}  // namespace
+
+Answer Admin::admin(const AdminRequest& request) {
+  const auto parts = split_path(std::string_view(request.path).substr(std::string_view("/admin/v1/").size()));
+  const bool get = request.method == "GET";
+  const bool post = request.method == "POST";
+  const auto is = [&](std::size_t n, const char* first, const char* third = nullptr) {
+    return parts.size() == n && parts[0] == first && (third == nullptr || parts[2] == third);
+  };
+  if (get && is(2, "requests")) return request_life(parts[1]);
+  if (get && is(1, "sites")) return sites();
+  if (post && is(3, "sites")) return site_action(parts[1], parts[2], request);
+  if (get && is(1, "devices")) return devices();
+  if (get && is(1, "offers")) return offers();
+  if (get && is(1, "tenants")) return tenants();
+  if (post && is(3, "tenants", "topups")) return topup(parts[1], request);
+  if (get && is(1, "prices")) return prices();
+  if (get && is(1, "contracts")) return contracts();
+  if (get && is(2, "ledger") && parts[1] == "trial-balance") return trial_balance();
+  if (get && is(2, "ledger") && parts[1] == "balances") return balances();
+  if (get && is(1, "periods")) return periods();
+  if (get && is(2, "exports")) return export_period(parts[1], request.query);
+  if (get && is(2, "audit") && parts[1] == "verify") return audit_verify();
+  return error(404, "There is no such administrative door: " + request.method + " " + request.path, "unknown_url");
+}
+
+Answer Admin::enrol(const AdminRequest& request) {
+  std::string address = request.peer;
+  if (const auto colon = address.rfind(':'); colon != std::string::npos) address.resize(colon);
+  const auto reply = parts_.enrolment.enrol(request.body, address);
+  if (reply.status == 201) {
+    const auto record = parts_.registry.find(reply.site);
+    if (record) parts_.fleet.set_state(reply.site, record->state);
+    parts_.fleet.set_check_words(reply.site, reply.check_words);
+    telemetry::log(telemetry::Level::info, "site_enrolled", {{"site", reply.site}});
+  }
+  return {reply.status, reply.json};
+}
+
+Answer Admin::request_life(const std::string& text) {
+  const auto id = RequestId::parse(text);
+  if (!id) return error(400, "A request id is 32 lower-case hex digits, as x-request-id gives it.");
+  while (parts_.ledger.post_once()) {
+  }
+  const auto found = parts_.ledger.request(*id);
+  if (!found) return error(404, "No request with this id is in the ledger.", "request_not_found");
+  const auto& row = found->row;
+  bj::object sums;
+  std::map<std::string, money::Amount> by_party;
+  for (const auto& part : found->parts) by_party[part.party] += part.amount;
+  for (const auto& [party, amount] : by_party) sums[party] = amount.text();
+  bj::array attempts;
+  std::uint32_t contract_version = 0;
+  std::string contract;
+  for (const auto& attempt : found->attempts) {
+    contract = attempt.sent.contract;
+    contract_version = attempt.sent.contract_version;
+    bj::object item{{"n", attempt.sent.n},
+                    {"site", attempt.sent.site},
+                    {"seat", text_or_null(attempt.sent.seat)},
+                    {"device", text_or_null(attempt.sent.device)},
+                    {"engine", text_or_null(attempt.sent.engine)},
+                    {"vendor", text_or_null(attempt.sent.vendor)},
+                    {"contract", attempt.sent.contract},
+                    {"contract_version", attempt.sent.contract_version},
+                    {"dispatched_at", ledger::time_text(attempt.sent.wall_ms)},
+                    {"fault", attempt.result.fault == "none" ? bj::value(nullptr) : bj::value(attempt.result.fault)},
+                    {"side", attempt.result.side == "none" ? bj::value(nullptr) : bj::value(attempt.result.side)},
+                    {"delivered", attempt.result.delivered},
+                    {"pieces", attempt.result.pieces},
+                    {"bytes", attempt.result.bytes},
+                    {"claimed", attempt.result.claimed ? counts_json(*attempt.result.claimed) : bj::value(nullptr)},
+                    {"charge", attempt.gross.text()}};
+    attempts.push_back(std::move(item));
+  }
+  return ok(bj::object{{"id", text},
+                       {"tenant", row.tenant},
+                       {"model", row.model},
+                       {"operation", row.operation},
+                       {"outcome", metering::name(row.outcome)},
+                       {"status", row.status},
+                       {"tokens", counts_json(row.counts)},
+                       {"source", metering::name(row.source)},
+                       {"bytes_delivered", row.bytes_delivered},
+                       {"charge", row.gross ? bj::value(row.gross->text()) : bj::value(nullptr)},
+                       {"parts", std::move(sums)},
+                       {"attempts", std::move(attempts)},
+                       {"price_version", row.price_version},
+                       {"contract", text_or_null(contract)},
+                       {"contract_version", contract_version},
+                       {"period", ledger::period_text(row.period)},
+                       {"admitted_at", ledger::time_text(row.admit_ms)},
+                       {"ended_at", ledger::time_text(row.final_ms)},
+                       {"state", ledger::name(row.state)},
+                       {"quarantine", text_or_null(found->quarantine)},
+                       {"proof", bj::object{{"lsn", row.lsn}, {"batch", row.batch}, {"leaf", to_hex(row.leaf)}}}});
+}
+
+Answer Admin::sites() {
+  bj::array out;
+  for (const auto& site : parts_.fleet.sites()) {
+    bj::array served;
+    std::uint64_t in_flight = 0, capacity = 0;
+    for (const auto& offer : site.offers) {
+      served.push_back(bj::value(offer->model));
+      in_flight += offer->load->in_flight.load(std::memory_order_relaxed);
+      capacity += offer->capacity;
+    }
+    const auto record = parts_.registry.find(site.id);
+    out.push_back(bj::object{{"id", site.id},
+                             {"kind", config::name(site.kind)},
+                             {"vendor", text_or_null(site.vendor)},
+                             {"contract", site.contract},
+                             {"state", fleet::name(site.state)},
+                             {"dials_in", !site.dialled},
+                             {"connected", site.connected},
+                             {"check_words", text_or_null(site.check_words)},
+                             {"agent_version", text_or_null(record ? record->agent_version : std::string())},
+                             {"models", std::move(served)},
+                             {"in_flight", in_flight},
+                             {"capacity", capacity},
+                             {"devices", site.devices.size()}});
+  }
+  return ok(out);
+}
+
+Answer Admin::site_action(const std::string& site, const std::string& action, const AdminRequest& request) {
+  const auto view = parts_.fleet.site(site);
+  if (!view) return error(404, "There is no site `" + site + "` in the configuration.", "site_not_found");
+  if (view->dialled) return error(400, "The site `" + site + "` is dialled by the gateway; only sites whose agent dials in are invited and approved.");
+  const std::int64_t now_ms = parts_.clock.wall_ms();
+  std::string why;
+  if (action == "invite") {
+    fleet::InviteTerms terms;
+    terms.site = site;
+    terms.kind = config::name(view->kind);
+    terms.hosts = parts_.site_hosts();
+    const auto invite = parts_.enrolment.invite(terms, why);
+    if (invite.token.empty()) return error(400, why);
+    return ok(bj::object{{"token", invite.token}, {"expires_at", ledger::time_text(invite.expires_ms)}});
+  }
+  std::string reason;
+  boost::system::error_code ec;
+  if (const auto body = bj::parse(request.body.empty() ? "{}" : request.body, ec); !ec && body.is_object()) {
+    if (const auto* const said = body.get_object().if_contains("reason"); said != nullptr && said->is_string())
+      reason = said->get_string().c_str();
+  }
+  if (action == "approve") why = parts_.registry.approve(site, now_ms);
+  else if (action == "suspend") why = parts_.registry.suspend(site, reason);
+  else if (action == "revoke") why = parts_.registry.revoke(site, reason);
+  else return error(404, "A site can be invited, approved, suspended or revoked.", "unknown_url");
+  if (!why.empty()) return error(409, why, "site_state");
+  const auto record = parts_.registry.find(site);
+  if (record) parts_.fleet.set_state(site, record->state);
+  if (action != "approve") parts_.close_tunnels(site);
+  telemetry::log(telemetry::Level::info, "site_state", {{"site", site}, {"action", action}});
+  return ok(bj::object{{"id", site}, {"state", record ? fleet::name(record->state) : "invited"}});
+}
+
+Answer Admin::devices() {
+  bj::array out;
+  for (const auto& site : parts_.fleet.sites()) {
+    for (const auto& device : site.devices) {
+      out.push_back(bj::object{{"site", site.id},
+                               {"key", device.key},
+                               {"vendor", device.vendor},
+                               {"name", device.name},
+                               {"memory_bytes", device.memory_bytes},
+                               {"driver", text_or_null(device.driver)},
+                               {"plugin", text_or_null(device.plugin)},
+                               {"state", "declared"}});
+    }
+  }
+  return ok(out);
+}
+
+Answer Admin::offers() {
+  bj::array out;
+  for (const auto& site : parts_.fleet.sites()) {
+    for (const auto& offer : site.offers) {
+      out.push_back(bj::object{{"id", offer->id},
+                               {"site", offer->site},
+                               {"model", offer->model},
+                               {"engine_model", offer->engine_model},
+                               {"engine", text_or_null(offer->can.engine)},
+                               {"engine_version", text_or_null(offer->can.version)},
+                               {"dialect", offer->can.dialect},
+                               {"seat", text_or_null(offer->seat)},
+                               {"device", text_or_null(offer->device)},
+                               {"vendor", text_or_null(offer->vendor)},
+                               {"capacity", offer->capacity},
+                               {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)}});
+    }
+  }
+  return ok(out);
+}
+
+Answer Admin::tenants() {
+  bj::array out;
+  for (const auto& [id, tenant] : parts_.live()->tenants->all()) {
+    const auto view = tenant->view();
+    out.push_back(bj::object{{"id", id},
+                             {"balance", view.balance.text()},
+                             {"held", view.held.text()},
+                             {"available", (view.balance - view.held).text()},
+                             {"in_flight", view.in_flight},
+                             {"privacy", config::name(view.privacy)},
+                             {"limits", bj::object{{"requests_per_minute", view.limits.requests_per_minute},
+                                                   {"tokens_per_minute", view.limits.tokens_per_minute},
+                                                   {"in_flight", view.limits.in_flight}}}});
+  }
+  return ok(out);
+}
+
+Answer Admin::topup(const std::string& tenant, const AdminRequest& request) {
+  const auto known = parts_.live()->tenants->tenant(tenant);
+  if (known == nullptr) return error(404, "There is no tenant `" + tenant + "`.", "tenant_not_found");
+  boost::system::error_code ec;
+  const auto body = bj::parse(request.body, ec);
+  const auto* const object = ec ? nullptr : body.if_object();
+  const auto* const id = object == nullptr ? nullptr : object->if_contains("id");
+  const auto* const amount_text = object == nullptr ? nullptr : object->if_contains("amount");
+  if (id == nullptr || !id->is_string() || id->get_string().empty() || id->get_string().size() > 128 ||
+      amount_text == nullptr || !amount_text->is_string())
+    return error(400, "Send {\"id\": \"…\", \"amount\": \"100.00\"}: a text that names this top-up, and a decimal string in CNY.");
+  const auto amount = money::Amount::parse(amount_text->get_string().c_str());
+  if (!amount || amount->negative() || amount->zero())
+    return error(400, "`amount` must be a decimal string in CNY above zero, such as \"100.00\".");
+  switch (parts_.ledger.topup(tenant, id->get_string().c_str(), *amount, parts_.clock.wall_ms())) {
+    case ledger::Posting::posted:
+      known->credit(*amount);
+      break;
+    case ledger::Posting::repeated:
+      break;
+    case ledger::Posting::conflict:
+      return error(409, "A top-up with this id was made with another amount; nothing changed.", "topup_conflict");
+    case ledger::Posting::failed:
+      return error(503, "The top-up could not be made durable. Send it again with the same id.", "ledger_unavailable");
+  }
+  return ok(bj::object{{"id", id->get_string()}, {"amount", amount->text()}, {"balance", known->view().balance.text()}});
+}
+
+Answer Admin::prices() {
+  bj::array out;
+  const auto book = parts_.ledger.book();
+  for (const auto& [model, versions] : book->prices) {
+    for (const auto& price : versions) {
+      out.push_back(bj::object{{"model", model},
+                               {"version", price.version},
+                               {"from", ledger::time_text(price.from_ms)},
+                               {"to", price.to_ms ? bj::value(ledger::time_text(*price.to_ms)) : bj::value(nullptr)},
+                               {"input", price.input.per_million_text()},
+                               {"cached_input", price.cached_input.per_million_text()},
+                               {"cache_write", price.cache_write.per_million_text()},
+                               {"output", price.output.per_million_text()},
+                               {"reasoning", price.reasoning.per_million_text()}});
+    }
+  }
+  return ok(out);
+}
+
+Answer Admin::contracts() {
+  bj::array out;
+  const auto book = parts_.ledger.book();
+  for (const auto& [id, versions] : book->contracts) {
+    for (const auto& contract : versions) {
+      out.push_back(bj::object{{"id", id},
+                               {"version", contract.version},
+                               {"from", ledger::time_text(contract.from_ms)},
+                               {"to", contract.to_ms ? bj::value(ledger::time_text(*contract.to_ms)) : bj::value(nullptr)},
+                               {"shares", shares_json(contract.shares)},
+                               {"referrer", text_or_null(contract.referrer_party)}});
+    }
+  }
+  return ok(out);
+}
+
+Answer Admin::trial_balance() {
+  while (parts_.ledger.post_once()) {
+  }
+  const auto trial = parts_.ledger.trial_balance();
+  bj::array accounts;
+  for (const auto& row : trial.accounts)
+    accounts.push_back(bj::object{{"account", row.account}, {"debit", row.debit.text()}, {"credit", row.credit.text()}});
+  return ok(bj::object{{"accounts", std::move(accounts)}, {"sum", trial.sum.text()}});
+}
+
+Answer Admin::balances() {
+  while (parts_.ledger.post_once()) {
+  }
+  bj::array out;
+  for (const auto& row : parts_.ledger.trial_balance().accounts)
+    out.push_back(bj::object{{"account", row.account}, {"balance", (row.credit - row.debit).text()}});
+  return ok(out);
+}
+
+Answer Admin::periods() {
+  // Periods are open until closing exists; those that have rows are known by the ledger's batches.
+  const auto now = ledger::period_of(parts_.clock.wall_ms());
+  return ok(bj::array{bj::object{{"id", ledger::period_text(now)}, {"state", "open"}}});
+}
+
+Answer Admin::export_period(const std::string& period, const std::string& query) {
+  const auto asked = read_query(query);
+  const auto get = [&](const char* name) {
+    const auto found = asked.find(name);
+    return found == asked.end() ? std::string() : found->second;
+  };
+  const auto format = settlement::parse_format(get("format").empty() ? "csv" : get("format"));
+  if (!format) return error(400, "`format` must be csv or jsonl.");
+  if (!ledger::parse_period(period)) return error(400, "A period is written as YYYY-MM.");
+  while (parts_.ledger.post_once()) {
+  }
+  settlement::ExportOptions options;
+  options.period = period;
+  options.format = *format;
+  options.party = get("party");
+  auto made = settlement::export_period(parts_.ledger, options, parts_.signing);
+  if (!made.error.empty()) return error(409, made.error, "export");
+  if (const auto one = get("file"); !one.empty()) {
+    for (auto& file : made.files)
+      if (file.name == one) return {200, std::move(file.content), "text/plain; charset=utf-8"};
+    return error(404, "The export has no file `" + one + "`.");
+  }
+  Files files;
+  for (auto& file : made.files) files.emplace_back(file.name, std::move(file.content));
+  return {200, write_tar(files), "application/x-tar"};
+}
+
+Answer Admin::audit_verify() {
+  while (parts_.ledger.post_once()) {
+  }
+  std::string why;
+  const auto reader = parts_.ledger.reader(why);
+  if (reader == nullptr) return error(503, why);
+  const auto verdict = ledger::verify(*reader, 0, &parts_.journal);
+  return ok(bj::object{{"ok", verdict.ok},
+                       {"place", text_or_null(verdict.place)},
+                       {"why", text_or_null(verdict.why)},
+                       {"batches", verdict.batches},
+                       {"requests", verdict.requests},
+                       {"transfers", verdict.transfers},
+                       {"journal_records", verdict.records},
+                       {"head", to_hex(verdict.head)}});
+}
+
+}  // namespace trib::api

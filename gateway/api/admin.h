@@ -1,0 +1,52 @@
+// The administrative doors, for operators and finance. Everything here runs on the administrative
+// thread: it may read the store, sign and wait for the journal.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "gateway/api/api.h"
+#include "gateway/fleet/fleet.h"
+#include "gateway/ledger/ledger.h"
+#include "gateway/settlement/settlement.h"
+
+namespace trib::api {
+
+struct AdminParts {
+  Clock& clock;
+  ledger::Ledger& ledger;
+  metering::Journal& journal;
+  fleet::Fleet& fleet;
+  fleet::SiteRegistry& registry;
+  fleet::Enrolment& enrolment;
+  const settlement::SigningKey& signing;
+  std::function<std::shared_ptr<const Live>()> live;
+  std::function<std::vector<std::string>()> site_hosts;          // host:port where agents reach the gateway
+  std::function<void(const std::string& site)> close_tunnels;    // after a suspension or revocation
+};
+
+class Admin final : public AdminDoors {
+ public:
+  explicit Admin(AdminParts parts) : parts_(std::move(parts)) {}
+  Answer admin(const AdminRequest& request) override;
+  Answer enrol(const AdminRequest& request) override;
+
+ private:
+  Answer request_life(const std::string& id);
+  Answer sites();
+  Answer site_action(const std::string& site, const std::string& action, const AdminRequest& request);
+  Answer devices();
+  Answer offers();
+  Answer tenants();
+  Answer topup(const std::string& tenant, const AdminRequest& request);
+  Answer prices();
+  Answer contracts();
+  Answer trial_balance();
+  Answer balances();
+  Answer periods();
+  Answer export_period(const std::string& period, const std::string& query);
+  Answer audit_verify();
+  AdminParts parts_;
+};
+
+}  // namespace trib::api

@@ -1,0 +1,74 @@
+// Doors whose answers take the disk or a while: run on the administrative thread, answered here.
+#include "gateway/api/api.h"
+
+namespace trib::api {
+namespace {
+
+// Alive on the worker; the other thread only ever holds the shared part.
+class Offloaded final : public net::Operation {
+ public:
+  struct Shared {
+    net::Responder* responder = nullptr;  // null: the client has gone
+  };
+  explicit Offloaded(net::Responder& responder) : shared_(std::make_shared<Shared>(Shared{&responder})) {}
+  ~Offloaded() override { shared_->responder = nullptr; }
+  void on_gone(const Fault&) override { shared_->responder = nullptr; }
+  std::shared_ptr<Shared> shared() { return shared_; }
+
+ private:
+  std::shared_ptr<Shared> shared_;
+};
+
+std::unique_ptr<net::Operation> offload(Services& services, net::Worker& worker, net::Responder& responder,
+                                        std::function<Answer()> work) {
+  auto operation = std::make_unique<Offloaded>(responder);
+  services.run_admin([shared = operation->shared(), &worker, work = std::move(work)] {
+    auto answer = std::make_shared<Answer>(work());
+    worker.post([shared, answer] {
+      if (shared->responder == nullptr) return;
+      std::string fields;
+      http::write_field(fields, "Content-Type", answer->content_type);
+      shared->responder->head(answer->status, fields, answer->body.size());
+      shared->responder->body(answer->body, true);
+    });
+  });
+  return operation;
+}
+
+AdminRequest copy_of(const net::Request& request, std::string body) {
+  return {std::string(request.head.method), std::string(request.head.path), std::string(request.head.query), std::move(body),
+          request.stream.peer()};
+}
+
+}  // namespace
+
+std::unique_ptr<net::Operation> Api::admin(const net::Request& request, net::Responder& responder, std::string body) {
+  const auto live = services_.live.load();
+  const std::string_view authorization = request.head.find("Authorization");
+  const std::string_view token = authorization.starts_with("Bearer ") ? authorization.substr(7) : std::string_view{};
+  if (!live->admin_token || token.empty() || !equal_constant_time(*live->admin_token, sha256(token))) {
+    refuse(responder, 401, "The admin token is missing or wrong. Send it as `Authorization: Bearer TOKEN`; the gateway "
+                           "takes it from the variable that gateway.admin.token_env names.", {}, "invalid_admin_token");
+    return nullptr;
+  }
+  auto asked = std::make_shared<AdminRequest>(copy_of(request, std::move(body)));
+  return offload(services_, worker_, responder, [this, asked] { return services_.doors.admin(*asked); });
+}
+
+std::unique_ptr<net::Operation> EnrolDoor::on_request(net::Request request, net::Responder& responder) {
+  std::string body = std::move(request.body);
+  auto asked = std::make_shared<AdminRequest>(copy_of(request, std::move(body)));
+  return offload(services_, worker_, responder, [this, asked] {
+    if (asked->path != "/enrol/v1/requests")
+      return Answer{404, exchange::error_json("This door takes POST /enrol/v1/requests only.", "not_found_error", {}, {})};
+    if (asked->method != "POST")
+      return Answer{405, exchange::error_json("This path takes POST only.", "invalid_request_error", {}, {})};
+    return services_.doors.enrol(*asked);
+  });
+}
+
+std::string EnrolDoor::refusal_body(int status, std::string_view why) {
+  return exchange::error_json(why, exchange::error_type(status), {}, {});
+}
+
+}  // namespace trib::api
