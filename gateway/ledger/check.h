@@ -77,6 +77,7 @@ class Check {
   Totals balances_;
   std::map<std::pair<std::string, std::int32_t>, SiteUse> sites_;
   std::map<std::pair<std::string, std::string>, std::int64_t> rated_;  // latest admit by kind and id
+  Statement find_usage_;
   std::uint64_t matched_ = 0;  // usage rows that the journal vouches for
 };
 

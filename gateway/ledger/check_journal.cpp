@@ -48,11 +48,13 @@ bool Check::journal_records(Lsn first) {
 
 bool Check::journaled(Lsn lsn, const metering::Record& record, const metering::Final& final) {
   const std::string place = "journal, record " + std::to_string(lsn) + ", request " + final.admit.id.text();
-  Statement select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE shard = ? AND request_id = ?");
+  Statement& select = find_usage_;
+  if (!select) select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE shard = ? AND request_id = ?");
   const std::string id = id_bytes(final.admit.id);
   if (!select.reset().bind(shard_).blob(id).row()) return fail(place, "it was posted without a row");
   UsageRow row;
   read(select, row);
+  select.reset();
   const Sha256 content = sha256(metering::encode(record));
   if (row.content_hash != std::string(reinterpret_cast<const char*>(content.data()), 16)) return quarantined(lsn, record, final.admit.id.text());
   if (row.lsn > lsn) return fail(place, "an earlier record than its row's");
