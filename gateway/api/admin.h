@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "gateway/api/api.h"
+#include "gateway/api/doors.h"
 #include "gateway/fleet/fleet.h"
 #include "gateway/ledger/ledger.h"
 #include "gateway/settlement/settlement.h"

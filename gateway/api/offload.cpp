@@ -1,5 +1,5 @@
 // Doors whose answers take the disk or a while: run on the administrative thread, answered here.
-#include "gateway/api/api.h"
+#include "gateway/api/doors.h"
 
 namespace trib::api {
 namespace {
@@ -67,7 +67,7 @@ std::unique_ptr<net::Operation> EnrolDoor::on_request(net::Request request, net:
   });
 }
 
-std::string EnrolDoor::refusal_body(int status, std::string_view why) {
+std::string EnrolDoor::refusal(int status, std::string_view why, std::string&) {
   return exchange::error_json(why, exchange::error_type(status), {}, {});
 }
 

@@ -1,7 +1,7 @@
 // The customers' doors: OpenAI's paths, their refusals, and what leads to an admitted order.
 #include <charconv>
 
-#include "gateway/api/api.h"
+#include "gateway/api/doors.h"
 #include "gateway/api/recorder.h"
 
 namespace trib::api {
@@ -57,7 +57,10 @@ void Api::refuse(net::Responder& responder, int status, std::string_view message
   responder.body(text, true);
 }
 
-std::string Api::refusal_body(int status, std::string_view why) {
+std::string Api::refusal(int status, std::string_view why, std::string& fields) {
+  services_.registry.counter("tributary_refusals_total", "Requests refused before they were admitted, by status.",
+                             {{"status", std::to_string(status)}}).add();
+  http::write_field(fields, "x-request-id", mint_request_id(services_.clock.wall_ms(), shard_, world_.rng()).text());
   return exchange::error_json(why, exchange::error_type(status), {}, {});
 }
 

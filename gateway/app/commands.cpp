@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "gateway/api/archive.h"
+#include "gateway/api/api.h"
 #include "gateway/app/client.h"
 #include "gateway/app/gateway.h"
 #include "gateway/base/base.h"

@@ -12,7 +12,7 @@
 #include <deque>
 #include <iostream>
 
-#include "gateway/api/admin.h"
+#include "gateway/api/api.h"
 #include "gateway/app/prober.h"
 #include "gateway/app/rig.h"
 

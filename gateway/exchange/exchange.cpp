@@ -73,7 +73,8 @@ void Exchange::dispatch() {
   if (choice.offer == nullptr) {
     if (choice.retry_after_ms > 0)
       retry_after_ms_ = retry_after_ms_ == 0 ? choice.retry_after_ms : std::min(retry_after_ms_, choice.retry_after_ms);
-    give_up({FaultKind::no_capacity, Side::none, Retry::never, "no site is free for this model"});
+    // Where a site was asked, what went wrong there is the reason.
+    give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "no site is free for this model"});
     return;
   }
   offer_ = choice.offer;
@@ -222,7 +223,8 @@ void Exchange::on_fault(const Fault& fault) {
 void Exchange::attempt_failed(Fault fault) {
   const std::int64_t at = now();
   end_attempt(fault);
-  auto& rest = offer_->load->rest_until_ns;
+  last_fault_ = fault;
+  auto& rest = offer_->rest->until_ns;
   if (fault.kind == FaultKind::status_busy) {
     const auto for_ms = retry_after_ms_ > 0 ? std::min(retry_after_ms_, rest_ms_max) : rest_after_refusal_ms;
     if (retry_after_ms_ == 0) retry_after_ms_ = for_ms;

@@ -130,6 +130,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::vector<std::string> excluded_;
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request
   std::int64_t retry_after_ms_ = 0;
+  Fault last_fault_;
   int engine_status_ = 0;
   engines::ErrorFacts engine_error_;
 

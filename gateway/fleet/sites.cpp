@@ -20,6 +20,7 @@ struct Fleet::Entry {
   std::vector<AgentOffer> agent_offers;
   std::vector<OfferPtr> offers;
   std::map<std::string, std::shared_ptr<OfferLoad>> loads;
+  std::map<std::string, std::shared_ptr<OfferRest>> rests;
 
   std::shared_ptr<OfferLoad> load(const std::string& offer) {
     auto& slot = loads[offer];
@@ -56,6 +57,9 @@ void Fleet::Entry::rebuild() {
     offer->kind = config.kind;
     offer->vendor = config.vendor;
     offer->contract = config.contract;
+    auto& rest = rests[offer->id];
+    if (rest == nullptr) rest = std::make_shared<OfferRest>();
+    offer->rest = rest;
     offer->model = std::move(model);
     offer->engine_model = std::move(engine_model);
     return offer;

@@ -36,11 +36,13 @@ struct Tunnelled {
   std::string offer;         // the agent's offer id
 };
 
-// Live figures of an offer, shared by all snapshots that hold it. Lock-free.
+// Live figures, shared by all snapshots. Lock-free. The load is the engine's, whatever the model; the
+// rest is the offer's own.
 struct OfferLoad {
   std::atomic<std::uint32_t> in_flight{0};
-  std::atomic<std::int64_t> rest_until_ns{0};  // no new work before (a 429, a refused connection)
-  std::atomic<bool> healthy{true};
+};
+struct OfferRest {
+  std::atomic<std::int64_t> until_ns{0};  // no new work before (a 429, a refused connection)
 };
 
 struct Offer {
@@ -57,6 +59,7 @@ struct Offer {
   Capabilities can;
   std::variant<Dialled, Tunnelled> link;
   std::shared_ptr<OfferLoad> load = std::make_shared<OfferLoad>();
+  std::shared_ptr<OfferRest> rest = std::make_shared<OfferRest>();
 };
 
 // Counts one open attempt on its offer for as long as it lives.

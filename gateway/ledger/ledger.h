@@ -1,8 +1,8 @@
 // The ledger: dated prices and contracts, rating, splitting, and the poster that turns released
 // FINALs of the journal into rows, one database transaction a batch.
 #pragma once
+#include "gateway/ledger/accounts.h"
 #include "gateway/ledger/book.h"
 #include "gateway/ledger/rating.h"
 #include "gateway/ledger/store.h"
-#include "gateway/ledger/verify.h"
 #include "gateway/ledger/verify.h"

@@ -236,8 +236,8 @@ void ClientSession::refuse(int status, std::string_view why) {
   state_ = State::answering;
   keep_alive_ = false;
   head_request_ = false;
-  const std::string text = handler_.refusal_body(status, why);
   std::string fields;
+  const std::string text = handler_.refusal(status, why, fields);
   http::write_field(fields, "Content-Type", "application/json");
   head(status, fields, text.size());
   Responder::body(text, true);

@@ -49,8 +49,8 @@ class RequestHandler {
  public:
   // Starts answering. Null when the answer was already completed through `responder`.
   virtual std::unique_ptr<Operation> on_request(Request request, Responder& responder) = 0;
-  // Refusals of the protocol itself: the body of an error answer, as the API words it.
-  virtual std::string refusal_body(int status, std::string_view why) = 0;
+  // A refusal of the protocol itself, as the API words it: adds fields, returns the body (JSON).
+  virtual std::string refusal(int status, std::string_view why, std::string& fields) = 0;
 
  protected:
   ~RequestHandler() = default;

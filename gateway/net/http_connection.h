@@ -33,7 +33,9 @@ class HttpCall final : public http::Call {
 class HttpConnection final : private StreamHandler {
  public:
   HttpConnection(HttpPool& pool, const Endpoint& to, std::string key);
-  ~HttpConnection() = default;
+  ~HttpConnection() {
+    if (destroyed_ != nullptr) *destroyed_ = true;
+  }
 
   void start(HttpCall& call);  // sends now, or once connected
   void pause() { stream_->pause(); }

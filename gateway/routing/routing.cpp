@@ -40,7 +40,7 @@ Choice choose(const fleet::FleetSnapshot& fleet, const Wish& wish, Rng& rng, std
       why = std::max(why, Why::excluded);
       continue;
     }
-    const auto rest = offer->load->rest_until_ns.load(std::memory_order_relaxed);
+    const auto rest = offer->rest->until_ns.load(std::memory_order_relaxed);
     if (rest > now_ns) {
       why = std::max(why, Why::resting);
       soonest = std::min(soonest, rest);

@@ -4,7 +4,6 @@
 #include <tuple>
 
 #include "gateway/base/json.h"
-#include "gateway/ledger/accounts.h"
 #include "gateway/settlement/manifest.h"
 #include "gateway/settlement/settlement.h"
 #include "gateway/settlement/sheet.h"
@@ -255,6 +254,7 @@ bool Exporter::summary(Export& out) {
     rows.amount(total.share).amount(end);
     rows.number(total.requests).number(total.tokens_in).number(total.tokens_out);
     rows.number(total.batch_from).number(total.batch_to).text(to_hex(hashes_[total.batch_to]));
+    rows.add_debit(total.share);  // of what customers were charged
     rows.add_credit(total.share);
     rows.end_row();
   }
@@ -272,6 +272,7 @@ bool Exporter::lines(Export& out) {
     rows.number(price).text(contract).number(version).text(currency);
     whole() ? rows.amount(total.gross) : rows.none();
     rows.amount(total.share).number(total.requests).number(total.tokens_in).number(total.tokens_out);
+    rows.add_debit(total.share);  // of what customers were charged
     rows.add_credit(total.share);
     rows.end_row();
   }

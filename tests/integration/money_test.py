@@ -37,7 +37,8 @@ class Money(GatewayCase):
                 self.assertEqual("estimate", life["source"])
 
     def test_cut_stream_ends_visibly(self):
-        answer = self.world.customer.chat("hello", model="fault-cut", stream=True)
+        script = '#script {"tokens": 60, "interval_ms": 5, "fault": "cut", "at": 40}'
+        answer = self.world.customer.chat(script, stream=True)
         self.assertEqual(200, answer.status)
         self.assertFalse(answer.done)
         self.assertIn("error", answer.events[-1])

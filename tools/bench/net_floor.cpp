@@ -75,7 +75,7 @@ class Floor final : public net::RequestHandler {
   std::unique_ptr<net::Operation> on_request(net::Request request, net::Responder& responder) override {
     return std::make_unique<Forward>(pool_, engine_, std::move(request), responder);
   }
-  std::string refusal_body(int, std::string_view) override { return "{}"; }
+  std::string refusal(int, std::string_view, std::string&) override { return "{}"; }
   void accept(boost::asio::ip::tcp::socket socket) {
     auto session = std::make_unique<net::ClientSession>(
         net::adopt_socket(worker_, std::move(socket), nullptr), *this, limits_, worker_.wheel(),

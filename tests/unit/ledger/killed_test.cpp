@@ -69,7 +69,7 @@ TEST_CASE("kill -9 at any time: journal, rows, balances and seals agree afterwar
     const pid_t child = fork();
     REQUIRE(child >= 0);
     if (child == 0) live(path, life);
-    usleep(static_cast<useconds_t>(8'000 + rng.below(30'000)));
+    usleep(static_cast<useconds_t>(8'000 + rng.below(30'000)));  // tidy: allow sleep (the moment of a kill is what is drawn)
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
