@@ -178,18 +178,17 @@ void HttpConnection::finish(std::string_view surplus) {
   http::CallEvents& events = call.events_;
   call.connection_ = nullptr;
   call_ = nullptr;
-  if (destroyed_ != nullptr && (!keep_alive_ || !surplus.empty())) *destroyed_ = true;
+  stop_reading();  // parking may close it, and nothing of this call is left to read
   if (!keep_alive_ || !surplus.empty()) {
     pool_.discard(*this);
   } else {
-    if (destroyed_ != nullptr) *destroyed_ = true;  // parking may close it, and nothing is left to read
     pool_.park(*this);
   }
   events.on_end();
 }
 
 void HttpConnection::fail(Fault fault) {
-  if (destroyed_ != nullptr) *destroyed_ = true;
+  stop_reading();
   HttpCall* const call = call_;
   if (call == nullptr) {
     pool_.discard(*this);

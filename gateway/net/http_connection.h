@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "gateway/net/http_pool.h"
 
@@ -33,9 +34,7 @@ class HttpCall final : public http::Call {
 class HttpConnection final : private StreamHandler {
  public:
   HttpConnection(HttpPool& pool, const Endpoint& to, std::string key);
-  ~HttpConnection() {
-    if (destroyed_ != nullptr) *destroyed_ = true;
-  }
+  ~HttpConnection() { stop_reading(); }
 
   void start(HttpCall& call);  // sends now, or once connected
   void pause() { stream_->pause(); }
@@ -52,6 +51,10 @@ class HttpConnection final : private StreamHandler {
   void on_end() override;
   void on_error(const Fault& fault) override;
 
+  // Tells the reading loop up the stack, if there is one, to touch this no more.
+  void stop_reading() {
+    if (bool* const told = std::exchange(destroyed_, nullptr)) *told = true;
+  }
   void send();
   bool take_head(std::string_view& data);
   bool take_body(std::string_view& data);
@@ -64,7 +67,7 @@ class HttpConnection final : private StreamHandler {
   State state_ = State::connecting;
   bool reused_ = false;      // this call found the connection in the pool
   bool keep_alive_ = true;
-  bool* destroyed_ = nullptr;  // set by a caller up the stack that must know
+  bool* destroyed_ = nullptr;  // of the reading loop up the stack; null when there is none
   std::string in_;
   http::HeadReader reader_;
   http::ChunkReader chunks_;
