@@ -67,6 +67,8 @@ Reply ask(const std::string& url, const std::string& token, const std::string& m
     asio::connect(stream.next_layer(), found);
     stream.handshake(asio::ssl::stream_base::client);
     return transact(stream, request);
+  } catch (const boost::system::system_error& error) {  // its what() names the library's own source line
+    return {0, "cannot reach the gateway at " + url + ": " + error.code().message() + "; is it running? (--gateway URL or $TRIBUTARY_URL)"};
   } catch (const std::exception& error) {
     return {0, "cannot reach the gateway at " + url + ": " + error.what() + "; is it running? (--gateway URL or $TRIBUTARY_URL)"};
   }
