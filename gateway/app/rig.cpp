@@ -1,5 +1,7 @@
 #include "gateway/app/rig.h"
 
+#include <boost/asio/post.hpp>
+
 namespace trib::app {
 namespace {
 
@@ -50,7 +52,7 @@ class Rig::Arrival final : public StreamHandler, private Timer {
 
 Rig::Rig(unsigned index, Shared& shared)
     : shared_(shared), worker_(index, shared.clock), transport_(worker_),
-      pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal),
+      pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal, [this] { help_journal(); }),
       session_limits_(limits_of(shared.config)), api_(*shared.services, *this, worker_, 0),
       enrol_door_(*shared.services, worker_), customers_(worker_), sites_(worker_),
       pool_open_(gauge(shared, index, "tributary_pool_connections", "Connections to dialled engines.")),
@@ -91,6 +93,18 @@ void Rig::wake_if_waiting() {
   if (!releases_.waiting() || wake_posted_.exchange(true)) return;
   worker_.post([this] {
     wake_posted_.store(false);
+    shared_.journal.help();
+    releases_.advance();
+  });
+}
+
+// At the end of this turn: everything that the turn appended goes to the kernel in one write.
+void Rig::help_journal() {
+  if (shared_.config.journal.sync_always || help_posted_) return;
+  help_posted_ = true;
+  boost::asio::post(worker_.io(), [this] {
+    help_posted_ = false;
+    shared_.journal.help();
     releases_.advance();
   });
 }
