@@ -28,7 +28,10 @@ int fail(int code, const std::string& why) {
 // A thread that runs one task after another; what it cannot take is dropped at the end.
 class TaskThread {
  public:
-  TaskThread() : thread_([this] { run(); }) {}
+  TaskThread() : thread_([this] {
+    ::pthread_setname_np(::pthread_self(), "admin");
+    run();
+  }) {}
   ~TaskThread() { stop(); }
   void stop() {
     {
@@ -74,6 +77,7 @@ class Engines {
  public:
   explicit Engines(metering::Journal& journal) : journal_(journal) {
     writer_ = std::thread([this] {
+      ::pthread_setname_np(::pthread_self(), "journal");
       while (!stop_.load()) {
         if (!journal_.pump()) journal_.wait(20);
       }
@@ -83,6 +87,7 @@ class Engines {
   }
   void start_posting(ledger::Ledger& ledger) {
     poster_ = std::thread([this, &ledger] {
+      ::pthread_setname_np(::pthread_self(), "poster");
       std::string told;
       while (!stop_.load()) {
         const bool did = ledger.post_once();
