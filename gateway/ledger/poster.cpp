@@ -16,7 +16,6 @@ struct Poster::Work {
   BatchRow batch;
   Postings postings;
   UsageRow row;  // reused
-  std::string encoded;
   std::vector<Sha256> usage, commands, quarantine;  // leaves
   std::map<std::pair<std::string, std::string>, std::int64_t> rated;  // latest admit by (kind, id)
   std::shared_ptr<const Book> book;
@@ -101,21 +100,18 @@ bool Poster::collect(std::vector<Item>& items, Lsn& to, std::string& why) {
   const Lsn end = sealed != seals_.end() ? sealed->second.to_lsn : durable;
   const std::size_t count_max = sealed != seals_.end() ? std::numeric_limits<std::size_t>::max() : batch_requests_max_;
   if (end > durable || end <= scanned_) return false;
-  Lsn seen = scanned_;
-  const auto error = journal_.read(scanned_ + 1, [&](Lsn lsn, const Record& record) {
+  static const std::uint32_t wanted = 1u << Record(Final{}).index() | 1u << Record(Command{}).index();
+  const auto error = journal_.take(scanned_ + 1, wanted, [&](Lsn lsn, Record& record, std::string_view bytes) {
     if (lsn > end) return false;
-    seen = lsn;
-    if (std::holds_alternative<Final>(record) || std::holds_alternative<Command>(record)) {
-      items.push_back({lsn, record});
-      to = lsn;
-    }
+    items.push_back({lsn, std::move(record), sha256(bytes)});
+    to = lsn;
     return items.size() < count_max && lsn < end;
   });
   if (error) {
     why = "reading the journal: " + error.message();
     return false;
   }
-  if (items.empty()) scanned_ = seen;
+  if (items.empty()) scanned_ = end;
   return !items.empty();
 }
 
@@ -129,7 +125,7 @@ bool Poster::post(Work& work, const std::vector<Item>& items, std::string& why) 
   for (const auto& item : items) {
     const bool added = std::visit(
         [&](const auto& value) {
-          if constexpr (requires { add(work, item.lsn, item.record, value); }) return add(work, item.lsn, item.record, value);
+          if constexpr (requires { add(work, item, value); }) return add(work, item, value);
           return true;
         },
         item.record);
@@ -148,16 +144,15 @@ bool Poster::post(Work& work, const std::vector<Item>& items, std::string& why) 
   return db_.run("COMMIT");
 }
 
-bool Poster::add(Work& work, Lsn lsn, const Record& record, const Final& final) {
+bool Poster::add(Work& work, const Item& item, const Final& final) {
+  const Lsn lsn = item.lsn;
+  const Record& record = item.record;
   const Rated rated = rate(final, *work.book);
   UsageRow& row = work.row;
   fill(row, final, rated);
   row.lsn = lsn;
   row.batch = work.batch.id;
-  work.encoded.clear();
-  if (!metering::encode_to(record, work.encoded)) return false;
-  const Sha256 content = sha256(work.encoded);
-  row.content_hash.assign(reinterpret_cast<const char*>(content.data()), 16);
+  row.content_hash.assign(reinterpret_cast<const char*>(item.content.data()), 16);
   row.leaf = leaf_of(row, shard_);
   if (!inserts_.put(row, shard_)) return false;
   if (db_.changes() == 0) {
@@ -190,7 +185,9 @@ bool Poster::add(Work& work, Lsn lsn, const Record& record, const Final& final) 
   return true;
 }
 
-bool Poster::add(Work& work, Lsn lsn, const Record& record, const Command& command) {
+bool Poster::add(Work& work, const Item& item, const Command& command) {
+  const Lsn lsn = item.lsn;
+  const Record& record = item.record;
   if (find_command_.reset().bind(shard_).bind(command.id).row()) {
     const bool same = find_command_.text() == command.kind && find_command_.text() == command.body;
     find_command_.reset();
