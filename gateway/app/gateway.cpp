@@ -397,6 +397,9 @@ void Gateway::announce() {
                           [this] { return static_cast<std::int64_t>(shared_->connections.load()); });
   registry_.sampled_gauge("tributary_held_bytes", "Bytes of unary answers held for checking.", {},
                           [this] { return shared_->held_bytes.load(); });
+  if (config_->gateway.admin_token.empty())
+    telemetry::log(telemetry::Level::warning, "admin_doors_shut",
+                   {{"why", config_->gateway.admin_token_env + " is not set: every admin door answers 401"}});
   services_->readiness.store(api::Readiness::ready);
   auto customers = config_->gateway.listen;
   customers.port = rigs_.front()->customers_port();
