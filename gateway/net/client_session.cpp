@@ -69,9 +69,11 @@ bool ClientSession::take_head(std::string_view& data) {
   http::HeadRefusal why;
   const auto status = reader_.request(data, head_, used, why);
   if (status == http::HeadStatus::need_more) {
-    wheel_.arm(deadline_, wheel_.now_ns() + limits_.head_ms * ms);
+    if (!head_begun_) wheel_.arm(deadline_, wheel_.now_ns() + limits_.head_ms * ms);
+    head_begun_ = true;  // the deadline runs from its first byte, however slowly the rest comes
     return false;
   }
+  head_begun_ = false;
   reader_.reset();
   if (status == http::HeadStatus::refused) {
     refuse(why.status, why.why);

@@ -106,7 +106,7 @@ class ClientSession final : private StreamHandler, private Responder {
 
   State state_ = State::head;
   bool keep_alive_ = true, draining_ = false, head_request_ = false, http10_ = false, in_dispatch_ = false;
-  bool completed_ = false, chunked_ = false, consuming_ = false;
+  bool completed_ = false, chunked_ = false, consuming_ = false, head_begun_ = false;
   std::size_t stall_unsent_ = 0;
   std::string in_;          // a head or pipelined bytes not taken yet
   std::string head_bytes_;  // the head that body bytes follow; views of head_ point here
