@@ -1,5 +1,7 @@
 #include "gateway/net/client_session.h"
 
+#include <utility>
+
 namespace trib::net {
 namespace {
 
@@ -195,10 +197,12 @@ void ClientSession::body(std::span<const std::string_view> pieces, bool last) {
     if (chunked_) all[n++] = http::chunk_end;
   }
   if (last && chunked_ && !head_request_) all[n++] = http::last_chunk;
+  watch_unsent();
   if (n > 0) stream_->write({all.data(), n});
   out_head_.clear();
-  if (stream_->unsent_bytes() > 0 && !stall_.armed()) {
-    stall_unsent_ = stream_->unsent_bytes();
+  unsent_seen_ = stream_->unsent_bytes();
+  if (unsent_seen_ > 0 && !stall_.armed()) {
+    taken_ = false;
     wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
   }
   if (!last) return;
@@ -291,11 +295,17 @@ void ClientSession::on_deadline() {
   }
 }
 
-void ClientSession::on_stall() {
+// Whether the client took anything is seen between two writes: what waits may grow all the same.
+void ClientSession::watch_unsent() {
   const std::size_t unsent = stream_->unsent_bytes();
-  if (unsent == 0) return;
-  if (unsent < stall_unsent_ || state_ == State::closing) {  // it takes, if slowly
-    stall_unsent_ = unsent;
+  if (unsent < unsent_seen_) taken_ = true;
+  unsent_seen_ = unsent;
+}
+
+void ClientSession::on_stall() {
+  watch_unsent();
+  if (unsent_seen_ == 0) return;
+  if (std::exchange(taken_, false)) {  // it takes, if slowly
     wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
     return;
   }

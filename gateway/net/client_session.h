@@ -97,6 +97,7 @@ class ClientSession final : private StreamHandler, private Responder {
   void close();
   void on_deadline();
   void on_stall();
+  void watch_unsent();
 
   std::unique_ptr<Stream> stream_;
   RequestHandler& handler_;
@@ -107,7 +108,8 @@ class ClientSession final : private StreamHandler, private Responder {
   State state_ = State::head;
   bool keep_alive_ = true, draining_ = false, head_request_ = false, http10_ = false, in_dispatch_ = false;
   bool completed_ = false, chunked_ = false, consuming_ = false, head_begun_ = false;
-  std::size_t stall_unsent_ = 0;
+  std::size_t unsent_seen_ = 0;  // at the last look
+  bool taken_ = false;           // the client has taken something since the stall deadline was set
   std::string in_;          // a head or pipelined bytes not taken yet
   std::string head_bytes_;  // the head that body bytes follow; views of head_ point here
   std::string body_;
