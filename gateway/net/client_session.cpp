@@ -200,11 +200,7 @@ void ClientSession::body(std::span<const std::string_view> pieces, bool last) {
   watch_unsent();
   if (n > 0) stream_->write({all.data(), n});
   out_head_.clear();
-  unsent_seen_ = stream_->unsent_bytes();
-  if (unsent_seen_ > 0 && !stall_.armed()) {
-    taken_ = false;
-    wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
-  }
+  expect_taking();
   if (!last) return;
   if (in_dispatch_) {
     completed_ = true;
@@ -253,9 +249,19 @@ void ClientSession::close() {
   if (state_ == State::closing || state_ == State::dead) return;
   state_ = State::closing;
   in_.clear();
-  stall_.cancel();
+  deadline_.cancel();
   stream_->shutdown();
   stream_->resume();
+  expect_taking();
+  if (unsent_seen_ == 0) linger();  // else when all has left, or the client has stalled
+}
+
+void ClientSession::linger() {
+  if (ended_) {
+    gone({FaultKind::client_gone, Side::client, Retry::never, "closed"});
+    return;
+  }
+  stall_.cancel();
   wheel_.arm(deadline_, wheel_.now_ns() + linger_ms * ms);
 }
 
@@ -271,10 +277,21 @@ void ClientSession::gone(const Fault& fault) {
 
 void ClientSession::on_drained() {
   stall_.cancel();
-  if (operation_ != nullptr) operation_->on_drained();
+  unsent_seen_ = 0;
+  if (state_ == State::closing) {
+    linger();
+  } else if (operation_ != nullptr) {
+    operation_->on_drained();
+  }
 }
 
 void ClientSession::on_end() {
+  // One that has asked its last may still be reading its answer.
+  if (state_ != State::answering && stream_->unsent_bytes() > 0) {
+    ended_ = true;
+    close();
+    return;
+  }
   gone({FaultKind::client_gone, Side::client, Retry::never, "the client closed the connection"});
 }
 
@@ -293,6 +310,13 @@ void ClientSession::on_deadline() {
   } else {
     gone({FaultKind::client_gone, Side::client, Retry::never, "closed"});
   }
+}
+
+void ClientSession::expect_taking() {
+  unsent_seen_ = stream_->unsent_bytes();
+  if (unsent_seen_ == 0 || stall_.armed()) return;
+  taken_ = false;
+  wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
 }
 
 // Whether the client took anything is seen between two writes: what waits may grow all the same.
