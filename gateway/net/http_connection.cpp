@@ -1,5 +1,7 @@
 #include "gateway/net/http_connection.h"
 
+#include <utility>
+
 namespace trib::net {
 namespace {
 
@@ -178,18 +180,23 @@ void HttpConnection::finish(std::string_view surplus) {
   http::CallEvents& events = call.events_;
   call.connection_ = nullptr;
   call_ = nullptr;
-  if (destroyed_ != nullptr && (!keep_alive_ || !surplus.empty())) *destroyed_ = true;
+  leave_upcall();  // parking may close it too, and nothing is left to read
   if (!keep_alive_ || !surplus.empty()) {
     pool_.discard(*this);
   } else {
-    if (destroyed_ != nullptr) *destroyed_ = true;  // parking may close it, and nothing is left to read
     pool_.park(*this);
   }
   events.on_end();
 }
 
+// Tells the frame up the stack that this is not to be touched again, and forgets that frame: a parked
+// connection lives on without it.
+void HttpConnection::leave_upcall() {
+  if (bool* const told = std::exchange(destroyed_, nullptr); told != nullptr) *told = true;
+}
+
 void HttpConnection::fail(Fault fault) {
-  if (destroyed_ != nullptr) *destroyed_ = true;
+  leave_upcall();
   HttpCall* const call = call_;
   if (call == nullptr) {
     pool_.discard(*this);

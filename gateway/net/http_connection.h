@@ -56,6 +56,7 @@ class HttpConnection final : private StreamHandler {
   bool take_head(std::string_view& data);
   bool take_body(std::string_view& data);
   void finish(std::string_view surplus);
+  void leave_upcall();
   void fail(Fault fault);
   void on_deadline();
 
