@@ -61,6 +61,7 @@ void HttpConnection::send() {
     http::write_field(head, "Content-Length", static_cast<std::uint64_t>(request.body.size()));
   head += "\r\n";
   state_ = State::head;
+  heard_ = false;
   call_->sent_ = true;
   const std::string_view pieces[] = {head, request.body};
   if (!call_->paused_) stream_->resume();
@@ -83,6 +84,7 @@ void HttpConnection::on_bytes(std::string_view bytes) {
     pool_.discard(*this);
     return;
   }
+  heard_ = true;
   std::string carried;
   std::string_view data = bytes;
   if (!in_.empty()) {
@@ -202,7 +204,7 @@ void HttpConnection::fail(Fault fault) {
     pool_.discard(*this);
     return;
   }
-  const bool stale = reused_ && state_ == State::head && in_.empty() && fault.kind == FaultKind::reset_before_head;
+  const bool stale = reused_ && state_ == State::head && !heard_ && fault.kind == FaultKind::reset_before_head;
   HttpPool& pool = pool_;
   call->connection_ = nullptr;
   call_ = nullptr;

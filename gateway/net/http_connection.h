@@ -64,6 +64,7 @@ class HttpConnection final : private StreamHandler {
   const std::string key_;
   State state_ = State::connecting;
   bool reused_ = false;      // this call found the connection in the pool
+  bool heard_ = false;       // bytes have come since the request was sent
   bool keep_alive_ = true;
   bool* destroyed_ = nullptr;  // set by a caller up the stack that must know
   std::string in_;
