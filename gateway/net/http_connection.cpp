@@ -176,14 +176,15 @@ bool HttpConnection::take_body(std::string_view& data) {
   return false;
 }
 
-// The answer is complete. Surplus bytes belong to nobody: such a connection is not used again.
+// The answer is complete. Surplus bytes belong to nobody, and a request that was answered before it was
+// read may never be: such a connection is not used again.
 void HttpConnection::finish(std::string_view surplus) {
   HttpCall& call = *call_;
   http::CallEvents& events = call.events_;
   call.connection_ = nullptr;
   call_ = nullptr;
   leave_upcall();  // parking may close it too, and nothing is left to read
-  if (!keep_alive_ || !surplus.empty()) {
+  if (!keep_alive_ || !surplus.empty() || stream_->unsent_bytes() > 0) {
     pool_.discard(*this);
   } else {
     pool_.park(*this);
