@@ -35,6 +35,7 @@ class HttpConnection final : private StreamHandler {
   HttpConnection(HttpPool& pool, const Endpoint& to, std::string key);
   ~HttpConnection() {
     if (destroyed_ != nullptr) *destroyed_ = true;
+    if (call_ != nullptr) call_->connection_ = nullptr;  // the pool goes first
   }
 
   void start(HttpCall& call);  // sends now, or once connected
