@@ -69,6 +69,7 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   bool open_ = false;
   bool paused_ = true;
   bool reading_ = false;
+  bool delivering_ = false;  // an upcall has a view of the buffer: nothing may be read into it
   bool ended_ = false;       // the peer finished
   bool shut_ = false;        // we finish once the queue is empty
   bool writing_ = false;
@@ -123,7 +124,7 @@ void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port
 }
 
 void SocketCore::read() {
-  if (reading_ || !open_ || ended_ || failed_) return;
+  if (reading_ || delivering_ || !open_ || ended_ || failed_) return;
   reading_ = true;
   socket_.async_read_some(asio::buffer(buffer_), [self = Ptr(this)](const error_code& ec, std::size_t n) {
     self->on_read(ec, n);
@@ -136,7 +137,7 @@ void SocketCore::on_read(const error_code& ec, std::size_t n) {
   if (ec == asio::error::eof) {
     if (tls_ == nullptr) return end();
     tls_->feed_end();
-    return deliver_tls({});
+    return deliver_tls({});  // nothing is read after it
   }
   if (ec) return fail({FaultKind::reset_before_head, Side::site_network, Retry::elsewhere, ec.message()});
   std::string_view bytes(buffer_.data(), n);
@@ -148,11 +149,13 @@ void SocketCore::on_read(const error_code& ec, std::size_t n) {
       bytes = {scratch.data(), n + static_cast<std::size_t>(more)};
     }
   }
+  delivering_ = true;
   if (tls_ != nullptr) {
     deliver_tls(bytes);
   } else {
     handler_->on_bytes(bytes);
   }
+  delivering_ = false;
   if (handler_ != nullptr && (!paused_ || (tls_ != nullptr && !tls_->ready()))) read();
 }
 
