@@ -44,6 +44,7 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   }
 
   void resolve_and_connect(const std::string& host, std::uint16_t port);
+  void dialled();
   void read();
   void write(std::span<const std::string_view> pieces);
   void shutdown();
@@ -53,7 +54,9 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
     socket_.close(ignored);
   }
   std::size_t unsent() const { return out_.size() + sending_.size() - sending_from_; }
-  void shutdown_socket() {
+  // Sends the FIN that shutdown() asked for, once everything before it has left.
+  void finish_if_due() {
+    if (!shut_ || !open_ || unsent() > 0 || (tls_ != nullptr && !tls_->ready())) return;
     error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
   }
@@ -100,10 +103,7 @@ void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port
     socket_.async_connect(tcp::endpoint(address, port), [self = Ptr(this)](const error_code& failed) {
       if (self->handler_ == nullptr) return;
       if (failed) return self->fail(socket_fault(failed));
-      self->connected();
-      if (self->tls_ != nullptr) return self->tls_start();
-      self->handler_->on_open();
-      if (self->handler_ != nullptr && !self->paused_) self->read();
+      self->dialled();
     });
     return;
   }
@@ -115,12 +115,18 @@ void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port
     asio::async_connect(self->socket_, found, [self](const error_code& refused, const tcp::endpoint&) {
       if (self->handler_ == nullptr) return;
       if (refused) return self->fail(socket_fault(refused));
-      self->connected();
-      if (self->tls_ != nullptr) return self->tls_start();
-      self->handler_->on_open();
-      if (self->handler_ != nullptr && !self->paused_) self->read();
+      self->dialled();
     });
   });
+}
+
+void SocketCore::dialled() {
+  connected();
+  if (unsent() > 0) send_queue();  // written before the connection stood
+  if (tls_ != nullptr) return tls_start();
+  finish_if_due();
+  handler_->on_open();
+  if (handler_ != nullptr && !paused_) read();
 }
 
 void SocketCore::read() {
@@ -167,7 +173,10 @@ void SocketCore::deliver_tls(std::string_view bytes) {
     const bool was_ready = tls_->ready();
     const std::size_t n = tls_->read(scratch);
     flush_tls();
-    if (!was_ready && tls_->ready()) handler_->on_open();
+    if (!was_ready && tls_->ready()) {
+      finish_if_due();
+      handler_->on_open();
+    }
     if (n == 0 || handler_ == nullptr) break;
     handler_->on_bytes({scratch.data(), n});
   }
@@ -246,7 +255,7 @@ void SocketCore::send_queue() {
     if (self->unsent() > 0) return self->send_queue();
     self->sending_ = {};
     self->sending_from_ = 0;
-    if (self->shut_) self->shutdown_socket();
+    self->finish_if_due();
     self->handler_->on_drained();
   });
 }
@@ -258,7 +267,7 @@ void SocketCore::shutdown() {
     flush_tls();
   }
   shut_ = true;
-  if (unsent() == 0) shutdown_socket();
+  finish_if_due();
 }
 
 void SocketCore::fail(Fault fault) {

@@ -378,7 +378,9 @@ void TlsSession::handshake() {
   if (!early_.empty()) {
     const std::string held = std::move(early_);
     early_.clear();
+    const bool closing = std::exchange(closing_, false);  // what was written before the goodbye goes
     write(held);
+    closing_ = closing;
   }
   if (closing_) SSL_shutdown(ssl_);
 }

@@ -333,6 +333,7 @@ TEST_CASE("what is written before the connection stands goes out when it does") 
   pair.far.stream->write("early");
   const bool finished = GENERATE(false, true);
   if (finished) pair.far.stream->shutdown();
+  INFO(pair.tls << finished);
   pair.until([&] { return pair.near.stream != nullptr; });
   pair.near.stream->resume();
   pair.until([&] { return pair.near.got == "early"; });
