@@ -8,6 +8,8 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 namespace trib::net {
 
