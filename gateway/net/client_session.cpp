@@ -1,5 +1,7 @@
 #include "gateway/net/client_session.h"
 
+#include <utility>
+
 namespace trib::net {
 namespace {
 
@@ -69,9 +71,11 @@ bool ClientSession::take_head(std::string_view& data) {
   http::HeadRefusal why;
   const auto status = reader_.request(data, head_, used, why);
   if (status == http::HeadStatus::need_more) {
-    wheel_.arm(deadline_, wheel_.now_ns() + limits_.head_ms * ms);
+    if (!head_begun_) wheel_.arm(deadline_, wheel_.now_ns() + limits_.head_ms * ms);
+    head_begun_ = true;  // the deadline runs from its first byte, however slowly the rest comes
     return false;
   }
+  head_begun_ = false;
   reader_.reset();
   if (status == http::HeadStatus::refused) {
     refuse(why.status, why.why);
@@ -193,12 +197,10 @@ void ClientSession::body(std::span<const std::string_view> pieces, bool last) {
     if (chunked_) all[n++] = http::chunk_end;
   }
   if (last && chunked_ && !head_request_) all[n++] = http::last_chunk;
+  watch_unsent();
   if (n > 0) stream_->write({all.data(), n});
   out_head_.clear();
-  if (stream_->unsent_bytes() > 0 && !stall_.armed()) {
-    stall_unsent_ = stream_->unsent_bytes();
-    wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
-  }
+  expect_taking();
   if (!last) return;
   if (in_dispatch_) {
     completed_ = true;
@@ -247,9 +249,19 @@ void ClientSession::close() {
   if (state_ == State::closing || state_ == State::dead) return;
   state_ = State::closing;
   in_.clear();
-  stall_.cancel();
+  deadline_.cancel();
   stream_->shutdown();
   stream_->resume();
+  expect_taking();
+  if (unsent_seen_ == 0) linger();  // else when all has left, or the client has stalled
+}
+
+void ClientSession::linger() {
+  if (ended_) {
+    gone({FaultKind::client_gone, Side::client, Retry::never, "closed"});
+    return;
+  }
+  stall_.cancel();
   wheel_.arm(deadline_, wheel_.now_ns() + linger_ms * ms);
 }
 
@@ -265,10 +277,21 @@ void ClientSession::gone(const Fault& fault) {
 
 void ClientSession::on_drained() {
   stall_.cancel();
-  if (operation_ != nullptr) operation_->on_drained();
+  unsent_seen_ = 0;
+  if (state_ == State::closing) {
+    linger();
+  } else if (operation_ != nullptr) {
+    operation_->on_drained();
+  }
 }
 
 void ClientSession::on_end() {
+  // One that has asked its last may still be reading its answer.
+  if (state_ != State::answering && stream_->unsent_bytes() > 0) {
+    ended_ = true;
+    close();
+    return;
+  }
   gone({FaultKind::client_gone, Side::client, Retry::never, "the client closed the connection"});
 }
 
@@ -289,11 +312,24 @@ void ClientSession::on_deadline() {
   }
 }
 
-void ClientSession::on_stall() {
+void ClientSession::expect_taking() {
+  unsent_seen_ = stream_->unsent_bytes();
+  if (unsent_seen_ == 0 || stall_.armed()) return;
+  taken_ = false;
+  wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
+}
+
+// Whether the client took anything is seen between two writes: what waits may grow all the same.
+void ClientSession::watch_unsent() {
   const std::size_t unsent = stream_->unsent_bytes();
-  if (unsent == 0) return;
-  if (unsent < stall_unsent_ || state_ == State::closing) {  // it takes, if slowly
-    stall_unsent_ = unsent;
+  if (unsent < unsent_seen_) taken_ = true;
+  unsent_seen_ = unsent;
+}
+
+void ClientSession::on_stall() {
+  watch_unsent();
+  if (unsent_seen_ == 0) return;
+  if (std::exchange(taken_, false)) {  // it takes, if slowly
     wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
     return;
   }

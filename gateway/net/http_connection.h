@@ -2,7 +2,6 @@
 #pragma once
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "gateway/net/http_pool.h"
 
@@ -34,7 +33,10 @@ class HttpCall final : public http::Call {
 class HttpConnection final : private StreamHandler {
  public:
   HttpConnection(HttpPool& pool, const Endpoint& to, std::string key);
-  ~HttpConnection() { stop_reading(); }
+  ~HttpConnection() {
+    if (destroyed_ != nullptr) *destroyed_ = true;
+    if (call_ != nullptr) call_->connection_ = nullptr;  // the pool goes first
+  }
 
   void start(HttpCall& call);  // sends now, or once connected
   void pause() { stream_->pause(); }
@@ -51,14 +53,11 @@ class HttpConnection final : private StreamHandler {
   void on_end() override;
   void on_error(const Fault& fault) override;
 
-  // Tells the reading loop up the stack, if there is one, to touch this no more.
-  void stop_reading() {
-    if (bool* const told = std::exchange(destroyed_, nullptr)) *told = true;
-  }
   void send();
   bool take_head(std::string_view& data);
   bool take_body(std::string_view& data);
   void finish(std::string_view surplus);
+  void leave_upcall();
   void fail(Fault fault);
   void on_deadline();
 
@@ -66,8 +65,9 @@ class HttpConnection final : private StreamHandler {
   const std::string key_;
   State state_ = State::connecting;
   bool reused_ = false;      // this call found the connection in the pool
+  bool heard_ = false;       // bytes have come since the request was sent
   bool keep_alive_ = true;
-  bool* destroyed_ = nullptr;  // of the reading loop up the stack; null when there is none
+  bool* destroyed_ = nullptr;  // set by a caller up the stack that must know
   std::string in_;
   http::HeadReader reader_;
   http::ChunkReader chunks_;

@@ -8,6 +8,8 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 namespace trib::net {
 
@@ -46,16 +48,24 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   }
 
   void resolve_and_connect(const std::string& host, std::uint16_t port);
+  void dialled();
   void read();
   void write(std::span<const std::string_view> pieces);
   void shutdown();
   void close() {
+    if (corked_ && !failed_ && !writing_) {  // what was written leaves as if it had not been gathered
+      const std::string bytes = std::exchange(out_, {});
+      const std::string_view piece = bytes;
+      send_now({&piece, 1});
+    }
     handler_ = nullptr;
     error_code ignored;
     socket_.close(ignored);
   }
   std::size_t unsent() const { return out_.size() + sending_.size() - sending_from_; }
-  void shutdown_socket() {
+  // Sends the FIN that shutdown() asked for, once everything before it has left.
+  void finish_if_due() {
+    if (!shut_ || !open_ || unsent() > 0 || (tls_ != nullptr && !tls_->ready())) return;
     error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
   }
@@ -71,11 +81,13 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   bool open_ = false;
   bool paused_ = true;
   bool reading_ = false;
+  bool delivering_ = false;  // an upcall has a view of the buffer: nothing may be read into it
   bool ended_ = false;       // the peer finished
   bool shut_ = false;        // we finish once the queue is empty
   bool writing_ = false;
   bool failed_ = false;
   bool corked_ = false;      // out_ goes at the end of the turn
+  bool asked_ = false;       // the owner saw it unsent: it is told when it has left
   std::string out_;          // what the kernel did not take
   std::string sending_;      // the part of it that a pending write points into
   std::size_t sending_from_ = 0;
@@ -131,10 +143,9 @@ void SocketCore::flush_cork() {
   send_now({&piece, 1});
   if (out_.empty() && !failed_) {
     bytes.clear();
-    out_.swap(bytes);  // its memory serves the next turn
-    if (out_.capacity() > cork_keep_bytes) out_.shrink_to_fit();
-    if (shut_) shutdown_socket();
-    handler_->on_drained();
+    if (bytes.capacity() <= cork_keep_bytes) out_.swap(bytes);  // its memory serves the next turn
+    finish_if_due();
+    if (std::exchange(asked_, false)) handler_->on_drained();
   }
 }
 
@@ -145,10 +156,7 @@ void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port
     socket_.async_connect(tcp::endpoint(address, port), [self = Ptr(this)](const error_code& failed) {
       if (self->handler_ == nullptr) return;
       if (failed) return self->fail(socket_fault(failed));
-      self->connected();
-      if (self->tls_ != nullptr) return self->tls_start();
-      self->handler_->on_open();
-      if (self->handler_ != nullptr && !self->paused_) self->read();
+      self->dialled();
     });
     return;
   }
@@ -160,16 +168,22 @@ void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port
     asio::async_connect(self->socket_, found, [self](const error_code& refused, const tcp::endpoint&) {
       if (self->handler_ == nullptr) return;
       if (refused) return self->fail(socket_fault(refused));
-      self->connected();
-      if (self->tls_ != nullptr) return self->tls_start();
-      self->handler_->on_open();
-      if (self->handler_ != nullptr && !self->paused_) self->read();
+      self->dialled();
     });
   });
 }
 
+void SocketCore::dialled() {
+  connected();
+  if (unsent() > 0) send_queue();  // written before the connection stood
+  if (tls_ != nullptr) return tls_start();
+  finish_if_due();
+  handler_->on_open();
+  if (handler_ != nullptr && !paused_) read();
+}
+
 void SocketCore::read() {
-  if (reading_ || !open_ || ended_ || failed_) return;
+  if (reading_ || delivering_ || !open_ || ended_ || failed_) return;
   reading_ = true;
   socket_.async_read_some(asio::buffer(buffer_), [self = Ptr(this)](const error_code& ec, std::size_t n) {
     self->on_read(ec, n);
@@ -183,7 +197,7 @@ void SocketCore::on_read(const error_code& ec, std::size_t n) {
   if (ec == asio::error::eof) {
     if (tls_ == nullptr) return end();
     tls_->feed_end();
-    return deliver_tls({});
+    return deliver_tls({});  // nothing is read after it
   }
   if (ec) return fail({FaultKind::reset_before_head, Side::site_network, Retry::elsewhere, ec.message()});
   std::string_view bytes(buffer_.data(), n);
@@ -195,11 +209,13 @@ void SocketCore::on_read(const error_code& ec, std::size_t n) {
       bytes = {scratch.data(), n + static_cast<std::size_t>(more)};
     }
   }
+  delivering_ = true;
   if (tls_ != nullptr) {
     deliver_tls(bytes);
   } else {
     handler_->on_bytes(bytes);
   }
+  delivering_ = false;
   if (handler_ != nullptr && (!paused_ || (tls_ != nullptr && !tls_->ready()))) read();
 }
 
@@ -211,7 +227,10 @@ void SocketCore::deliver_tls(std::string_view bytes) {
     const bool was_ready = tls_->ready();
     const std::size_t n = tls_->read(scratch);
     flush_tls();
-    if (!was_ready && tls_->ready()) handler_->on_open();
+    if (!was_ready && tls_->ready()) {
+      finish_if_due();
+      handler_->on_open();
+    }
     if (n == 0 || handler_ == nullptr) break;
     handler_->on_bytes({scratch.data(), n});
   }
@@ -307,7 +326,7 @@ void SocketCore::send_queue() {
     if (self->unsent() > 0) return self->send_queue();
     self->sending_ = {};
     self->sending_from_ = 0;
-    if (self->shut_) self->shutdown_socket();
+    self->finish_if_due();
     self->handler_->on_drained();
   });
 }
@@ -320,7 +339,7 @@ void SocketCore::shutdown() {
   }
   shut_ = true;
   if (corked_) flush_cork();
-  if (unsent() == 0) shutdown_socket();
+  finish_if_due();
 }
 
 void SocketCore::fail(Fault fault) {
@@ -353,7 +372,10 @@ class SocketStream final : public Stream {
   }
   void pause() override { core_->paused_ = true; }
   void write(std::span<const std::string_view> pieces) override { core_->write(pieces); }
-  std::size_t unsent_bytes() const override { return core_->unsent(); }
+  std::size_t unsent_bytes() const override {
+    core_->asked_ = core_->asked_ || core_->corked_;
+    return core_->unsent();
+  }
   void shutdown() override { core_->shutdown(); }
   std::string peer() const override {
     error_code ec;
