@@ -321,7 +321,8 @@ int verify_offline(const std::string& config_file, bool json) {
     return failed("differs at journal " + error.segment + ", record " + std::to_string(error.record) + ": " + error.why);
   const auto verdict = ledger::verify(config->store_path, {}, 0, journal.get());
   if (json) {
-    std::cout << bj::serialize(bj::object{{"ok", verdict.ok}, {"place", verdict.place}, {"why", verdict.why},
+    std::cout << bj::serialize(bj::object{{"ok", verdict.ok}, {"place", verdict.place.empty() ? bj::value(nullptr) : bj::value(verdict.place)},
+                                          {"why", verdict.why.empty() ? bj::value(nullptr) : bj::value(verdict.why)},
                                           {"requests", verdict.requests}, {"batches", verdict.batches}}) << '\n';
     return verdict.ok ? 0 : 1;
   }

@@ -99,6 +99,8 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void forward(std::string& out);
   void take_unary(std::string_view bytes);
   void commit_unary();
+  void pass_committed();
+  void finish_committed();
   void finish_events();
   void finish_unary();
   void conclude(metering::Outcome outcome, int status);
