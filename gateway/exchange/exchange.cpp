@@ -41,6 +41,14 @@ std::int64_t retry_after_of(const http::ResponseHead& head) {
   return seconds * 1000;
 }
 
+// Never shortened: two refusals may come in any order.
+void rest(const fleet::Offer& offer, std::int64_t until_ns) {
+  auto& until = offer.rest->until_ns;
+  auto seen = until.load(std::memory_order_relaxed);
+  while (seen < until_ns && !until.compare_exchange_weak(seen, until_ns, std::memory_order_relaxed)) {
+  }
+}
+
 }  // namespace
 
 Exchange::Exchange(World& world, Order order, net::Responder& responder)
@@ -71,8 +79,7 @@ void Exchange::dispatch() {
   const routing::Wish wish{order_.facts.model, order_.privacy, excluded_};
   const auto choice = routing::choose(*fleet, wish, world_.rng(), now());
   if (choice.offer == nullptr) {
-    if (choice.retry_after_ms > 0)
-      retry_after_ms_ = retry_after_ms_ == 0 ? choice.retry_after_ms : std::min(retry_after_ms_, choice.retry_after_ms);
+    if (choice.retry_after_ms > 0) note_retry_after(choice.retry_after_ms);
     // Where a site was asked, what went wrong there is the reason.
     give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "no site is free for this model"});
     return;
@@ -140,12 +147,17 @@ void Exchange::end_attempt(const Fault& fault) {
   if (fault) world_.figures().fault(fault).add();
 }
 
+// The customer is told the smallest of all that were given.
+void Exchange::note_retry_after(std::int64_t for_ms) {
+  retry_after_ms_ = retry_after_ms_ == 0 ? for_ms : std::min(retry_after_ms_, for_ms);
+}
+
 void Exchange::on_head(const http::ResponseHead& head) {
   engine_status_ = head.status;
   last_byte_ns_ = now();
   const std::string_view type = head.find("Content-Type");
   if (head.status != 200) {
-    retry_after_ms_ = retry_after_of(head);
+    refused_for_ms_ = retry_after_of(head);
     mode_ = Mode::error_body;
   } else if (stream_ && is_events(type)) {
     mode_ = Mode::events;
@@ -224,14 +236,13 @@ void Exchange::attempt_failed(Fault fault) {
   const std::int64_t at = now();
   end_attempt(fault);
   last_fault_ = fault;
-  auto& rest = offer_->rest->until_ns;
   if (fault.kind == FaultKind::status_busy) {
-    const auto for_ms = retry_after_ms_ > 0 ? std::min(retry_after_ms_, rest_ms_max) : rest_after_refusal_ms;
-    if (retry_after_ms_ == 0) retry_after_ms_ = for_ms;
-    rest.store(at + for_ms * ms, std::memory_order_relaxed);
+    const auto for_ms = refused_for_ms_ > 0 ? refused_for_ms_ : rest_after_refusal_ms;
+    note_retry_after(for_ms);
+    rest(*offer_, at + std::min(for_ms, rest_ms_max) * ms);
   } else if (fault.kind == FaultKind::connect_refused || fault.kind == FaultKind::connect_timeout ||
              fault.kind == FaultKind::connect_failed) {
-    rest.store(at + rest_after_refusal_ms * ms, std::memory_order_relaxed);
+    rest(*offer_, at + rest_after_refusal_ms * ms);
   }
   const bool in_its_hands = fault.side == Side::engine || fault.kind == FaultKind::reset_before_head ||
                             fault.kind == FaultKind::cut;

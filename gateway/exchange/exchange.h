@@ -90,6 +90,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void on_journal_failed() override;
 
   void dispatch();
+  void note_retry_after(std::int64_t for_ms);
   void end_attempt(const Fault& fault);
   void attempt_failed(Fault fault);
   void give_up(const Fault& fault);
@@ -129,7 +130,8 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::vector<metering::AttemptResult> results_;
   std::vector<std::string> excluded_;
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request
-  std::int64_t retry_after_ms_ = 0;
+  std::int64_t retry_after_ms_ = 0;  // the smallest that any site gave; 0: none
+  std::int64_t refused_for_ms_ = 0;  // what the last refusal said; 0: nothing
   Fault last_fault_;
   int engine_status_ = 0;
   engines::ErrorFacts engine_error_;
