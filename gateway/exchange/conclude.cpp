@@ -21,12 +21,13 @@ metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::Coun
   metering::TokenCounts counts;
   source = CountSource::none;
   const bool any_output = pieces_ > 0 || bytes_ > 0;
+  const bool embeddings = order_.facts.operation == engines::Operation::embeddings;
   if (outcome == Outcome::failed || outcome == Outcome::refused) return counts;
-  if (outcome != Outcome::completed && !any_output) return counts;  // never the prompt alone by accident
+  // Zero output comes before every other rule: the prompt alone is never billed.
+  if (!any_output && !(embeddings && outcome == Outcome::completed)) return counts;
 
   const bool claims = usage_ == engines::UsageState::valid;
   const std::uint64_t claimed_output = claimed_.output + claimed_.reasoning;
-  const bool embeddings = order_.facts.operation == engines::Operation::embeddings;
   const bool plausible_output = claims && outcome == Outcome::completed &&
                                 (embeddings ? claimed_output == 0
                                             : claimed_output <= bytes_ + 2 && (claimed_output >= 1 || !any_output));
