@@ -84,8 +84,12 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   figures.tokens_in.add(final.counts.input + final.counts.cached_input + final.counts.cache_write);
   figures.tokens_out.add(final.counts.output + final.counts.reasoning);
   wait_last_ = world_.journal().append(final);
-  order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), order_.admit.hold, charge);
-  if (order_.concluded) order_.concluded(final, charge);
+  if (wait_last_ != 0) {
+    order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), order_.admit.hold, charge);
+    if (order_.concluded) order_.concluded(final, charge);
+  } else {  // the ledger will not hear of it, so nothing is charged
+    order_.tenant->settle(now(), order_.tokens_held, 0, order_.admit.hold, {});
+  }
 
   const bool gone = outcome == metering::Outcome::cancelled;
   if (gone) return;

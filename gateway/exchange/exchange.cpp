@@ -67,10 +67,7 @@ void Exchange::start() {
   noted_ns_ = started_ns_;
   const auto lsn = world_.journal().append(order_.admit);
   wait_first_ = lsn;
-  if (lsn == 0) {
-    give_up({FaultKind::journal, Side::gateway, Retry::never, "the usage journal takes no record"});
-    return;
-  }
+  if (lsn == 0) return on_journal_failed();  // never admitted: no FINAL either
   dispatch();
 }
 
