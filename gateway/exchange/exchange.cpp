@@ -151,7 +151,7 @@ void Exchange::note_retry_after(std::int64_t for_ms) {
 
 void Exchange::on_head(const http::ResponseHead& head) {
   engine_status_ = head.status;
-  last_byte_ns_ = now();
+  last_byte_ns_ = gap_from_ns_ = now();
   const std::string_view type = head.find("Content-Type");
   if (head.status != 200) {
     refused_for_ms_ = retry_after_of(head);
@@ -178,6 +178,7 @@ void Exchange::on_body(std::string_view bytes) {
       return;
     case Mode::unary:
     case Mode::unary_committed:
+      gap_from_ns_ = at;
       take_unary(bytes);
       return;
     case Mode::error_body:
@@ -271,7 +272,7 @@ void Exchange::attempt_failed(Fault fault) {
 void Exchange::on_drained() {
   if (!paused_) return;
   paused_ = false;
-  last_byte_ns_ = now();
+  last_byte_ns_ = gap_from_ns_ = now();
   if (call_ != nullptr) call_->resume();
   arm();
 }
@@ -295,7 +296,7 @@ void Exchange::arm() {
   if (!head_sent_ && mode_ != Mode::unary_committed) {
     due = std::min(due, call_deadline_ns_);
   } else if (!paused_) {
-    due = std::min({due, last_byte_ns_ + deadlines.gap_ms * ms, last_sent_ns_ + deadlines.keepalive_ms * ms});
+    due = std::min({due, gap_from_ns_ + deadlines.gap_ms * ms, last_sent_ns_ + deadlines.keepalive_ms * ms});
   }
   world_.wheel().arm(timer_, due);
 }
@@ -313,7 +314,7 @@ void Exchange::on_timer() {
     } else {
       attempt_failed({FaultKind::first_token_timeout, Side::engine, Retry::elsewhere, "no token within deadlines.first_token"});
     }
-  } else if (!paused_ && at >= last_byte_ns_ + deadlines.gap_ms * ms) {
+  } else if (!paused_ && at >= gap_from_ns_ + deadlines.gap_ms * ms) {
     attempt_failed({FaultKind::gap_timeout, Side::engine, Retry::elsewhere, "silence for deadlines.gap in mid-stream"});
   } else {
     if (stream_ && at >= last_sent_ns_ + deadlines.keepalive_ms * ms) {

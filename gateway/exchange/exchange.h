@@ -120,6 +120,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::int64_t started_ns_;
   std::int64_t call_deadline_ns_ = 0;   // of the first token, or of a unary answer
   std::int64_t last_byte_ns_ = 0;
+  std::int64_t gap_from_ns_ = 0;        // the last event or byte of a body; comments do not count
   std::int64_t last_sent_ns_ = 0;
 
   // Attempts, as dispatched.

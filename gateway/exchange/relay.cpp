@@ -43,6 +43,7 @@ void Exchange::read_events(std::string_view bytes) {
     }
     if (status == http::SseScanner::Status::comment || event.data.empty()) continue;
     if (done_seen_) continue;
+    gap_from_ns_ = last_byte_ns_;
     if (!take_event(event, out)) return;
     if (done_seen_) break;
   }
@@ -162,7 +163,7 @@ void Exchange::send_head() {
   responder_.body(held, false);
   if (paused_ && responder_.unsent_bytes() <= unsent_bytes_max) {
     paused_ = false;
-    last_byte_ns_ = last_sent_ns_;
+    last_byte_ns_ = gap_from_ns_ = last_sent_ns_;
     if (call_ != nullptr) call_->resume();
   }
 }
