@@ -97,7 +97,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void break_off(const Fault& fault);
   void read_events(std::string_view bytes);
   bool take_event(const http::SseEvent& event, std::string& out);
-  void forward(std::string& out);
+  bool forward(std::string& out);
   void take_unary(std::string_view bytes);
   void commit_unary();
   void finish_events();

@@ -37,7 +37,7 @@ void Exchange::read_events(std::string_view bytes) {
     const auto status = scanner_.next(bytes, event);
     if (status == http::SseScanner::Status::need_more) break;
     if (status == http::SseScanner::Status::too_large) {
-      forward(out);
+      if (!forward(out)) return;
       attempt_failed({FaultKind::too_large, Side::engine, Retry::elsewhere, "an event is larger than limits.event"});
       return;
     }
@@ -47,7 +47,7 @@ void Exchange::read_events(std::string_view bytes) {
     if (!take_event(event, out)) return;
     if (done_seen_) break;
   }
-  forward(out);
+  if (!forward(out)) return;
   if (done_seen_) {
     finish_events();
     return;
@@ -60,7 +60,7 @@ void Exchange::read_events(std::string_view bytes) {
 bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (event.data == "[DONE]") {
     if (!finish_seen_) {
-      forward(out);
+      if (!forward(out)) return false;
       attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "[DONE] without a finish"});
       return false;
     }
@@ -69,12 +69,12 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   }
   engines::AnswerFacts facts;
   if (!engines::read_answer(event.data, false, facts)) {
-    forward(out);
+    if (!forward(out)) return false;
     attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "an event is not a JSON object"});
     return false;
   }
   if (facts.error) {
-    forward(out);
+    if (!forward(out)) return false;
     attempt_failed({FaultKind::engine_error, Side::engine, Retry::elsewhere, "an error object inside the stream"});
     return false;
   }
@@ -121,9 +121,9 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   return true;
 }
 
-// Sends what is ready, once the first byte may leave.
-void Exchange::forward(std::string& out) {
-  if (out.empty()) return;
+// Sends what is ready, once the first byte may leave. False: the exchange has ended, and may be gone.
+bool Exchange::forward(std::string& out) {
+  if (out.empty()) return true;
   world_.figures().events.add();
   if (!head_sent_) {
     held_ += out;
@@ -131,14 +131,16 @@ void Exchange::forward(std::string& out) {
     switch (world_.releases().wait(*this, wait_first_)) {
       case ReleaseQueue::Now::released:
         send_head();
-        return;
+        return true;
       case ReleaseQueue::Now::waiting:
-      case ReleaseQueue::Now::failed:  // the sweep of the failed journal ends it
         if (held_.size() > unsent_bytes_max && call_ != nullptr && !paused_) {
           paused_ = true;
           call_->pause();
         }
-        return;
+        return true;
+      case ReleaseQueue::Now::failed:
+        on_journal_failed();
+        return false;
     }
   }
   last_sent_ns_ = last_byte_ns_;
@@ -148,6 +150,7 @@ void Exchange::forward(std::string& out) {
     paused_ = true;
     call_->pause();
   }
+  return true;
 }
 
 void Exchange::send_head() {
@@ -215,10 +218,19 @@ void Exchange::commit_unary() {
   mode_ = Mode::unary_committed;
   bytes_ = held_.size();
   role_event_.assign(held_, held_.size() - std::min(held_.size(), usage_tail_bytes), usage_tail_bytes);
-  if (world_.releases().wait(*this, wait_first_) == ReleaseQueue::Now::released) send_head();
-  if (!head_sent_ && call_ != nullptr) {
-    paused_ = true;
-    call_->pause();
+  switch (world_.releases().wait(*this, wait_first_)) {
+    case ReleaseQueue::Now::released:
+      send_head();
+      break;
+    case ReleaseQueue::Now::waiting:
+      if (call_ != nullptr) {
+        paused_ = true;
+        call_->pause();
+      }
+      break;
+    case ReleaseQueue::Now::failed:
+      on_journal_failed();
+      return;
   }
   arm();
 }
