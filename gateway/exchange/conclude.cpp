@@ -235,7 +235,6 @@ void Exchange::break_off(const Fault& fault) {
     tail_ = "data: " + error_json("The answer broke off and could not be continued. What was received is billed.",
                                   "upstream_error", {}, "stream_broken") + "\n\n";
   }
-  if (!stream_ && pieces_ == 0 && bytes_ > 0) pieces_ = 1;
   conclude(metering::Outcome::partial, 502);
 }
 

@@ -217,6 +217,7 @@ void Exchange::take_unary(std::string_view bytes) {
 void Exchange::commit_unary() {
   mode_ = Mode::unary_committed;
   bytes_ = held_.size();
+  pieces_ = order_.facts.operation == engines::Operation::embeddings ? 0 : 1;  // more is not known of its text
   role_event_.assign(held_, held_.size() - std::min(held_.size(), usage_tail_bytes), usage_tail_bytes);
   switch (world_.releases().wait(*this, wait_first_)) {
     case ReleaseQueue::Now::released:
@@ -254,7 +255,6 @@ void Exchange::finish_unary() {
     }
     usage_ = facts.usage;
     claimed_ = facts.counts;
-    pieces_ = order_.facts.operation == engines::Operation::embeddings ? 0 : 1;
     result().pieces = pieces_;
     result().bytes = bytes_;
     conclude(metering::Outcome::completed, 200);
