@@ -256,17 +256,25 @@ void Exchange::attempt_failed(Fault fault) {
     give_up(fault);
     return;
   }
+  forget_attempt();
+  dispatch();
+}
+
+// Nothing of a lost attempt may show in the next: not its bytes, not its words, not its wait.
+void Exchange::forget_attempt() {
+  world_.releases().cancel(*this);
   world_.hold_bytes(-held_bytes_);
   held_bytes_ = 0;
   held_.clear();
   role_event_.clear();
   scanner_.reset();
-  finish_seen_ = false;
-  pieces_ = bytes_ = words_ = pieces_noted_ = 0;
+  finish_seen_ = paused_ = false;
+  pieces_ = bytes_ = pieces_noted_ = 0;
   usage_ = engines::UsageState::absent;
   id_.clear();
   created_.clear();
-  dispatch();
+  engine_error_ = {};
+  refused_for_ms_ = 0;
 }
 
 void Exchange::on_drained() {

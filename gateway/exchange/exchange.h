@@ -93,6 +93,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void note_retry_after(std::int64_t for_ms);
   void end_attempt(const Fault& fault);
   void attempt_failed(Fault fault);
+  void forget_attempt();
   void give_up(const Fault& fault);
   void break_off(const Fault& fault);
   void read_events(std::string_view bytes);
@@ -151,7 +152,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::string tail_;            // the last piece
   std::string unary_head_;      // fields of the answer's head
   int status_ = 200;
-  std::uint64_t pieces_ = 0, bytes_ = 0, pieces_noted_ = 0, words_ = 0;
+  std::uint64_t pieces_ = 0, bytes_ = 0, pieces_noted_ = 0;
   std::int64_t noted_ns_ = 0;
   engines::UsageState usage_ = engines::UsageState::absent;
   metering::TokenCounts claimed_;
