@@ -245,7 +245,7 @@ void Exchange::attempt_failed(Fault fault) {
   const bool in_its_hands = fault.side == Side::engine || fault.kind == FaultKind::reset_before_head ||
                             fault.kind == FaultKind::cut;
   if (in_its_hands && fault.kind != FaultKind::bad_content_type) ++crashes_;
-  if (head_sent_ || mode_ == Mode::unary_committed) {
+  if (head_sent_) {
     break_off(fault);
     return;
   }
