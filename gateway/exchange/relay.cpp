@@ -163,6 +163,7 @@ void Exchange::send_head() {
   http::write_field(fields, "x-request-id", order_.admit.id.text());
   responder_.head(200, fields, std::nullopt);
   const std::string held = std::exchange(held_, {});
+  world_.hold_bytes(-std::exchange(held_bytes_, 0));
   responder_.body(held, false);
   if (paused_ && responder_.unsent_bytes() <= unsent_bytes_max) {
     paused_ = false;
