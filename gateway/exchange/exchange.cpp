@@ -141,6 +141,9 @@ void Exchange::end_attempt(const Fault& fault) {
   if (results_.empty()) return;
   result().fault = name(fault.kind);
   result().side = name(fault.side);
+  result().pieces = pieces_;  // what of it is not delivered is waste, and on record
+  result().bytes = bytes_;
+  if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   if (fault) world_.figures().fault(fault).add();
 }
 
