@@ -173,7 +173,7 @@ void Exchange::send_head() {
 }
 
 void Exchange::note_progress() {
-  if (pieces_ == pieces_noted_) return;
+  if (!head_sent_ || pieces_ == pieces_noted_) return;  // what is held back is not delivered
   const std::int64_t at = last_byte_ns_;
   if (pieces_ - pieces_noted_ < progress_pieces && at - noted_ns_ < progress_ns) return;
   pieces_noted_ = pieces_;
