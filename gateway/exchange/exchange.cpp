@@ -299,15 +299,22 @@ void Exchange::on_drain_expired() {
   attempt_failed({FaultKind::draining, Side::gateway, Retry::never, "the gateway went down before the answer ended"});
 }
 
+// Is the engine still to say its first? What has come and waits for the disk is not its to answer for.
+bool Exchange::first_due() const {
+  if (head_sent_ || mode_ == Mode::unary_committed) return false;
+  return mode_ != Mode::events || held_.empty();
+}
+
 // One timer serves all deadlines: it is due at the nearest, and looks which it is.
 void Exchange::arm() {
+  if (mode_ == Mode::ended) return;
   const auto& deadlines = order_.terms->deadlines;
   std::int64_t due = started_ns_ + deadlines.total_ms * ms;
-  if (mode_ == Mode::ended) return;
-  if (!head_sent_ && mode_ != Mode::unary_committed) {
+  if (first_due()) {
     due = std::min(due, call_deadline_ns_);
   } else if (!paused_) {
-    due = std::min({due, gap_from_ns_ + deadlines.gap_ms * ms, last_sent_ns_ + deadlines.keepalive_ms * ms});
+    due = std::min(due, gap_from_ns_ + deadlines.gap_ms * ms);
+    if (stream_ && head_sent_) due = std::min(due, last_sent_ns_ + deadlines.keepalive_ms * ms);
   }
   world_.wheel().arm(timer_, due);
 }
@@ -318,7 +325,7 @@ void Exchange::on_timer() {
   if (tail_ready_) return;
   if (at >= started_ns_ + deadlines.total_ms * ms) {
     attempt_failed({FaultKind::total_timeout, Side::engine, Retry::never, "deadlines.total has passed"});
-  } else if (!head_sent_ && mode_ != Mode::unary_committed) {
+  } else if (first_due()) {
     if (at < call_deadline_ns_) return arm();
     if (mode_ == Mode::waiting) {
       attempt_failed({FaultKind::head_timeout, Side::engine, Retry::elsewhere, "no answer within deadlines.first_token"});
@@ -328,7 +335,7 @@ void Exchange::on_timer() {
   } else if (!paused_ && at >= gap_from_ns_ + deadlines.gap_ms * ms) {
     attempt_failed({FaultKind::gap_timeout, Side::engine, Retry::elsewhere, "silence for deadlines.gap in mid-stream"});
   } else {
-    if (stream_ && at >= last_sent_ns_ + deadlines.keepalive_ms * ms) {
+    if (stream_ && head_sent_ && !paused_ && at >= last_sent_ns_ + deadlines.keepalive_ms * ms) {
       last_sent_ns_ = at;
       if (responder_.unsent_bytes() == 0) responder_.body(": keep-alive\n\n", false);
     }

@@ -108,6 +108,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void note_progress();
   void send_head();
   void send_tail();
+  bool first_due() const;
   void arm();
   void on_timer();
   std::int64_t now() { return world_.clock().mono_ns(); }
