@@ -281,7 +281,7 @@ void Exchange::forget_attempt() {
 }
 
 void Exchange::on_drained() {
-  if (!paused_) return;
+  if (!paused_ || !head_sent_) return;  // before the head it can only be an earlier answer's bytes
   paused_ = false;
   last_byte_ns_ = gap_from_ns_ = now();
   if (call_ != nullptr) call_->resume();
