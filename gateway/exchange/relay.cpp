@@ -37,16 +37,17 @@ void Exchange::read_events(std::string_view bytes) {
     const auto status = scanner_.next(bytes, event);
     if (status == http::SseScanner::Status::need_more) break;
     if (status == http::SseScanner::Status::too_large) {
-      forward(out);
+      if (!forward(out)) return;
       attempt_failed({FaultKind::too_large, Side::engine, Retry::elsewhere, "an event is larger than limits.event"});
       return;
     }
     if (status == http::SseScanner::Status::comment || event.data.empty()) continue;
     if (done_seen_) continue;
+    gap_from_ns_ = last_byte_ns_;
     if (!take_event(event, out)) return;
     if (done_seen_) break;
   }
-  forward(out);
+  if (!forward(out)) return;
   if (done_seen_) {
     finish_events();
     return;
@@ -59,7 +60,7 @@ void Exchange::read_events(std::string_view bytes) {
 bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (event.data == "[DONE]") {
     if (!finish_seen_) {
-      forward(out);
+      if (!forward(out)) return false;
       attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "[DONE] without a finish"});
       return false;
     }
@@ -68,12 +69,12 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   }
   engines::AnswerFacts facts;
   if (!engines::read_answer(event.data, false, facts)) {
-    forward(out);
+    if (!forward(out)) return false;
     attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "an event is not a JSON object"});
     return false;
   }
   if (facts.error) {
-    forward(out);
+    if (!forward(out)) return false;
     attempt_failed({FaultKind::engine_error, Side::engine, Retry::elsewhere, "an error object inside the stream"});
     return false;
   }
@@ -120,9 +121,9 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   return true;
 }
 
-// Sends what is ready, once the first byte may leave.
-void Exchange::forward(std::string& out) {
-  if (out.empty()) return;
+// Sends what is ready, once the first byte may leave. False: the exchange has ended, and may be gone.
+bool Exchange::forward(std::string& out) {
+  if (out.empty()) return true;
   world_.figures().events.add();
   if (!head_sent_) {
     held_ += out;
@@ -130,14 +131,16 @@ void Exchange::forward(std::string& out) {
     switch (world_.releases().wait(*this, wait_first_)) {
       case ReleaseQueue::Now::released:
         send_head();
-        return;
+        return true;
       case ReleaseQueue::Now::waiting:
-      case ReleaseQueue::Now::failed:  // the sweep of the failed journal ends it
         if (held_.size() > unsent_bytes_max && call_ != nullptr && !paused_) {
           paused_ = true;
           call_->pause();
         }
-        return;
+        return true;
+      case ReleaseQueue::Now::failed:
+        on_journal_failed();
+        return false;
     }
   }
   last_sent_ns_ = last_byte_ns_;
@@ -147,6 +150,7 @@ void Exchange::forward(std::string& out) {
     paused_ = true;
     call_->pause();
   }
+  return true;
 }
 
 void Exchange::send_head() {
@@ -162,17 +166,18 @@ void Exchange::send_head() {
     pass_committed();
   } else {
     const std::string held = std::exchange(held_, {});
+    world_.hold_bytes(-std::exchange(held_bytes_, 0));
     responder_.body(held, false);
   }
   if (paused_ && responder_.unsent_bytes() <= unsent_bytes_max) {
     paused_ = false;
-    last_byte_ns_ = last_sent_ns_;
+    last_byte_ns_ = gap_from_ns_ = last_sent_ns_;
     if (call_ != nullptr) call_->resume();
   }
 }
 
 void Exchange::note_progress() {
-  if (pieces_ == pieces_noted_) return;
+  if (!head_sent_ || pieces_ == pieces_noted_) return;  // what is held back is not delivered
   const std::int64_t at = last_byte_ns_;
   if (pieces_ - pieces_noted_ < progress_pieces && at - noted_ns_ < progress_ns) return;
   pieces_noted_ = pieces_;
@@ -213,15 +218,25 @@ void Exchange::commit_unary() {
   }
   mode_ = Mode::unary_committed;
   bytes_ = held_.size();
+  pieces_ = order_.facts.operation == engines::Operation::embeddings ? 0 : 1;  // more is not known of its text
   if (facts.model_at.present()) {
     std::string quoted;
     json::quote(order_.facts.model, quoted);
     held_.replace(facts.model_at.from, facts.model_at.to - facts.model_at.from, quoted);
   }
-  if (world_.releases().wait(*this, wait_first_) == ReleaseQueue::Now::released) send_head();
-  if (!head_sent_ && call_ != nullptr) {
-    paused_ = true;
-    call_->pause();
+  switch (world_.releases().wait(*this, wait_first_)) {
+    case ReleaseQueue::Now::released:
+      send_head();
+      break;
+    case ReleaseQueue::Now::waiting:
+      if (call_ != nullptr) {
+        paused_ = true;
+        call_->pause();
+      }
+      break;
+    case ReleaseQueue::Now::failed:
+      on_journal_failed();
+      return;
   }
   arm();
 }
@@ -232,6 +247,7 @@ void Exchange::pass_committed() {
   const std::size_t ready = held_.size() - unary_tail_bytes;
   responder_.body(std::string_view(held_).substr(0, ready), false);
   held_.erase(0, ready);
+  world_.hold_bytes(-std::exchange(held_bytes_, 0));
   last_sent_ns_ = last_byte_ns_;
   if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
     paused_ = true;
@@ -261,7 +277,6 @@ void Exchange::finish_committed() {
   }
   usage_ = facts.usage;
   claimed_ = facts.counts;
-  pieces_ = order_.facts.operation == engines::Operation::embeddings ? 0 : 1;
   result().pieces = pieces_;
   result().bytes = bytes_;
   metering::CountSource source{};
