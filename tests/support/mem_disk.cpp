@@ -306,6 +306,11 @@ void MemDisk::cut_power_at(std::uint64_t operation) {
   power_at_ = operation;
 }
 
+bool MemDisk::power_lost() const {
+  const std::lock_guard lock(mutex_);
+  return power_at_ != 0 && operations_ >= power_at_;
+}
+
 void MemDisk::full(bool on) {
   const std::lock_guard lock(mutex_);
   full_ = on;
