@@ -28,7 +28,10 @@ int fail(int code, const std::string& why) {
 // A thread that runs one task after another; what it cannot take is dropped at the end.
 class TaskThread {
  public:
-  TaskThread() : thread_([this] { run(); }) {}
+  TaskThread() : thread_([this] {
+    ::pthread_setname_np(::pthread_self(), "admin");
+    run();
+  }) {}
   ~TaskThread() { stop(); }
   void stop() {
     {
@@ -74,6 +77,7 @@ class Engines {
  public:
   explicit Engines(metering::Journal& journal) : journal_(journal) {
     writer_ = std::thread([this] {
+      ::pthread_setname_np(::pthread_self(), "journal");
       while (!stop_.load()) {
         if (!journal_.pump()) journal_.wait(20);
       }
@@ -83,6 +87,7 @@ class Engines {
   }
   void start_posting(ledger::Ledger& ledger) {
     poster_ = std::thread([this, &ledger] {
+      ::pthread_setname_np(::pthread_self(), "poster");
       std::string told;
       while (!stop_.load()) {
         const bool did = ledger.post_once();
@@ -91,26 +96,31 @@ class Engines {
           if (!failure.empty()) telemetry::log(telemetry::Level::error, "posting_failed", {{"why", failure}});
           told = failure;
         }
-        if (did) continue;
+        // A full batch is followed at once; a small one waits for company, as posting is by the batch.
+        if (did && ledger.posted() + batch_records < journal_.durable()) continue;
         std::unique_lock lock(mutex_);
-        released_.wait_for(lock, std::chrono::milliseconds(failure.empty() ? 50 : 1000));
+        stopped_.wait_for(lock, std::chrono::milliseconds(failure.empty() ? batch_ms : 1000), [this] { return stop_.load(); });
       }
     });
   }
-  void on_released() { released_.notify_one(); }
   void stop() {
-    stop_.store(true);
-    released_.notify_all();
+    {
+      const std::lock_guard lock(mutex_);
+      stop_.store(true);
+    }
+    stopped_.notify_all();
     if (poster_.joinable()) poster_.join();
     if (writer_.joinable()) writer_.join();
   }
   ~Engines() { stop(); }
 
  private:
+  static constexpr std::int64_t batch_ms = 200;
+  static constexpr std::uint64_t batch_records = 30'000;
   metering::Journal& journal_;
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
-  std::condition_variable released_;
+  std::condition_variable stopped_;
   std::thread writer_, poster_;
 };
 
@@ -210,7 +220,6 @@ int Gateway::open(const std::string& file) {
   journal_->on_released([this] {
     if (rigs_ready_.load())
       for (auto& rig : rigs_) rig->wake_if_waiting();
-    if (engines_ != nullptr) engines_->on_released();
   });
   return open_ledger();
 }

@@ -1,5 +1,9 @@
 #include "gateway/app/rig.h"
 
+#include <pthread.h>
+
+#include <boost/asio/post.hpp>
+
 namespace trib::app {
 namespace {
 
@@ -50,7 +54,7 @@ class Rig::Arrival final : public StreamHandler, private Timer {
 
 Rig::Rig(unsigned index, Shared& shared)
     : shared_(shared), worker_(index, shared.clock), transport_(worker_),
-      pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal),
+      pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal, [this] { help_journal(); }),
       session_limits_(limits_of(shared.config)), api_(*shared.services, *this, worker_, 0),
       enrol_door_(*shared.services, worker_), customers_(worker_), sites_(worker_),
       pool_open_(gauge(shared, index, "tributary_pool_connections", "Connections to dialled engines.")),
@@ -64,7 +68,10 @@ void Rig::start() {
   customers_.start([this](boost::asio::ip::tcp::socket socket) { accept_customer(std::move(socket)); });
   sites_.start([this](boost::asio::ip::tcp::socket socket) { accept_site(std::move(socket)); });
   worker_.wheel().arm(second_, worker_.wheel().now_ns() + second_ns);
-  thread_ = std::thread([this] { worker_.run(); });
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), ("worker " + std::to_string(worker_.index())).c_str());
+    worker_.run();
+  });
 }
 
 void Rig::stop() { worker_.stop(); }
@@ -91,6 +98,18 @@ void Rig::wake_if_waiting() {
   if (!releases_.waiting() || wake_posted_.exchange(true)) return;
   worker_.post([this] {
     wake_posted_.store(false);
+    shared_.journal.help();
+    releases_.advance();
+  });
+}
+
+// At the end of this turn: everything that the turn appended goes to the kernel in one write.
+void Rig::help_journal() {
+  if (shared_.config.journal.sync_always || help_posted_) return;
+  help_posted_ = true;
+  boost::asio::post(worker_.io(), [this] {
+    help_posted_ = false;
+    shared_.journal.help();
     releases_.advance();
   });
 }

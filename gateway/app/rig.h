@@ -66,6 +66,7 @@ class Rig final : public exchange::World {
   void serve(std::unique_ptr<Stream> stream, net::RequestHandler& handler);
   void closed(net::ClientSession& session);
   void on_second();
+  void help_journal();
 
   Shared& shared_;
   net::Worker worker_;
@@ -80,6 +81,7 @@ class Rig final : public exchange::World {
   std::unordered_map<Arrival*, std::unique_ptr<Arrival>> arrivals_;  // TLS connections of sites, before hello
   bool draining_ = false;
   std::atomic<bool> wake_posted_{false};
+  bool help_posted_ = false;
   telemetry::Gauge& pool_open_;
   telemetry::Gauge& pool_idle_;
   telemetry::Gauge& pool_dialled_;

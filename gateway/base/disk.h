@@ -10,7 +10,8 @@
 
 namespace trib {
 
-// One open file. Used from one thread at a time. Closed by the destructor, which does not sync.
+// One open file. Used from one thread at a time, but for sync_data(), which may run beside a write: it
+// covers what was written before it began. Closed by the destructor, which does not sync.
 class File {
  public:
   virtual ~File() = default;

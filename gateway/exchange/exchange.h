@@ -109,7 +109,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void arm();
   void on_timer();
   std::int64_t now() { return world_.clock().mono_ns(); }
-  metering::AttemptResult& result() { return results_.back(); }
+  metering::AttemptResult& result() { return final_.results.back(); }
 
   World& world_;
   Order order_;
@@ -125,8 +125,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   fleet::OfferPtr offer_;
   std::unique_ptr<http::Call> call_;
   fleet::OpenAttempt open_;
-  std::vector<metering::Attempt> attempts_;
-  std::vector<metering::AttemptResult> results_;
+  metering::Final final_;      // grows with the request: its pins, attempts and what came of them
   std::vector<std::string> excluded_;
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request
   std::int64_t retry_after_ms_ = 0;

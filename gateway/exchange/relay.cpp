@@ -156,7 +156,7 @@ void Exchange::send_head() {
   std::string fields;
   http::write_field(fields, "Content-Type", stream_ ? "text/event-stream; charset=utf-8" : "application/json");
   if (stream_) http::write_field(fields, "Cache-Control", "no-cache");
-  http::write_field(fields, "x-request-id", order_.admit.id.text());
+  http::write_field(fields, "x-request-id", final_.admit.id.text());
   responder_.head(200, fields, std::nullopt);
   const std::string held = std::exchange(held_, {});
   responder_.body(held, false);
@@ -173,8 +173,8 @@ void Exchange::note_progress() {
   if (pieces_ - pieces_noted_ < progress_pieces && at - noted_ns_ < progress_ns) return;
   pieces_noted_ = pieces_;
   noted_ns_ = at;
-  world_.journal().append(metering::Progress{.id = order_.admit.id,
-                                             .n = attempts_.back().n,
+  world_.journal().append(metering::Progress{.id = final_.admit.id,
+                                             .n = final_.attempts.back().n,
                                              .wall_ms = world_.clock().wall_ms(),
                                              .pieces = pieces_,
                                              .bytes = bytes_});

@@ -3,6 +3,7 @@
 #pragma once
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "gateway/metering/metering.h"
@@ -31,7 +32,10 @@ class Waiter {
 
 class ReleaseQueue {
  public:
-  explicit ReleaseQueue(metering::Journal& journal) : journal_(journal) {}
+  // `first` is called when someone begins to wait and nobody did: the worker then lets the journal
+  // be helped at the end of its turn.
+  explicit ReleaseQueue(metering::Journal& journal, std::function<void()> first = {})
+      : journal_(journal), first_(std::move(first)) {}
   enum class Now : std::uint8_t { waiting, released, failed };
   // One wait at a time a waiter; a second call replaces it. Never calls back from within: only when
   // the answer is `waiting` will the waiter be told.
@@ -44,6 +48,7 @@ class ReleaseQueue {
 
  private:
   metering::Journal& journal_;
+  const std::function<void()> first_;
   std::vector<Waiter*> waiters_;
   std::vector<Waiter*> due_;
   std::atomic<std::size_t> count_{0};

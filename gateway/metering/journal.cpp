@@ -92,7 +92,9 @@ Lsn JournalFile::append(const Record& record) {
     lsn = ++appended_;
     append_unsealed_frame(queue_.back(), lsn, payload);
     queue_bytes_ += bytes;
-    wake_writer = std::exchange(waiting_, false);
+    // With a window the appending threads write at the end of their turn, and the writer looks up by
+    // itself in time for the sync.
+    wake_writer = options_.sync_always && std::exchange(waiting_, false);
   }
   if (wake_writer) queued_.notify_one();
   return lsn;
@@ -124,10 +126,14 @@ void JournalFile::fail(std::error_code error) {
 }
 
 void JournalFile::wait(std::int64_t ms_max) {
-  if (unsynced_since_ns_ >= 0) {
-    const std::int64_t due_ns =
-        unsynced_since_ns_ + options_.sync_window_ms * ns_per_ms - clock_.mono_ns();
-    ms_max = std::clamp<std::int64_t>((due_ns + ns_per_ms - 1) / ns_per_ms, 0, ms_max);
+  if (!options_.sync_always) {
+    const std::lock_guard lock(writer_mutex_);
+    std::int64_t due_ms = options_.sync_window_ms;
+    if (unsynced_since_ns_ >= 0) {
+      const std::int64_t due_ns = unsynced_since_ns_ + options_.sync_window_ms * ns_per_ms - clock_.mono_ns();
+      due_ms = (due_ns + ns_per_ms - 1) / ns_per_ms;
+    }
+    ms_max = std::clamp<std::int64_t>(due_ms, 0, ms_max);
   }
   std::unique_lock lock(queue_mutex_);
   if (!queue_.empty() || failed_.load(std::memory_order_relaxed) != 0) return;
@@ -149,10 +155,11 @@ bool JournalFile::take_queue() {
   return !batch_.empty();
 }
 
-// Every lot is released before the next is begun: after a stall the first waiters do not wait for
-// all that queued behind them.
+// With sync always every lot is released before the next is begun: after a stall the first waiters do
+// not wait for all that queued behind them.
 bool JournalFile::pump() {
   if (failed()) return false;
+  std::unique_lock lock(writer_mutex_);
   bool changed = take_queue();
   for (std::string& block : batch_) {
     const std::int64_t begun_ns = clock_.mono_ns();
@@ -165,19 +172,61 @@ bool JournalFile::pump() {
     }
     if (wake_) wake_();
     if (error) return true;
-    sync_if_due(changed);
-    if (failed()) return true;
   }
-  sync_if_due(changed);
+  sync_if_due(lock, changed);
   if (!failed()) prepare_ahead();
+  release_writer(lock);
   return changed;
 }
 
-void JournalFile::sync_if_due(bool& changed) {
+bool JournalFile::help() {
+  if (options_.sync_always || failed()) return false;
+  std::unique_lock lock(writer_mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    missed_.store(true);
+    return false;
+  }
+  bool writers_turn = false;
+  {
+    const std::lock_guard queue(queue_mutex_);
+    writers_turn = offset_ + queue_bytes_ > file_bytes_;
+    if (writers_turn) waiting_ = false;
+  }
+  if (writers_turn) {
+    queued_.notify_one();
+    return false;
+  }
+  if (take_queue()) {
+    if (unsynced_since_ns_ < 0) unsynced_since_ns_ = clock_.mono_ns();
+    for (std::string& block : batch_) {
+      if (auto error = write_block(block)) {
+        fail(error);
+        break;
+      }
+    }
+    if (!failed()) released_.store(written_, std::memory_order_release);
+  }
+  release_writer(lock);
+  return true;
+}
+
+// Whoever was turned away is told, and comes again.
+void JournalFile::release_writer(std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  if ((missed_.exchange(false) || failed()) && wake_) wake_();
+}
+
+void JournalFile::sync_if_due(std::unique_lock<std::mutex>& lock, bool& changed) {
   if (unsynced_since_ns_ < 0) return;
   if (clock_.mono_ns() - unsynced_since_ns_ < options_.sync_window_ms * ns_per_ms) return;
   changed = true;
-  if (auto error = sync_segment()) fail(error);
+  const Lsn upto = written_;
+  unsynced_since_ns_ = -1;  // what is written during the sync waits for the next
+  lock.unlock();
+  const auto error = file_->sync_data();
+  lock.lock();
+  if (error) fail(error);
+  if (!error) durable_.store(upto, std::memory_order_release);
   if (wake_) wake_();
 }
 

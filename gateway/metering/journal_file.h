@@ -1,8 +1,9 @@
 // The journal on a Disk. Internal: others use journal.h.
 //
 // Three groups of state, each with one rule: the queue (many threads, `queue_mutex_`), the list of
-// segments (readers, the writer and trim, `segments_mutex_`), and the writer's own, which only the
-// thread that calls pump() and wait() touches.
+// segments (readers, the writer and trim, `segments_mutex_`), and the writer's own (`writer_mutex_`):
+// touched by pump() and, for writes that need no new segment, by help(). With a window the mutex is
+// let go during a sync, so that others go on writing; only pump() ever changes the file.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -54,6 +55,7 @@ class JournalFile final : public Journal {
   Lsn durable() const override { return durable_.load(std::memory_order_acquire); }
   std::error_code failed() const override;
   void on_released(std::function<void()> wake) override { wake_ = std::move(wake); }
+  bool help() override;
   bool pump() override;
   void wait(std::int64_t ms_max) override;
   std::error_code read(Lsn from, const Visit& visit) override;
@@ -77,7 +79,8 @@ class JournalFile final : public Journal {
   std::error_code make_spare();
   std::error_code adopt_spare(Lsn first, std::uint64_t bytes);
   std::error_code sync_segment();
-  void sync_if_due(bool& changed);
+  void sync_if_due(std::unique_lock<std::mutex>& lock, bool& changed);
+  void release_writer(std::unique_lock<std::mutex>& lock);
   void prepare_ahead();
   void fail(std::error_code error);
 
@@ -108,6 +111,8 @@ class JournalFile final : public Journal {
   std::atomic<int> failed_{0};  // errno of the first error
 
   // The writer's own.
+  std::mutex writer_mutex_;
+  std::atomic<bool> missed_{false};  // someone who wanted to help found the writer at work
   std::vector<std::string> batch_;
   std::unique_ptr<File> file_;    // the last segment
   std::uint64_t file_bytes_ = 0;  // its size
