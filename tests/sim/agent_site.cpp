@@ -74,6 +74,11 @@ struct AgentSite::Program {
   agent::Dialler dialler;
 };
 
+AgentSite::AgentSite(Timeline& timeline, Net& net, Rng& rng, std::string site, std::string door, Endpoint engine)
+    : timeline_(timeline), net_(net), rng_(rng), site_(std::move(site)), door_(std::move(door)), engine_(std::move(engine)) {}
+
+AgentSite::~AgentSite() { die(false); }
+
 void AgentSite::start() {
   if (program_ != nullptr) return;
   program_ = std::make_unique<Program>(*this, ++lives_);

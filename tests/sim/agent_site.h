@@ -15,9 +15,8 @@ namespace trib::sim {
 
 class AgentSite {
  public:
-  AgentSite(Timeline& timeline, Net& net, Rng& rng, std::string site, std::string door, Endpoint engine)
-      : timeline_(timeline), net_(net), rng_(rng), site_(std::move(site)), door_(std::move(door)), engine_(std::move(engine)) {}
-  ~AgentSite() { die(false); }
+  AgentSite(Timeline& timeline, Net& net, Rng& rng, std::string site, std::string door, Endpoint engine);
+  ~AgentSite();
   void start();
   void die(bool silent);
   void drain();  // it says goodbye; the world starts it again

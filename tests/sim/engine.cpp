@@ -345,7 +345,8 @@ void Engine::accept(std::unique_ptr<PipeEnd> stream) {
   const auto number = next_++;
   Session& made = sessions_[number];
   made.stream = stream.get();
-  made.session = std::make_unique<net::ClientSession>(std::move(stream), *this, limits_, timeline_.wheel(), [this, number](net::ClientSession&) {
+  net::RequestHandler& handler = *this;
+  made.session = std::make_unique<net::ClientSession>(std::move(stream), handler, limits_, timeline_.wheel(), [this, number](net::ClientSession&) {
     life_->after(0, [this, number] { sessions_.erase(number); });
   });
   made.session->start();

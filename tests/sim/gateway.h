@@ -46,6 +46,12 @@ class WatchedJournal final : public metering::Journal {
       wake();
     });
   }
+  bool help() override {
+    const bool done = inner_->help();
+    oracle_.released(inner_->released());
+    if (inner_->failed()) oracle_.journal_failed();
+    return done;
+  }
   bool pump() override { return inner_->pump(); }
   void wait(std::int64_t) override {}
   std::error_code read(metering::Lsn from, const Visit& visit) override { return inner_->read(from, visit); }
@@ -75,11 +81,12 @@ class Gateway {
   void topup(const std::string& tenant, const std::string& id, money::Amount amount);
   bool quiet() const;      // nothing open, all durable and posted
   std::string leftovers() const;  // what should be gone when all is quiet; empty: nothing
+  // What the journal has promised in this life; after a power cut only what it called durable counts.
+  metering::Lsn promise(bool power) const { return journal_ == nullptr ? 0 : power ? journal_->durable() : journal_->released(); }
   metering::Journal& journal() { return *journal_; }
   ledger::Ledger& ledger() { return *ledger_; }
   const tenancy::TenantBook& tenants() const { return *services_->live.load()->tenants; }
   std::string ledger_path() const { return terms_.config->store_path; }
-  std::uint64_t overruns() const { return 0; }
 
  private:
   class Rig;

@@ -1,6 +1,7 @@
 #include "tests/sim/net.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace trib::sim {
@@ -160,6 +161,7 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
         return;
       case Trouble::stall:
         ++net_.figures_.stalls;
+        troubled = true;
         ways[side].stalled = true;
         later(static_cast<std::int64_t>(net_.rng_.below(static_cast<std::uint64_t>(weather_.stall_ns_max))), &Pipe::go_on, side);
         return;

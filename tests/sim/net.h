@@ -25,6 +25,7 @@ struct Weather {
 };
 
 class Pipe;
+class Net;
 
 // One end of a link. A process that has died writes no more.
 class PipeEnd final : public Stream {
@@ -48,6 +49,7 @@ class PipeEnd final : public Stream {
 
  private:
   friend class Pipe;
+  friend class Net;
   std::shared_ptr<Pipe> pipe_;
   const int side_;
   const std::string peer_;
