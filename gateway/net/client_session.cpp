@@ -193,12 +193,12 @@ void ClientSession::body(std::span<const std::string_view> pieces, bool last) {
     if (chunked_) all[n++] = http::chunk_end;
   }
   if (last && chunked_ && !head_request_) all[n++] = http::last_chunk;
-  if (n > 0) stream_->write({all.data(), n});
-  out_head_.clear();
-  if (stream_->unsent_bytes() > 0 && !stall_.armed()) {
-    stall_unsent_ = stream_->unsent_bytes();
-    wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
+  if (n > 0) {
+    for (const auto& piece : std::span(all.data(), n)) written_ += piece.size();
+    stream_->write({all.data(), n});
   }
+  out_head_.clear();
+  if (stream_->unsent_bytes() > 0 && !stall_.armed()) watch_stall();
   if (!last) return;
   if (in_dispatch_) {
     completed_ = true;
@@ -247,10 +247,24 @@ void ClientSession::close() {
   if (state_ == State::closing || state_ == State::dead) return;
   state_ = State::closing;
   in_.clear();
-  stall_.cancel();
+  deadline_.cancel();
   stream_->shutdown();
   stream_->resume();
-  wheel_.arm(deadline_, wheel_.now_ns() + linger_ms * ms);
+  linger();
+}
+
+// A slow reader gets its last answer whole: until it is out only deadlines.stall judges. Then a while.
+void ClientSession::linger() {
+  if (stream_->unsent_bytes() == 0) {
+    wheel_.arm(deadline_, wheel_.now_ns() + linger_ms * ms);
+  } else if (!stall_.armed()) {
+    watch_stall();
+  }
+}
+
+void ClientSession::watch_stall() {
+  stall_taken_ = taken();
+  wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
 }
 
 void ClientSession::gone(const Fault& fault) {
@@ -265,6 +279,7 @@ void ClientSession::gone(const Fault& fault) {
 
 void ClientSession::on_drained() {
   stall_.cancel();
+  if (state_ == State::closing) linger();
   if (operation_ != nullptr) operation_->on_drained();
 }
 
@@ -283,18 +298,20 @@ void ClientSession::on_deadline() {
     return;
   }
   if (state_ == State::head) {
-    close();
+    if (stream_->unsent_bytes() > 0) {  // not idle: it still takes its last answer
+      wheel_.arm(deadline_, wheel_.now_ns() + limits_.idle_ms * ms);
+    } else {
+      close();
+    }
   } else {
     gone({FaultKind::client_gone, Side::client, Retry::never, "closed"});
   }
 }
 
 void ClientSession::on_stall() {
-  const std::size_t unsent = stream_->unsent_bytes();
-  if (unsent == 0) return;
-  if (unsent < stall_unsent_ || state_ == State::closing) {  // it takes, if slowly
-    stall_unsent_ = unsent;
-    wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
+  if (stream_->unsent_bytes() == 0) return;
+  if (taken() > stall_taken_) {  // it takes, if more slowly than it is sent to
+    watch_stall();
     return;
   }
   gone({FaultKind::client_stall, Side::client, Retry::never, "no byte was taken within deadlines.stall"});

@@ -95,6 +95,9 @@ class ClientSession final : private StreamHandler, private Responder {
   void refuse(int status, std::string_view why);
   void gone(const Fault& fault);
   void close();
+  void linger();
+  void watch_stall();
+  std::int64_t taken() const { return static_cast<std::int64_t>(written_) - static_cast<std::int64_t>(stream_->unsent_bytes()); }
   void on_deadline();
   void on_stall();
 
@@ -107,7 +110,8 @@ class ClientSession final : private StreamHandler, private Responder {
   State state_ = State::head;
   bool keep_alive_ = true, draining_ = false, head_request_ = false, http10_ = false, in_dispatch_ = false;
   bool completed_ = false, chunked_ = false, consuming_ = false;
-  std::size_t stall_unsent_ = 0;
+  std::uint64_t written_ = 0;       // bytes of answers handed to the stream
+  std::int64_t stall_taken_ = 0;    // what the client had taken when the stall deadline was set
   std::string in_;          // a head or pipelined bytes not taken yet
   std::string head_bytes_;  // the head that body bytes follow; views of head_ point here
   std::string body_;
