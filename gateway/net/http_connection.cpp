@@ -1,5 +1,7 @@
 #include "gateway/net/http_connection.h"
 
+#include <utility>
+
 namespace trib::net {
 namespace {
 
@@ -178,12 +180,12 @@ void HttpConnection::finish(std::string_view surplus) {
   http::CallEvents& events = call.events_;
   call.connection_ = nullptr;
   call_ = nullptr;
-  if (destroyed_ != nullptr && (!keep_alive_ || !surplus.empty())) *destroyed_ = true;
+  // Whoever reads up the stack stops here. The flag is theirs: it may not be kept beyond this read.
+  if (bool* const stop = std::exchange(destroyed_, nullptr)) *stop = true;
   if (!keep_alive_ || !surplus.empty()) {
     pool_.discard(*this);
   } else {
-    if (destroyed_ != nullptr) *destroyed_ = true;  // parking may close it, and nothing is left to read
-    pool_.park(*this);
+    pool_.park(*this);  // may close it
   }
   events.on_end();
 }
