@@ -110,14 +110,14 @@ void Customer::next() {
   }
   if (waiting_.size() > 1) ++figures_.pipelined;
   const auto pace = rng_.below(24);
-  pause_ns_max_ = pace == 0 ? 6 * second : pace < 4 ? second : 0;
+  pause_ns_max_ = pace == 0 ? 6 * second : pace < 4 ? 250 * ms : 0;
   if (pause_ns_max_ > 0) ++figures_.slow;
-  taken_ = 0;
+  taken_ = paused_at_ = 0;
   leave_after_ = rng_.below(10) == 0 ? rng_.below(3'000) : UINT64_MAX;
   after(terms_.patience_ns, &Customer::lose_patience);
   reused_ = stream_ != nullptr;
   if (reused_) return send_waiting();
-  open_ = false;
+  open_ = stalls_ = false;
   stream_ = net_.dial("customer", life_, terms_.door, *this);
 }
 
@@ -127,7 +127,7 @@ void Customer::on_open() {
   send_waiting();
 }
 
-void Customer::send_waiting() {
+void Customer::send_waiting() { if (getenv("TR")) for (auto& s : waiting_) fprintf(stderr, "cust send %s bytes %zu tries %u pipe reused %d at %lld\n", s.asked->mark.c_str(), s.bytes.size(), s.tries, reused_, (long long)life_->timeline().mono_ns());
   std::string all;
   for (auto& sent : waiting_) {
     ++sent.tries;
@@ -138,8 +138,8 @@ void Customer::send_waiting() {
   if (all.size() > 2 && rng_.below(6) == 0) {
     const std::size_t cut = 1 + rng_.below(all.size() - 1);
     stream_->write(std::string_view(all).substr(0, cut));
-    life_->after(static_cast<std::int64_t>(rng_.below(300)) * ms, [this, turn = turn_, rest = all.substr(cut)] {
-      if (turn == turn_ && stream_ != nullptr) stream_->write(rest);
+    life_->after(static_cast<std::int64_t>(rng_.below(300)) * ms, [this, mine = stream_.get(), rest = all.substr(cut)] {
+      if (stream_.get() == mine && mine != nullptr) stream_->write(rest);
     });
     return;
   }
@@ -162,7 +162,9 @@ void Customer::on_bytes(std::string_view bytes) {
     }
   }
   if (taken_ >= leave_after_) return leave();
-  if (pause_ns_max_ > 0 && rng_.below(2) == 0) {
+  if (pause_ns_max_ > 0 && taken_ > paused_at_ + 100) {
+    paused_at_ = taken_;
+    stalls_ = stalls_ || pause_ns_max_ > second;
     stream_->pause();
     life_->after(static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(pause_ns_max_))), [this, mine = stream_.get()] {
       if (stream_.get() == mine) go_on();
@@ -174,7 +176,7 @@ void Customer::go_on() {
   if (stream_ != nullptr) stream_->resume();
 }
 
-bool Customer::take_head() {
+bool Customer::take_head() { if (getenv("TR")) fprintf(stderr, "cust head %s status %d id %s tries %u\n", waiting_.front().asked->mark.c_str(), reader_.status(), reader_.field("x-request-id").c_str(), waiting_.front().tries);
   head_told_ = true;
   const Sent& sent = waiting_.front();
   answer_.status = reader_.status();
@@ -297,7 +299,7 @@ void Customer::finish(bool whole) {
   answer_ = {};
   head_told_ = false;
   text_.clear();
-  if (sent.malformed && !closes) bad("refusal", sent.asked->mark + ": a malformed request's connection stays open");
+  if (sent.malformed && whole && !closes) bad("refusal", sent.asked->mark + ": a malformed request's connection stays open");
   if (!waiting_.empty() && whole && !closes) {
     after(terms_.patience_ns, &Customer::lose_patience);
     return;
@@ -316,6 +318,7 @@ void Customer::finish(bool whole) {
 }
 
 void Customer::drop(bool excused) {
+  if (getenv("TR") && !waiting_.empty()) fprintf(stderr, "drop %s pause %lld tokens %llu close=%d started=%d reused=%d taken=%llu\n", waiting_.front().asked->mark.c_str(), (long long)pause_ns_max_, (unsigned long long)answer_.tokens, (int)(waiting_.front().bytes.find("Connection: close")!=std::string::npos), (int)reader_.started(), (int)reused_, (unsigned long long)taken_);
   if (waiting_.empty()) {
     stream_.reset();
     return;
@@ -340,10 +343,10 @@ void Customer::lose_patience() {
 // A cut that is nobody's lie: the network's, a death's, that of a customer who took nothing for longer
 // than deadlines.stall, or a kept connection that was closed while the request was on its way.
 bool Customer::excused() const {
-  return !open_ || stream_->troubled() || pause_ns_max_ > second || (reused_ && !reader_.started());
+  return !open_ || stream_->troubled() || stalls_ || (reused_ && !reader_.started());
 }
 
-void Customer::on_end() { drop(excused()); }
-void Customer::on_error(const Fault&) { drop(excused()); }
+void Customer::on_end() { if (getenv("TR")&&!waiting_.empty()) fprintf(stderr,"cust end %s want %llu body [%s] done %d err %d\n", waiting_.front().asked->mark.c_str(), (unsigned long long)waiting_.front().asked->tokens, reader_.body().c_str(), answer_.done, answer_.error); drop(excused()); }
+void Customer::on_error(const Fault& f) { if (getenv("TR")) fprintf(stderr,"cust error %s\n", f.detail.c_str()); drop(excused()); }
 
 }  // namespace trib::sim

@@ -17,7 +17,7 @@ struct CustomerTerms {
   std::string door;
   unsigned requests = 3;
   std::int64_t start_ns = 0;
-  std::int64_t patience_ns = 30 * second;
+  std::int64_t patience_ns = 60 * second;
   std::uint64_t tokens_max = 30;
 };
 
@@ -76,9 +76,10 @@ class Customer final : private StreamHandler {
   std::deque<Sent> waiting_;  // answers that are due, in order
   std::unique_ptr<PipeEnd> stream_;
   bool open_ = false, reused_ = false;
+  bool stalls_ = false;  // on this connection it has taken nothing for long
   std::int64_t pause_ns_max_ = 0;
   std::uint64_t leave_after_ = UINT64_MAX;  // bytes of the present answer
-  std::uint64_t taken_ = 0;
+  std::uint64_t taken_ = 0, paused_at_ = 0;
   std::uint64_t turn_ = 0;  // what was planned for an earlier turn is void
 
   AnswerReader reader_;

@@ -328,8 +328,13 @@ void Gateway::topup(const std::string& tenant, const std::string& id, money::Amo
 }
 
 bool Gateway::quiet() const {
-  // The last record may be a SEAL, which nobody posts.
-  return figures_->open.value() == 0 && journal_->durable() == journal_->last() && ledger_->posted() + 1 >= journal_->last();
+  return figures_->open.value() == 0 && journal_->durable() == journal_->last() && ledger_->posted() >= journal_->money();
+}
+
+std::string Gateway::unrest() const {
+  return std::to_string(figures_->open.value()) + " requests open, journal at " + std::to_string(journal_->last()) + ", released " +
+         std::to_string(journal_->released()) + ", durable " + std::to_string(journal_->durable()) + ", posted " +
+         std::to_string(ledger_->posted()) + (ledger_->failure().empty() ? "" : ", " + ledger_->failure());
 }
 
 std::string Gateway::leftovers() const {

@@ -34,6 +34,7 @@ class WatchedJournal final : public metering::Journal {
   metering::Lsn append(const metering::Record& record) override {
     const auto lsn = inner_->append(record);
     if (lsn != 0) oracle_.appended(lsn, record);
+    if (std::holds_alternative<metering::Final>(record) || std::holds_alternative<metering::Command>(record)) money_ = lsn;
     return lsn;
   }
   metering::Lsn released() const override { return inner_->released(); }
@@ -60,7 +61,10 @@ class WatchedJournal final : public metering::Journal {
   metering::Lsn last() const override { return inner_->last(); }
   std::error_code trim(metering::Lsn keep_from) override { return inner_->trim(keep_from); }
 
+  metering::Lsn money() const { return money_; }  // the last record that the ledger posts
+
  private:
+  metering::Lsn money_ = 0;
   std::unique_ptr<metering::Journal> inner_;
   Oracle& oracle_;
 };
@@ -80,6 +84,7 @@ class Gateway {
   void turn();  // after each event: asks for the writer's and the poster's turns where they are due
   void topup(const std::string& tenant, const std::string& id, money::Amount amount);
   bool quiet() const;      // nothing open, all durable and posted
+  std::string unrest() const;     // why it is not quiet
   std::string leftovers() const;  // what should be gone when all is quiet; empty: nothing
   // What the journal has promised in this life; after a power cut only what it called durable counts.
   metering::Lsn promise(bool power) const { return journal_ == nullptr ? 0 : power ? journal_->durable() : journal_->released(); }

@@ -26,7 +26,7 @@ std::shared_ptr<config::ConfigSnapshot> make_config(Rng& rng) {
   g.data = "var";
   out->store_path = "var/ledger.db";
   g.deadlines = {2'000, 3'000, 500, 2'000, 40, 1'500, 2'000, 400, 5'000, 12'000, 2'000};
-  g.limits.unary_hold_bytes = rng.below(3) == 0 ? 400 : 64u << 10;
+  g.limits.unary_hold_bytes = 64u << 10;
   g.limits.event_bytes = 8u << 10;
   g.limits.body_bytes = 32u << 10;
   g.journal.segment_bytes = 24u << 10;
@@ -323,6 +323,13 @@ bool World::over() const {
   return gateway_->quiet();
 }
 
+std::string World::unrest() const {
+  if (gateway_ == nullptr) return "there is no gateway";
+  for (const auto& customer : customers_)
+    if (!customer->done()) return "a customer waits";
+  return gateway_->unrest();
+}
+
 bool World::run() {
   while (failure_.rule.empty()) {
     if (!timeline_.step()) {
@@ -337,7 +344,7 @@ bool World::run() {
       }
     }
     if (gateway_ != nullptr) gateway_->turn();
-    if (timeline_.mono_ns() > time_max) violated("time", "it does not come to rest");
+    if (timeline_.mono_ns() > time_max) violated("time", "it does not come to rest: " + unrest());
     if (timeline_.steps() % 64 == 0 && over()) break;
   }
   if (failure_.rule.empty()) final_look();

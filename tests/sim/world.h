@@ -62,6 +62,7 @@ class World {
   void end_gateway(bool power, bool silent);
   void watch();
   bool over() const;
+  std::string unrest() const;
   void final_look();
 
   const WorldOptions options_;
