@@ -117,7 +117,8 @@ void Customer::next() {
   after(terms_.patience_ns, &Customer::lose_patience);
   reused_ = stream_ != nullptr;
   if (reused_) return send_waiting();
-  open_ = stalls_ = false;
+  open_ = stalls_ = answered_ = false;
+  ++connection_;
   stream_ = net_.dial("customer", life_, terms_.door, *this);
 }
 
@@ -138,8 +139,8 @@ void Customer::send_waiting() { if (getenv("TR")) for (auto& s : waiting_) fprin
   if (all.size() > 2 && rng_.below(6) == 0) {
     const std::size_t cut = 1 + rng_.below(all.size() - 1);
     stream_->write(std::string_view(all).substr(0, cut));
-    life_->after(static_cast<std::int64_t>(rng_.below(300)) * ms, [this, mine = stream_.get(), rest = all.substr(cut)] {
-      if (stream_.get() == mine && mine != nullptr) stream_->write(rest);
+    life_->after(static_cast<std::int64_t>(rng_.below(300)) * ms, [this, mine = connection_, rest = all.substr(cut)] {
+      if (connection_ == mine && stream_ != nullptr) stream_->write(rest);
     });
     return;
   }
@@ -166,8 +167,8 @@ void Customer::on_bytes(std::string_view bytes) {
     paused_at_ = taken_;
     stalls_ = stalls_ || pause_ns_max_ > second;
     stream_->pause();
-    life_->after(static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(pause_ns_max_))), [this, mine = stream_.get()] {
-      if (stream_.get() == mine) go_on();
+    life_->after(static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(pause_ns_max_))), [this, mine = connection_] {
+      if (connection_ == mine) go_on();
     });
   }
 }
@@ -183,7 +184,7 @@ bool Customer::take_head() { if (getenv("TR")) fprintf(stderr, "cust head %s sta
   answer_.id = reader_.field("x-request-id");
   answer_.replayed = reader_.field("x-tributary-replayed") == "true";
   if (answer_.id.size() != 32) bad("head", sent.asked->mark + ": no x-request-id in an answer of status " + std::to_string(answer_.status));
-  if (sent.expected != 0 && answer_.status != sent.expected)
+  if (sent.expected != 0 && answer_.status != sent.expected && answer_.status != 503)  // it may be going down
     bad("refusal", sent.asked->mark + ": status " + std::to_string(answer_.status) + " in place of " + std::to_string(sent.expected));
   static constexpr int fit[] = {200, 400, 402, 409, 429, 502, 503, 504};
   if (sent.expected == 0 && std::find(std::begin(fit), std::end(fit), answer_.status) == std::end(fit) && answer_.status != 408)
@@ -284,6 +285,7 @@ bool Customer::take_event(std::string_view event) {
 // The answer that is due has ended.
 void Customer::finish(bool whole) {
   ++turn_;
+  answered_ = true;
   Sent sent = std::move(waiting_.front());
   waiting_.pop_front();
   answer_.whole = whole;
@@ -341,9 +343,9 @@ void Customer::lose_patience() {
 }
 
 // A cut that is nobody's lie: the network's, a death's, that of a customer who took nothing for longer
-// than deadlines.stall, or a kept connection that was closed while the request was on its way.
+// than deadlines.stall, or a kept connection that was closed while a further request was on its way.
 bool Customer::excused() const {
-  return !open_ || stream_->troubled() || stalls_ || (reused_ && !reader_.started());
+  return !open_ || stream_->troubled() || stalls_ || (answered_ && !reader_.started());
 }
 
 void Customer::on_end() { if (getenv("TR")&&!waiting_.empty()) fprintf(stderr,"cust end %s want %llu body [%s] done %d err %d\n", waiting_.front().asked->mark.c_str(), (unsigned long long)waiting_.front().asked->tokens, reader_.body().c_str(), answer_.done, answer_.error); drop(excused()); }

@@ -75,11 +75,12 @@ class Customer final : private StreamHandler {
   std::deque<Sent> again_;    // to be sent a second time
   std::deque<Sent> waiting_;  // answers that are due, in order
   std::unique_ptr<PipeEnd> stream_;
-  bool open_ = false, reused_ = false;
+  bool open_ = false, reused_ = false, answered_ = false;
   bool stalls_ = false;  // on this connection it has taken nothing for long
   std::int64_t pause_ns_max_ = 0;
   std::uint64_t leave_after_ = UINT64_MAX;  // bytes of the present answer
   std::uint64_t taken_ = 0, paused_at_ = 0;
+  std::uint64_t connection_ = 0;  // how many it has opened
   std::uint64_t turn_ = 0;  // what was planned for an earlier turn is void
 
   AnswerReader reader_;

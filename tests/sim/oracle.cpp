@@ -54,6 +54,7 @@ std::shared_ptr<Run> Oracle::run(const std::string& site, const std::string& mar
 void Oracle::head_came(const Asked& asked, const Answer& answer) {
   if (answer.status != 200 || answer.replayed) return;
   const auto id = RequestId::parse(answer.id);
+  if (id && lost_.contains(*id)) return;
   const auto found = id ? requests_.find(*id) : requests_.end();
   if (found == requests_.end()) return bad("first byte", asked.mark + ": bytes came before ADMIT " + answer.id + " was released");
   if (found->second.attempts.empty()) bad("first byte", asked.mark + ": bytes came before an ATTEMPT of " + answer.id + " was released");
@@ -70,6 +71,7 @@ void Oracle::answered(const Asked& asked, const Answer& answer) {
   }
   const auto id = RequestId::parse(answer.id);
   const auto found = id ? requests_.find(*id) : requests_.end();
+  if (id && lost_.contains(*id)) return;
   const bool admitted = found != requests_.end();
   const metering::Final* const final = admitted && found->second.final ? &*found->second.final : nullptr;
   if (answer.status != 200) {
@@ -140,13 +142,36 @@ void Oracle::reopened(metering::Journal& journal, Lsn must_have) {
   if (error) bad("durable", "the journal cannot be read: " + error.message());
   if (last < log_.size()) {
     figures_.records_lost += log_.size() - last;
+    for (Lsn lsn = last; lsn < seen_; ++lsn) forget(log_[lsn]);
     log_.resize(last);
+    if (last < seen_) see_again();
   }
   live_.clear();
   credits_.clear();
   admitted_here_.clear();
   journal_failed_ = false;
   released(last);
+}
+
+// With a window, the power takes what was released and not yet synced: answers that relied on it were
+// given, and nothing can be said about them any more.
+void Oracle::forget(const metering::Record& record) {
+  if (const auto* const admit = std::get_if<metering::Admit>(&record)) lost_.insert(admit->id);
+  if (const auto* const attempt = std::get_if<metering::Attempt>(&record)) lost_.insert(attempt->id);
+  if (const auto* const final = std::get_if<metering::Final>(&record)) lost_.insert(final->admit.id);
+}
+
+void Oracle::see_again() {
+  const OracleFigures before = figures_;
+  requests_.clear();
+  open_.clear();
+  charges_.clear();
+  topups_.clear();
+  commands_.clear();
+  for (auto& [body, asked] : by_body_) asked->charged_finals = 0;
+  seen_ = 0;
+  released(log_.size());
+  figures_ = before;
 }
 
 void Oracle::see(const metering::Record& record) {

@@ -102,6 +102,8 @@ class Oracle {
   };
 
   void see(const metering::Record& record);
+  void forget(const metering::Record& record);
+  void see_again();
   void see_admit(const metering::Admit& admit);
   void see_attempt(const metering::Attempt& attempt);
   void see_progress(const metering::Progress& progress);
@@ -126,6 +128,7 @@ class Oracle {
   std::set<RequestId> open_;
   std::map<std::string, money::int128> charges_, topups_;  // by tenant
   std::set<std::string> commands_;
+  std::set<RequestId> lost_;
   std::vector<metering::Record> log_;  // [i] has LSN i + 1; beyond seen_: appended, not yet released
   metering::Lsn seen_ = 0;
 
