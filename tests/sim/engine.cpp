@@ -237,7 +237,7 @@ class Engine::Running final : public net::Operation {
     const auto length = sized ? std::optional<std::uint64_t>(body.size()) : std::nullopt;
     head(200, "application/json", length, mood_ == Mood::slow ? some(1'500 * ms) : work);
     if (mood_ == Mood::head_only) return add(Act::hang);
-    const std::size_t half = engine_.rng_.below(body.size() + 1);
+    const std::size_t half = engine_.rng_.below(body.size());
     said_ = tokens_;
     add(Act::body, body.substr(0, half), some(2 * ms));
     switch (mood_) {

@@ -145,7 +145,6 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     if (took && !dead) later(net_.latency(weather_), &Pipe::take, side);
     if (readable(side) && way.arrived == 0 && way.fin_here && !way.fin_told) {
       way.fin_told = true;
-    if (getenv("TR")) fprintf(stderr, "cust tell fin pipe %llu side %d queue %zu wire %zu arrived %zu delivered %llu written %llu\n", (unsigned long long)number_, side, ways[side].queue.size(), ways[side].wire.size(), ways[side].arrived, (unsigned long long)way.delivered, (unsigned long long)ways[side].written);
       ends[1 - side]->handler_->on_end();
     }
   }
@@ -205,7 +204,6 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
 
   // The end goes. What the kernel has is still sent; unread input makes the peer see a reset.
   void leave(int side, bool with_reset) {
-    if (getenv("TR")) fprintf(stderr, "cust leave pipe %llu side %d queue %zu wire %zu arrived %zu fin %d other arrived %zu written %llu at %lld\n", (unsigned long long)number_, side, ways[side].queue.size(), ways[side].wire.size(), ways[side].arrived, ways[side].fin, ways[1-side].arrived, (unsigned long long)ways[side].written, (long long)timeline().mono_ns());
     ends[side] = nullptr;
     if (dead) return;
     Way& way = ways[side];

@@ -74,8 +74,10 @@ class Oracle {
   void appended(metering::Lsn lsn, const metering::Record& record);
   void released(metering::Lsn upto);
   // The journal was opened again, nothing appended yet. Records up to `must_have` may not be missing.
-  void reopened(metering::Journal& journal, metering::Lsn must_have);
-  void journal_failed() { journal_failed_ = true; }  // until it is opened again
+  // False: the disk failed, and nothing is known.
+  bool reopened(metering::Journal& journal, metering::Lsn must_have);
+  // Until it is opened again. What was not released by then may be found on the disk or not.
+  void journal_failed();
   // The running gateway counts a top-up as the customer's.
   void credited(const std::string& tenant, money::Amount amount) { credits_[tenant] += amount.pico(); }
   void balance_at_start(const std::string& tenant, money::Amount balance) { credits_[tenant] = balance.pico(); }
@@ -128,7 +130,7 @@ class Oracle {
   std::set<RequestId> open_;
   std::map<std::string, money::int128> charges_, topups_;  // by tenant
   std::set<std::string> commands_;
-  std::set<RequestId> lost_;
+  std::set<RequestId> lost_, uncertain_;
   std::vector<metering::Record> log_;  // [i] has LSN i + 1; beyond seen_: appended, not yet released
   metering::Lsn seen_ = 0;
 

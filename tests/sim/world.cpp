@@ -291,7 +291,8 @@ void World::start_gateway() {
 void World::end_gateway(bool power, bool silent) {
   say(power ? "the gateway's power is cut" : "the gateway dies");
   ++(power ? counts_.power_cuts : counts_.kills);
-  promised_ = std::max(power ? 0 : promised_, gateway_->promise(power));
+  durable_ = std::max(durable_, gateway_->promise(true));
+  promised_ = power ? durable_ : std::max(promised_, gateway_->promise(false));
   gateway_->die(silent);
   power ? disk_.crash() : disk_.kill();
   fault_set_ = false;
@@ -352,7 +353,7 @@ bool World::run() {
 }
 
 void World::final_look() {
-  disk_.full(false);
+  disk_.mend();
   oracle_->look(gateway_->tenants());
   oracle_->nothing_open("at rest");
   if (const auto left = gateway_->leftovers(); !left.empty()) violated("at rest", left);

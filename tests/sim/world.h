@@ -79,7 +79,7 @@ class World {
   std::vector<std::unique_ptr<Customer>> customers_;
   std::unique_ptr<Gateway> gateway_;
   GatewayTerms terms_;
-  metering::Lsn promised_ = 0;
+  metering::Lsn promised_ = 0, durable_ = 0;  // what the journals so far have promised to keep
   bool draining_ = false, fault_set_ = false, end_asked_ = false;
   std::uint64_t disasters_left_ = 0;
   Failure failure_;

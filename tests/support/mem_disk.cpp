@@ -316,6 +316,12 @@ void MemDisk::full(bool on) {
   full_ = on;
 }
 
+void MemDisk::mend() {
+  const std::lock_guard lock(mutex_);
+  fail_first_ = fail_last_ = power_at_ = 0;
+  full_ = false;
+}
+
 std::string MemDisk::content(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   const auto found = names_.find(path);

@@ -45,6 +45,8 @@ class MemDisk final : public Disk {
   // Only writes, allocations and creations fail, from now on, until cleared with false.
   void full(bool on);
 
+  void mend();  // all faults that were set are forgotten; open files live on
+
   // What the kernel shows. Neither counts nor fails; a missing file is empty.
   std::string content(const std::string& path) const;
   void replace(const std::string& path, std::string bytes);  // durable at once: damage for tests
