@@ -22,16 +22,29 @@ class Offloaded final : public net::Operation {
 std::unique_ptr<net::Operation> offload(Services& services, Loop& loop, net::Responder& responder,
                                         std::function<Answer()> work) {
   auto operation = std::make_unique<Offloaded>(responder);
-  services.run_admin([shared = operation->shared(), &loop, work = std::move(work)] {
+  const std::string id = mint_request_id(services.clock.wall_ms(), 0, loop.rng()).text();
+  const bool queued = services.run_admin([shared = operation->shared(), &loop, id, work = std::move(work)] {
     auto answer = std::make_shared<Answer>(work());
-    loop.post([shared, answer] {
+    loop.post([shared, answer, id] {
       if (shared->responder == nullptr) return;
       std::string fields;
       http::write_field(fields, "Content-Type", answer->content_type);
+      http::write_field(fields, "x-request-id", id);
       shared->responder->head(answer->status, fields, answer->body.size());
       shared->responder->body(answer->body, true);
     });
   });
+  if (!queued) {
+    const std::string text = exchange::error_json("Too much administrative work is waiting. Try again in a moment.",
+                                                  "server_error", {}, "busy");
+    std::string fields;
+    http::write_field(fields, "Content-Type", "application/json");
+    http::write_field(fields, "Retry-After", "1");
+    http::write_field(fields, "x-request-id", id);
+    responder.head(503, fields, text.size());
+    responder.body(text, true);
+    return nullptr;
+  }
   return operation;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 
+#include "gateway/base/rng.h"
 #include "gateway/base/timer_wheel.h"
 
 namespace trib {
@@ -10,7 +11,9 @@ class Loop {
  public:
   // Any thread. Runs on the loop, in order; what arrives during one turn runs in one later turn.
   virtual void post(std::function<void()> task) = 0;
-  virtual TimerWheel& wheel() = 0;  // on the loop's thread only
+  // On the loop's thread only.
+  virtual TimerWheel& wheel() = 0;
+  virtual Rng& rng() = 0;
 
  protected:
   ~Loop() = default;

@@ -21,12 +21,13 @@ metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::Coun
   metering::TokenCounts counts;
   source = CountSource::none;
   const bool any_output = pieces_ > 0 || bytes_ > 0;
+  const bool embeddings = order_.facts.operation == engines::Operation::embeddings;
   if (outcome == Outcome::failed || outcome == Outcome::refused) return counts;
-  if (outcome != Outcome::completed && !any_output) return counts;  // never the prompt alone by accident
+  // Zero output comes before every other rule: the prompt alone is never billed.
+  if (!any_output && !(embeddings && outcome == Outcome::completed)) return counts;
 
   const bool claims = usage_ == engines::UsageState::valid;
   const std::uint64_t claimed_output = claimed_.output + claimed_.reasoning;
-  const bool embeddings = order_.facts.operation == engines::Operation::embeddings;
   const bool plausible_output = claims && outcome == Outcome::completed &&
                                 (embeddings ? claimed_output == 0
                                             : claimed_output <= bytes_ + 2 && (claimed_output >= 1 || !any_output));
@@ -80,8 +81,12 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   figures.tokens_in.add(final.counts.input + final.counts.cached_input + final.counts.cache_write);
   figures.tokens_out.add(final.counts.output + final.counts.reasoning);
   wait_last_ = world_.journal().append(final);
-  order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), final_.admit.hold, charge);
-  if (order_.concluded) order_.concluded(final, charge);
+  if (wait_last_ != 0) {
+    order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), final_.admit.hold, charge);
+    if (order_.concluded) order_.concluded(final, charge);
+  } else {  // the ledger will not hear of it, so nothing is charged
+    order_.tenant->settle(now(), order_.tokens_held, 0, final_.admit.hold, {});
+  }
 
   const bool gone = outcome == metering::Outcome::cancelled;
   if (gone) return;
@@ -232,7 +237,6 @@ void Exchange::break_off(const Fault& fault) {
     tail_ = "data: " + error_json("The answer broke off and could not be continued. What was received is billed.",
                                   "upstream_error", {}, "stream_broken") + "\n\n";
   }
-  if (!stream_ && pieces_ == 0 && bytes_ > 0) pieces_ = 1;
   conclude(metering::Outcome::partial, 502);
 }
 

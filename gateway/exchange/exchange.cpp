@@ -41,6 +41,14 @@ std::int64_t retry_after_of(const http::ResponseHead& head) {
   return seconds * 1000;
 }
 
+// Never shortened: two refusals may come in any order.
+void rest(const fleet::Offer& offer, std::int64_t until_ns) {
+  auto& until = offer.rest->until_ns;
+  auto seen = until.load(std::memory_order_relaxed);
+  while (seen < until_ns && !until.compare_exchange_weak(seen, until_ns, std::memory_order_relaxed)) {
+  }
+}
+
 }  // namespace
 
 Exchange::Exchange(World& world, Order order, net::Responder& responder)
@@ -60,10 +68,7 @@ void Exchange::start() {
   noted_ns_ = started_ns_;
   const auto lsn = world_.journal().append(final_.admit);
   wait_first_ = lsn;
-  if (lsn == 0) {
-    give_up({FaultKind::journal, Side::gateway, Retry::never, "the usage journal takes no record"});
-    return;
-  }
+  if (lsn == 0) return on_journal_failed();  // never admitted: no FINAL either
   dispatch();
 }
 
@@ -72,8 +77,7 @@ void Exchange::dispatch() {
   const routing::Wish wish{order_.facts.model, order_.privacy, excluded_};
   const auto choice = routing::choose(*fleet, wish, world_.rng(), now());
   if (choice.offer == nullptr) {
-    if (choice.retry_after_ms > 0)
-      retry_after_ms_ = retry_after_ms_ == 0 ? choice.retry_after_ms : std::min(retry_after_ms_, choice.retry_after_ms);
+    if (choice.retry_after_ms > 0) note_retry_after(choice.retry_after_ms);
     // Where a site was asked, what went wrong there is the reason.
     give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "no site is free for this model"});
     return;
@@ -139,15 +143,23 @@ void Exchange::end_attempt(const Fault& fault) {
   if (final_.results.empty()) return;
   result().fault = name(fault.kind);
   result().side = name(fault.side);
+  result().pieces = pieces_;  // what of it is not delivered is waste, and on record
+  result().bytes = bytes_;
+  if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   if (fault) world_.figures().fault(fault).add();
+}
+
+// The customer is told the smallest of all that were given.
+void Exchange::note_retry_after(std::int64_t for_ms) {
+  retry_after_ms_ = retry_after_ms_ == 0 ? for_ms : std::min(retry_after_ms_, for_ms);
 }
 
 void Exchange::on_head(const http::ResponseHead& head) {
   engine_status_ = head.status;
-  last_byte_ns_ = now();
+  last_byte_ns_ = gap_from_ns_ = now();
   const std::string_view type = head.find("Content-Type");
   if (head.status != 200) {
-    retry_after_ms_ = retry_after_of(head);
+    refused_for_ms_ = retry_after_of(head);
     mode_ = Mode::error_body;
   } else if (stream_ && is_events(type)) {
     mode_ = Mode::events;
@@ -171,6 +183,7 @@ void Exchange::on_body(std::string_view bytes) {
       return;
     case Mode::unary:
     case Mode::unary_committed:
+      gap_from_ns_ = at;
       take_unary(bytes);
       return;
     case Mode::error_body:
@@ -226,19 +239,18 @@ void Exchange::attempt_failed(Fault fault) {
   const std::int64_t at = now();
   end_attempt(fault);
   last_fault_ = fault;
-  auto& rest = offer_->rest->until_ns;
   if (fault.kind == FaultKind::status_busy) {
-    const auto for_ms = retry_after_ms_ > 0 ? std::min(retry_after_ms_, rest_ms_max) : rest_after_refusal_ms;
-    if (retry_after_ms_ == 0) retry_after_ms_ = for_ms;
-    rest.store(at + for_ms * ms, std::memory_order_relaxed);
+    const auto for_ms = refused_for_ms_ > 0 ? refused_for_ms_ : rest_after_refusal_ms;
+    note_retry_after(for_ms);
+    rest(*offer_, at + std::min(for_ms, rest_ms_max) * ms);
   } else if (fault.kind == FaultKind::connect_refused || fault.kind == FaultKind::connect_timeout ||
              fault.kind == FaultKind::connect_failed) {
-    rest.store(at + rest_after_refusal_ms * ms, std::memory_order_relaxed);
+    rest(*offer_, at + rest_after_refusal_ms * ms);
   }
   const bool in_its_hands = fault.side == Side::engine || fault.kind == FaultKind::reset_before_head ||
                             fault.kind == FaultKind::cut;
   if (in_its_hands && fault.kind != FaultKind::bad_content_type) ++crashes_;
-  if (head_sent_ || mode_ == Mode::unary_committed) {
+  if (head_sent_) {
     break_off(fault);
     return;
   }
@@ -249,23 +261,31 @@ void Exchange::attempt_failed(Fault fault) {
     give_up(fault);
     return;
   }
+  forget_attempt();
+  dispatch();
+}
+
+// Nothing of a lost attempt may show in the next: not its bytes, not its words, not its wait.
+void Exchange::forget_attempt() {
+  world_.releases().cancel(*this);
   world_.hold_bytes(-held_bytes_);
   held_bytes_ = 0;
   held_.clear();
   role_event_.clear();
   scanner_.reset();
-  finish_seen_ = false;
-  pieces_ = bytes_ = words_ = pieces_noted_ = 0;
+  finish_seen_ = paused_ = false;
+  pieces_ = bytes_ = pieces_noted_ = 0;
   usage_ = engines::UsageState::absent;
   id_.clear();
   created_.clear();
-  dispatch();
+  engine_error_ = {};
+  refused_for_ms_ = 0;
 }
 
 void Exchange::on_drained() {
-  if (!paused_) return;
+  if (!paused_ || !head_sent_) return;  // before the head it can only be an earlier answer's bytes
   paused_ = false;
-  last_byte_ns_ = now();
+  last_byte_ns_ = gap_from_ns_ = now();
   if (call_ != nullptr) call_->resume();
   arm();
 }
@@ -281,15 +301,22 @@ void Exchange::on_drain_expired() {
   attempt_failed({FaultKind::draining, Side::gateway, Retry::never, "the gateway went down before the answer ended"});
 }
 
+// Is the engine still to say its first? What has come and waits for the disk is not its to answer for.
+bool Exchange::first_due() const {
+  if (head_sent_ || mode_ == Mode::unary_committed) return false;
+  return mode_ != Mode::events || held_.empty();
+}
+
 // One timer serves all deadlines: it is due at the nearest, and looks which it is.
 void Exchange::arm() {
+  if (mode_ == Mode::ended) return;
   const auto& deadlines = order_.terms->deadlines;
   std::int64_t due = started_ns_ + deadlines.total_ms * ms;
-  if (mode_ == Mode::ended) return;
-  if (!head_sent_ && mode_ != Mode::unary_committed) {
+  if (first_due()) {
     due = std::min(due, call_deadline_ns_);
   } else if (!paused_) {
-    due = std::min({due, last_byte_ns_ + deadlines.gap_ms * ms, last_sent_ns_ + deadlines.keepalive_ms * ms});
+    due = std::min(due, gap_from_ns_ + deadlines.gap_ms * ms);
+    if (stream_ && head_sent_) due = std::min(due, last_sent_ns_ + deadlines.keepalive_ms * ms);
   }
   world_.wheel().arm(timer_, due);
 }
@@ -300,17 +327,17 @@ void Exchange::on_timer() {
   if (tail_ready_) return;
   if (at >= started_ns_ + deadlines.total_ms * ms) {
     attempt_failed({FaultKind::total_timeout, Side::engine, Retry::never, "deadlines.total has passed"});
-  } else if (!head_sent_ && mode_ != Mode::unary_committed) {
+  } else if (first_due()) {
     if (at < call_deadline_ns_) return arm();
     if (mode_ == Mode::waiting) {
       attempt_failed({FaultKind::head_timeout, Side::engine, Retry::elsewhere, "no answer within deadlines.first_token"});
     } else {
       attempt_failed({FaultKind::first_token_timeout, Side::engine, Retry::elsewhere, "no token within deadlines.first_token"});
     }
-  } else if (!paused_ && at >= last_byte_ns_ + deadlines.gap_ms * ms) {
+  } else if (!paused_ && at >= gap_from_ns_ + deadlines.gap_ms * ms) {
     attempt_failed({FaultKind::gap_timeout, Side::engine, Retry::elsewhere, "silence for deadlines.gap in mid-stream"});
   } else {
-    if (stream_ && at >= last_sent_ns_ + deadlines.keepalive_ms * ms) {
+    if (stream_ && head_sent_ && !paused_ && at >= last_sent_ns_ + deadlines.keepalive_ms * ms) {
       last_sent_ns_ = at;
       if (responder_.unsent_bytes() == 0) responder_.body(": keep-alive\n\n", false);
     }

@@ -91,15 +91,19 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void on_journal_failed() override;
 
   void dispatch();
+  void note_retry_after(std::int64_t for_ms);
   void end_attempt(const Fault& fault);
   void attempt_failed(Fault fault);
+  void forget_attempt();
   void give_up(const Fault& fault);
   void break_off(const Fault& fault);
   void read_events(std::string_view bytes);
   bool take_event(const http::SseEvent& event, std::string& out);
-  void forward(std::string& out);
+  bool forward(std::string& out);
   void take_unary(std::string_view bytes);
   void commit_unary();
+  void pass_committed();
+  void finish_committed();
   void finish_events();
   void finish_unary();
   void conclude(metering::Outcome outcome, int status);
@@ -107,6 +111,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void note_progress();
   void send_head();
   void send_tail();
+  bool first_due() const;
   void arm();
   void on_timer();
   std::int64_t now() { return world_.clock().mono_ns(); }
@@ -120,6 +125,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::int64_t started_ns_;
   std::int64_t call_deadline_ns_ = 0;   // of the first token, or of a unary answer
   std::int64_t last_byte_ns_ = 0;
+  std::int64_t gap_from_ns_ = 0;        // the last event or byte of a body; comments do not count
   std::int64_t last_sent_ns_ = 0;
 
   // Attempts, as dispatched.
@@ -129,7 +135,8 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   metering::Final final_;      // grows with the request: its pins, attempts and what came of them
   std::vector<std::string> excluded_;
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request
-  std::int64_t retry_after_ms_ = 0;
+  std::int64_t retry_after_ms_ = 0;  // the smallest that any site gave; 0: none
+  std::int64_t refused_for_ms_ = 0;  // what the last refusal said; 0: nothing
   Fault last_fault_;
   int engine_status_ = 0;
   engines::ErrorFacts engine_error_;
@@ -148,7 +155,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::string tail_;            // the last piece
   std::string unary_head_;      // fields of the answer's head
   int status_ = 200;
-  std::uint64_t pieces_ = 0, bytes_ = 0, pieces_noted_ = 0, words_ = 0;
+  std::uint64_t pieces_ = 0, bytes_ = 0, pieces_noted_ = 0;
   std::int64_t noted_ns_ = 0;
   engines::UsageState usage_ = engines::UsageState::absent;
   metering::TokenCounts claimed_;

@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t unsent_bytes_max = 64u << 10;  // above it the engine is read no further
 constexpr std::uint64_t progress_pieces = 32;
 constexpr std::int64_t progress_ns = 1'000'000'000;
-constexpr std::size_t usage_tail_bytes = 4u << 10;
+constexpr std::size_t unary_tail_bytes = 4u << 10;  // of a large answer, kept back to its end
 
 struct Edit {
   engines::Span at;
@@ -37,16 +37,17 @@ void Exchange::read_events(std::string_view bytes) {
     const auto status = scanner_.next(bytes, event);
     if (status == http::SseScanner::Status::need_more) break;
     if (status == http::SseScanner::Status::too_large) {
-      forward(out);
+      if (!forward(out)) return;
       attempt_failed({FaultKind::too_large, Side::engine, Retry::elsewhere, "an event is larger than limits.event"});
       return;
     }
     if (status == http::SseScanner::Status::comment || event.data.empty()) continue;
     if (done_seen_) continue;
+    gap_from_ns_ = last_byte_ns_;
     if (!take_event(event, out)) return;
     if (done_seen_) break;
   }
-  forward(out);
+  if (!forward(out)) return;
   if (done_seen_) {
     finish_events();
     return;
@@ -59,7 +60,7 @@ void Exchange::read_events(std::string_view bytes) {
 bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (event.data == "[DONE]") {
     if (!finish_seen_) {
-      forward(out);
+      if (!forward(out)) return false;
       attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "[DONE] without a finish"});
       return false;
     }
@@ -68,12 +69,12 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   }
   engines::AnswerFacts facts;
   if (!engines::read_answer(event.data, false, facts)) {
-    forward(out);
+    if (!forward(out)) return false;
     attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "an event is not a JSON object"});
     return false;
   }
   if (facts.error) {
-    forward(out);
+    if (!forward(out)) return false;
     attempt_failed({FaultKind::engine_error, Side::engine, Retry::elsewhere, "an error object inside the stream"});
     return false;
   }
@@ -120,9 +121,9 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   return true;
 }
 
-// Sends what is ready, once the first byte may leave.
-void Exchange::forward(std::string& out) {
-  if (out.empty()) return;
+// Sends what is ready, once the first byte may leave. False: the exchange has ended, and may be gone.
+bool Exchange::forward(std::string& out) {
+  if (out.empty()) return true;
   world_.figures().events.add();
   if (!head_sent_) {
     held_ += out;
@@ -130,14 +131,16 @@ void Exchange::forward(std::string& out) {
     switch (world_.releases().wait(*this, wait_first_)) {
       case ReleaseQueue::Now::released:
         send_head();
-        return;
+        return true;
       case ReleaseQueue::Now::waiting:
-      case ReleaseQueue::Now::failed:  // the sweep of the failed journal ends it
         if (held_.size() > unsent_bytes_max && call_ != nullptr && !paused_) {
           paused_ = true;
           call_->pause();
         }
-        return;
+        return true;
+      case ReleaseQueue::Now::failed:
+        on_journal_failed();
+        return false;
     }
   }
   last_sent_ns_ = last_byte_ns_;
@@ -147,6 +150,7 @@ void Exchange::forward(std::string& out) {
     paused_ = true;
     call_->pause();
   }
+  return true;
 }
 
 void Exchange::send_head() {
@@ -158,17 +162,22 @@ void Exchange::send_head() {
   if (stream_) http::write_field(fields, "Cache-Control", "no-cache");
   http::write_field(fields, "x-request-id", final_.admit.id.text());
   responder_.head(200, fields, std::nullopt);
-  const std::string held = std::exchange(held_, {});
-  responder_.body(held, false);
+  if (mode_ == Mode::unary_committed) {
+    pass_committed();
+  } else {
+    const std::string held = std::exchange(held_, {});
+    world_.hold_bytes(-std::exchange(held_bytes_, 0));
+    responder_.body(held, false);
+  }
   if (paused_ && responder_.unsent_bytes() <= unsent_bytes_max) {
     paused_ = false;
-    last_byte_ns_ = last_sent_ns_;
+    last_byte_ns_ = gap_from_ns_ = last_sent_ns_;
     if (call_ != nullptr) call_->resume();
   }
 }
 
 void Exchange::note_progress() {
-  if (pieces_ == pieces_noted_) return;
+  if (!head_sent_ || pieces_ == pieces_noted_) return;  // what is held back is not delivered
   const std::int64_t at = last_byte_ns_;
   if (pieces_ - pieces_noted_ < progress_pieces && at - noted_ns_ < progress_ns) return;
   pieces_noted_ = pieces_;
@@ -192,34 +201,99 @@ void Exchange::take_unary(std::string_view bytes) {
     if (held_.size() > order_.terms->limits.unary_hold_bytes) commit_unary();
     return;
   }
-  // Committed: relayed as it comes. Only the end is kept, where the usage stands.
-  if (head_sent_) {
-    responder_.body(bytes, false);
-    last_sent_ns_ = last_byte_ns_;
-    if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
-      paused_ = true;
-      call_->pause();
-    }
-  } else {
-    held_.append(bytes);
-  }
-  role_event_.append(bytes);
-  if (role_event_.size() > 2 * usage_tail_bytes) role_event_.erase(0, role_event_.size() - usage_tail_bytes);
+  // Committed: relayed as it comes, but for the end, where the usage stands.
+  held_.append(bytes);
   bytes_ += bytes.size();
+  pass_committed();
   arm();
 }
 
 // The answer is larger than limits.unary_hold: its head goes now and a later break will be visible.
 void Exchange::commit_unary() {
+  engines::AnswerFacts facts;
+  engines::read_answer(held_, false, facts);  // of the part that is there: its end is not an error
+  if (facts.error) {
+    attempt_failed({FaultKind::engine_error, Side::engine, Retry::elsewhere, "an error object inside a 200"});
+    return;
+  }
   mode_ = Mode::unary_committed;
   bytes_ = held_.size();
-  role_event_.assign(held_, held_.size() - std::min(held_.size(), usage_tail_bytes), usage_tail_bytes);
-  if (world_.releases().wait(*this, wait_first_) == ReleaseQueue::Now::released) send_head();
-  if (!head_sent_ && call_ != nullptr) {
+  pieces_ = order_.facts.operation == engines::Operation::embeddings ? 0 : 1;  // more is not known of its text
+  if (facts.model_at.present()) {
+    std::string quoted;
+    json::quote(order_.facts.model, quoted);
+    held_.replace(facts.model_at.from, facts.model_at.to - facts.model_at.from, quoted);
+  }
+  switch (world_.releases().wait(*this, wait_first_)) {
+    case ReleaseQueue::Now::released:
+      send_head();
+      break;
+    case ReleaseQueue::Now::waiting:
+      if (call_ != nullptr) {
+        paused_ = true;
+        call_->pause();
+      }
+      break;
+    case ReleaseQueue::Now::failed:
+      on_journal_failed();
+      return;
+  }
+  arm();
+}
+
+// All but the last bytes.
+void Exchange::pass_committed() {
+  if (!head_sent_ || held_.size() <= 2 * unary_tail_bytes) return;
+  const std::size_t ready = held_.size() - unary_tail_bytes;
+  responder_.body(std::string_view(held_).substr(0, ready), false);
+  held_.erase(0, ready);
+  world_.hold_bytes(-std::exchange(held_bytes_, 0));
+  last_sent_ns_ = last_byte_ns_;
+  if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
     paused_ = true;
     call_->pause();
   }
-  arm();
+}
+
+// The end of a committed answer: what is billed is read from it, and what is the gateway's own is put
+// in place. Within strings a quote is escaped, so `"usage":` can only be the member itself.
+void Exchange::finish_committed() {
+  const auto value_of = [&](std::string_view key) -> engines::Span {
+    const auto at = held_.rfind(key);
+    if (at == std::string::npos) return {};
+    const std::string_view rest = std::string_view(held_).substr(at + key.size());
+    json::Cursor in(rest);
+    in.peek();
+    const std::size_t from = in.offset();
+    in.skip();
+    if (!in.ok()) return {};
+    return {at + key.size() + from, at + key.size() + in.offset()};
+  };
+  const auto usage_at = value_of("\"usage\":");
+  engines::AnswerFacts facts;
+  if (usage_at.present()) {
+    const std::string object = "{\"usage\":" + held_.substr(usage_at.from, usage_at.to - usage_at.from) + "}";
+    engines::read_answer(object, false, facts);
+  }
+  usage_ = facts.usage;
+  claimed_ = facts.counts;
+  result().pieces = pieces_;
+  result().bytes = bytes_;
+  metering::CountSource source{};
+  const auto counts = billed(metering::Outcome::completed, source);
+  std::string usage = engines::usage_json(counts, order_.facts.operation), engine_model, model;
+  json::quote(offer_->engine_model, engine_model);
+  json::quote(order_.facts.model, model);
+  std::array<Edit, 2> edits;
+  std::size_t n = 0;
+  if (usage_at.present() && !(facts.usage == engines::UsageState::valid && counts == claimed_)) edits[n++] = {usage_at, usage};
+  const auto model_at = value_of("\"model\":");
+  if (model_at.present() && held_.compare(model_at.from, model_at.to - model_at.from, engine_model) == 0)
+    edits[n++] = {model_at, model};
+  write_edited(held_, {edits.data(), n}, tail_);
+  held_.clear();
+  if (!head_sent_) held_.swap(tail_);  // the head has waited so long that all goes at once
+  conclude(metering::Outcome::completed, 200);
 }
 
 void Exchange::finish_events() {
@@ -231,22 +305,11 @@ void Exchange::finish_events() {
 
 void Exchange::finish_unary() {
   timer_.cancel();
-  engines::AnswerFacts facts;
   if (mode_ == Mode::unary_committed) {
-    // Within strings a quote is escaped, so this text can only be the member itself.
-    const auto at = role_event_.rfind("\"usage\":");
-    if (at != std::string::npos) {
-      const std::string rest = "{" + role_event_.substr(at);
-      engines::read_answer(rest, false, facts);
-    }
-    usage_ = facts.usage;
-    claimed_ = facts.counts;
-    pieces_ = order_.facts.operation == engines::Operation::embeddings ? 0 : 1;
-    result().pieces = pieces_;
-    result().bytes = bytes_;
-    conclude(metering::Outcome::completed, 200);
+    finish_committed();
     return;
   }
+  engines::AnswerFacts facts;
   if (!engines::read_answer(held_, true, facts)) {
     attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "the body is not a JSON object"});
     return;

@@ -1,5 +1,7 @@
 #include "gateway/net/client_session.h"
 
+#include <utility>
+
 namespace trib::net {
 namespace {
 
@@ -69,9 +71,11 @@ bool ClientSession::take_head(std::string_view& data) {
   http::HeadRefusal why;
   const auto status = reader_.request(data, head_, used, why);
   if (status == http::HeadStatus::need_more) {
-    wheel_.arm(deadline_, wheel_.now_ns() + limits_.head_ms * ms);
+    if (!head_begun_) wheel_.arm(deadline_, wheel_.now_ns() + limits_.head_ms * ms);
+    head_begun_ = true;  // the deadline runs from its first byte, however slowly the rest comes
     return false;
   }
+  head_begun_ = false;
   reader_.reset();
   if (status == http::HeadStatus::refused) {
     refuse(why.status, why.why);
@@ -194,12 +198,10 @@ void ClientSession::body(std::span<const std::string_view> pieces, bool last) {
     if (chunked_) all[n++] = http::chunk_end;
   }
   if (last && chunked_ && !head_request_) all[n++] = http::last_chunk;
-  if (n > 0) {
-    for (const auto& piece : std::span(all.data(), n)) written_ += piece.size();
-    stream_->write({all.data(), n});
-  }
+  watch_unsent();
+  if (n > 0) stream_->write({all.data(), n});
   out_head_.clear();
-  if (stream_->unsent_bytes() > 0 && !stall_.armed()) watch_stall();
+  expect_taking();
   if (!last) return;
   if (in_dispatch_) {
     completed_ = true;
@@ -251,21 +253,17 @@ void ClientSession::close() {
   deadline_.cancel();
   stream_->shutdown();
   stream_->resume();
-  linger();
+  expect_taking();
+  if (unsent_seen_ == 0) linger();  // else when all has left, or the client has stalled
 }
 
-// A slow reader gets its last answer whole: until it is out only deadlines.stall judges. Then a while.
 void ClientSession::linger() {
-  if (stream_->unsent_bytes() == 0) {
-    wheel_.arm(deadline_, wheel_.now_ns() + linger_ms * ms);
-  } else if (!stall_.armed()) {
-    watch_stall();
+  if (ended_) {
+    gone({FaultKind::client_gone, Side::client, Retry::never, "closed"});
+    return;
   }
-}
-
-void ClientSession::watch_stall() {
-  stall_taken_ = taken();
-  wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
+  stall_.cancel();
+  wheel_.arm(deadline_, wheel_.now_ns() + linger_ms * ms);
 }
 
 void ClientSession::gone(const Fault& fault) {
@@ -280,11 +278,21 @@ void ClientSession::gone(const Fault& fault) {
 
 void ClientSession::on_drained() {
   stall_.cancel();
-  if (state_ == State::closing) linger();
-  if (operation_ != nullptr) operation_->on_drained();
+  unsent_seen_ = 0;
+  if (state_ == State::closing) {
+    linger();
+  } else if (operation_ != nullptr) {
+    operation_->on_drained();
+  }
 }
 
 void ClientSession::on_end() {
+  // One that has asked its last may still be reading its answer.
+  if (state_ != State::answering && stream_->unsent_bytes() > 0) {
+    ended_ = true;
+    close();
+    return;
+  }
   gone({FaultKind::client_gone, Side::client, Retry::never, "the client closed the connection"});
 }
 
@@ -299,20 +307,31 @@ void ClientSession::on_deadline() {
     return;
   }
   if (state_ == State::head) {
-    if (stream_->unsent_bytes() > 0) {  // not idle: it still takes its last answer
-      wheel_.arm(deadline_, wheel_.now_ns() + limits_.idle_ms * ms);
-    } else {
-      close();
-    }
+    close();
   } else {
     gone({FaultKind::client_gone, Side::client, Retry::never, "closed"});
   }
 }
 
+void ClientSession::expect_taking() {
+  unsent_seen_ = stream_->unsent_bytes();
+  if (unsent_seen_ == 0 || stall_.armed()) return;
+  taken_ = false;
+  wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
+}
+
+// Whether the client took anything is seen between two writes: what waits may grow all the same.
+void ClientSession::watch_unsent() {
+  const std::size_t unsent = stream_->unsent_bytes();
+  if (unsent < unsent_seen_) taken_ = true;
+  unsent_seen_ = unsent;
+}
+
 void ClientSession::on_stall() {
-  if (stream_->unsent_bytes() == 0) return;
-  if (taken() > stall_taken_) {  // it takes, if more slowly than it is sent to
-    watch_stall();
+  watch_unsent();
+  if (unsent_seen_ == 0) return;
+  if (std::exchange(taken_, false)) {  // it takes, if slowly
+    wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);
     return;
   }
   gone({FaultKind::client_stall, Side::client, Retry::never, "no byte was taken within deadlines.stall"});

@@ -64,7 +64,7 @@ struct SessionLimits {
 
 class ClientSession final : private StreamHandler, private Responder {
  public:
-  // `closed` is told once, when the session may be destroyed.
+  // `closed` is told once: the session is then to be destroyed, though not from within.
   ClientSession(std::unique_ptr<Stream> stream, RequestHandler& handler, const SessionLimits& limits,
                 TimerWheel& wheel, std::function<void(ClientSession&)> closed);
   ~ClientSession();
@@ -97,10 +97,10 @@ class ClientSession final : private StreamHandler, private Responder {
   void gone(const Fault& fault);
   void close();
   void linger();
-  void watch_stall();
-  std::int64_t taken() const { return static_cast<std::int64_t>(written_) - static_cast<std::int64_t>(stream_->unsent_bytes()); }
   void on_deadline();
   void on_stall();
+  void expect_taking();
+  void watch_unsent();
 
   std::unique_ptr<Stream> stream_;
   RequestHandler& handler_;
@@ -110,10 +110,11 @@ class ClientSession final : private StreamHandler, private Responder {
 
   State state_ = State::head;
   bool keep_alive_ = true, draining_ = false, head_request_ = false, http10_ = false, in_dispatch_ = false;
-  bool completed_ = false, chunked_ = false, consuming_ = false;
-  bool asked_ = false;  // it has had a request
-  std::uint64_t written_ = 0;       // bytes of answers handed to the stream
-  std::int64_t stall_taken_ = 0;    // what the client had taken when the stall deadline was set
+  bool completed_ = false, chunked_ = false, consuming_ = false, head_begun_ = false;
+  bool asked_ = false;           // it has had a request
+  bool ended_ = false;           // the client has finished its side; what waits is still sent
+  std::size_t unsent_seen_ = 0;  // at the last look
+  bool taken_ = false;           // the client has taken something since the stall deadline was set
   std::string in_;          // a head or pipelined bytes not taken yet
   std::string head_bytes_;  // the head that body bytes follow; views of head_ point here
   std::string body_;

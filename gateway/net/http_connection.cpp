@@ -61,6 +61,7 @@ void HttpConnection::send() {
     http::write_field(head, "Content-Length", static_cast<std::uint64_t>(request.body.size()));
   head += "\r\n";
   state_ = State::head;
+  heard_ = false;
   call_->sent_ = true;
   const std::string_view pieces[] = {head, request.body};
   if (!call_->paused_) stream_->resume();
@@ -83,6 +84,7 @@ void HttpConnection::on_bytes(std::string_view bytes) {
     pool_.discard(*this);
     return;
   }
+  heard_ = true;
   std::string carried;
   std::string_view data = bytes;
   if (!in_.empty()) {
@@ -174,30 +176,36 @@ bool HttpConnection::take_body(std::string_view& data) {
   return false;
 }
 
-// The answer is complete. Surplus bytes belong to nobody: such a connection is not used again.
+// The answer is complete. Surplus bytes belong to nobody, and a request that was answered before it was
+// read may never be: such a connection is not used again.
 void HttpConnection::finish(std::string_view surplus) {
   HttpCall& call = *call_;
   http::CallEvents& events = call.events_;
   call.connection_ = nullptr;
   call_ = nullptr;
-  // Whoever reads up the stack stops here. The flag is theirs: it may not be kept beyond this read.
-  if (bool* const stop = std::exchange(destroyed_, nullptr)) *stop = true;
-  if (!keep_alive_ || !surplus.empty()) {
+  leave_upcall();  // parking may close it too, and nothing is left to read
+  if (!keep_alive_ || !surplus.empty() || stream_->unsent_bytes() > 0) {
     pool_.discard(*this);
   } else {
-    pool_.park(*this);  // may close it
+    pool_.park(*this);
   }
   events.on_end();
 }
 
+// Tells the frame up the stack that this is not to be touched again, and forgets that frame: a parked
+// connection lives on without it.
+void HttpConnection::leave_upcall() {
+  if (bool* const told = std::exchange(destroyed_, nullptr); told != nullptr) *told = true;
+}
+
 void HttpConnection::fail(Fault fault) {
-  if (destroyed_ != nullptr) *destroyed_ = true;
+  leave_upcall();
   HttpCall* const call = call_;
   if (call == nullptr) {
     pool_.discard(*this);
     return;
   }
-  const bool stale = reused_ && state_ == State::head && in_.empty() && fault.kind == FaultKind::reset_before_head;
+  const bool stale = reused_ && state_ == State::head && !heard_ && fault.kind == FaultKind::reset_before_head;
   HttpPool& pool = pool_;
   call->connection_ = nullptr;
   call_ = nullptr;

@@ -35,6 +35,7 @@ class HttpConnection final : private StreamHandler {
   HttpConnection(HttpPool& pool, const Endpoint& to, std::string key);
   ~HttpConnection() {
     if (destroyed_ != nullptr) *destroyed_ = true;
+    if (call_ != nullptr) call_->connection_ = nullptr;  // the pool goes first
   }
 
   void start(HttpCall& call);  // sends now, or once connected
@@ -56,6 +57,7 @@ class HttpConnection final : private StreamHandler {
   bool take_head(std::string_view& data);
   bool take_body(std::string_view& data);
   void finish(std::string_view surplus);
+  void leave_upcall();
   void fail(Fault fault);
   void on_deadline();
 
@@ -63,6 +65,7 @@ class HttpConnection final : private StreamHandler {
   const std::string key_;
   State state_ = State::connecting;
   bool reused_ = false;      // this call found the connection in the pool
+  bool heard_ = false;       // bytes have come since the request was sent
   bool keep_alive_ = true;
   bool* destroyed_ = nullptr;  // set by a caller up the stack that must know
   std::string in_;

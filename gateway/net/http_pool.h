@@ -30,7 +30,7 @@ class HttpConnection;
 class HttpPool {
  public:
   HttpPool(Transport& transport, TimerWheel& wheel, const PoolLimits& limits);
-  ~HttpPool();
+  ~HttpPool();  // ends every call without a word
   // Begins a call. Events come later, never from within. A pooled connection that turns out to be
   // dead before any byte of the answer is replaced by a fresh one, once.
   std::unique_ptr<http::Call> call(const Endpoint& to, http::CallRequest request, http::CallEvents& events);

@@ -47,14 +47,23 @@ void Listener::start(Accept accept) {
 void Listener::next() {
   acceptor_.async_accept([this](const boost::system::error_code& ec, tcp::socket socket) {
     if (ec == asio::error::operation_aborted || !acceptor_.is_open()) return;
-    if (!ec) accept_(std::move(socket));
-    next();  // out of descriptors is passed over: the connection waits in the backlog
+    if (!ec) {
+      accept_(std::move(socket));
+      return next();
+    }
+    // Out of descriptors, most likely: the connection waits in the backlog, and trying again at once
+    // would only burn the worker.
+    again_.expires_after(std::chrono::milliseconds(50));
+    again_.async_wait([this](const boost::system::error_code& cancelled) {
+      if (!cancelled && acceptor_.is_open()) next();
+    });
   });
 }
 
 void Listener::close() {
   boost::system::error_code ignored;
   acceptor_.close(ignored);
+  again_.cancel();
 }
 
 }  // namespace trib::net

@@ -2,6 +2,7 @@
 // the kernel spreads the connections.
 #pragma once
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <string>
 
@@ -12,7 +13,7 @@ namespace trib::net {
 class Listener {
  public:
   using Accept = std::function<void(boost::asio::ip::tcp::socket)>;
-  explicit Listener(Worker& worker) : worker_(worker), acceptor_(worker.io()) {}
+  explicit Listener(Worker& worker) : worker_(worker), acceptor_(worker.io()), again_(worker.io()) {}
 
   // Binds and listens; on failure returns the reason ("address already in use") and stays closed.
   // Port 0 takes a free one; `port()` tells it.
@@ -25,6 +26,7 @@ class Listener {
   void next();
   Worker& worker_;
   boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::steady_timer again_;
   Accept accept_;
   std::uint16_t port_ = 0;
 };

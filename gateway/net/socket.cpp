@@ -8,6 +8,8 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 namespace trib::net {
 
@@ -18,6 +20,8 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t pieces_max = 16;
+constexpr std::size_t cork_bytes_max = 32u << 10;  // gathered for one socket in one turn
+constexpr std::size_t cork_keep_bytes = 1u << 10;  // of memory between turns
 
 Fault socket_fault(const error_code& ec) {
   const bool refused = ec == asio::error::connection_refused;
@@ -44,16 +48,24 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   }
 
   void resolve_and_connect(const std::string& host, std::uint16_t port);
+  void dialled();
   void read();
   void write(std::span<const std::string_view> pieces);
   void shutdown();
   void close() {
+    if (corked_ && !failed_ && !writing_) {  // what was written leaves as if it had not been gathered
+      const std::string bytes = std::exchange(out_, {});
+      const std::string_view piece = bytes;
+      send_now({&piece, 1});
+    }
     handler_ = nullptr;
     error_code ignored;
     socket_.close(ignored);
   }
   std::size_t unsent() const { return out_.size() + sending_.size() - sending_from_; }
-  void shutdown_socket() {
+  // Sends the FIN that shutdown() asked for, once everything before it has left.
+  void finish_if_due() {
+    if (!shut_ || !open_ || unsent() > 0 || (tls_ != nullptr && !tls_->ready())) return;
     error_code ignored;
     socket_.shutdown(tcp::socket::shutdown_send, ignored);
   }
@@ -69,21 +81,27 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   bool open_ = false;
   bool paused_ = true;
   bool reading_ = false;
+  bool delivering_ = false;  // an upcall has a view of the buffer: nothing may be read into it
   bool ended_ = false;       // the peer finished
   bool shut_ = false;        // we finish once the queue is empty
   bool writing_ = false;
   bool failed_ = false;
+  bool corked_ = false;      // out_ goes at the end of the turn
+  bool asked_ = false;       // the owner saw it unsent: it is told when it has left
   std::string out_;          // what the kernel did not take
   std::string sending_;      // the part of it that a pending write points into
   std::size_t sending_from_ = 0;
 
  private:
   using Ptr = boost::intrusive_ptr<SocketCore>;
+  friend class Corked;
+  void flush_cork();
   void on_read(const error_code& ec, std::size_t n);
   void deliver(std::string_view bytes);
   void deliver_tls(std::string_view bytes);
   void flush_tls();
   void send(std::span<const std::string_view> pieces);
+  void send_now(std::span<const std::string_view> pieces);
   void send_queue();
   void fail(Fault fault);
   void end();
@@ -92,6 +110,45 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   std::array<char, 2048> buffer_;
 };
 
+// While one socket's bytes are being handled, small writes to any socket of the worker are gathered;
+// they leave together when the handling is done. Many events that came in one read so cost one write.
+class Corked {
+ public:
+  Corked() { ++depth_; }
+  ~Corked() {
+    if (--depth_ > 0) return;
+    // A flush may make a handler write more: those are flushed in the same walk.
+    for (std::size_t i = 0; i < gathered_.size(); ++i) {
+      const auto core = gathered_[i];
+      core->flush_cork();
+    }
+    gathered_.clear();
+  }
+  static bool on() { return depth_ > 0; }
+  static void add(SocketCore& core) { gathered_.emplace_back(&core); }
+
+ private:
+  static thread_local unsigned depth_;
+  static thread_local std::vector<boost::intrusive_ptr<SocketCore>> gathered_;
+};
+thread_local unsigned Corked::depth_ = 0;
+thread_local std::vector<boost::intrusive_ptr<SocketCore>> Corked::gathered_;
+
+void SocketCore::flush_cork() {
+  corked_ = false;
+  if (handler_ == nullptr || failed_ || writing_ || out_.empty()) return;
+  std::string bytes;
+  bytes.swap(out_);
+  const std::string_view piece = bytes;
+  send_now({&piece, 1});
+  if (out_.empty() && !failed_) {
+    bytes.clear();
+    if (bytes.capacity() <= cork_keep_bytes) out_.swap(bytes);  // its memory serves the next turn
+    finish_if_due();
+    if (std::exchange(asked_, false)) handler_->on_drained();
+  }
+}
+
 void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port) {
   error_code ec;
   const auto address = asio::ip::make_address(host, ec);
@@ -99,10 +156,7 @@ void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port
     socket_.async_connect(tcp::endpoint(address, port), [self = Ptr(this)](const error_code& failed) {
       if (self->handler_ == nullptr) return;
       if (failed) return self->fail(socket_fault(failed));
-      self->connected();
-      if (self->tls_ != nullptr) return self->tls_start();
-      self->handler_->on_open();
-      if (self->handler_ != nullptr && !self->paused_) self->read();
+      self->dialled();
     });
     return;
   }
@@ -114,16 +168,22 @@ void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port
     asio::async_connect(self->socket_, found, [self](const error_code& refused, const tcp::endpoint&) {
       if (self->handler_ == nullptr) return;
       if (refused) return self->fail(socket_fault(refused));
-      self->connected();
-      if (self->tls_ != nullptr) return self->tls_start();
-      self->handler_->on_open();
-      if (self->handler_ != nullptr && !self->paused_) self->read();
+      self->dialled();
     });
   });
 }
 
+void SocketCore::dialled() {
+  connected();
+  if (unsent() > 0) send_queue();  // written before the connection stood
+  if (tls_ != nullptr) return tls_start();
+  finish_if_due();
+  handler_->on_open();
+  if (handler_ != nullptr && !paused_) read();
+}
+
 void SocketCore::read() {
-  if (reading_ || !open_ || ended_ || failed_) return;
+  if (reading_ || delivering_ || !open_ || ended_ || failed_) return;
   reading_ = true;
   socket_.async_read_some(asio::buffer(buffer_), [self = Ptr(this)](const error_code& ec, std::size_t n) {
     self->on_read(ec, n);
@@ -133,10 +193,11 @@ void SocketCore::read() {
 void SocketCore::on_read(const error_code& ec, std::size_t n) {
   reading_ = false;
   if (handler_ == nullptr) return;
+  const Corked turn;
   if (ec == asio::error::eof) {
     if (tls_ == nullptr) return end();
     tls_->feed_end();
-    return deliver_tls({});
+    return deliver_tls({});  // nothing is read after it
   }
   if (ec) return fail({FaultKind::reset_before_head, Side::site_network, Retry::elsewhere, ec.message()});
   std::string_view bytes(buffer_.data(), n);
@@ -148,11 +209,13 @@ void SocketCore::on_read(const error_code& ec, std::size_t n) {
       bytes = {scratch.data(), n + static_cast<std::size_t>(more)};
     }
   }
+  delivering_ = true;
   if (tls_ != nullptr) {
     deliver_tls(bytes);
   } else {
     handler_->on_bytes(bytes);
   }
+  delivering_ = false;
   if (handler_ != nullptr && (!paused_ || (tls_ != nullptr && !tls_->ready()))) read();
 }
 
@@ -164,7 +227,10 @@ void SocketCore::deliver_tls(std::string_view bytes) {
     const bool was_ready = tls_->ready();
     const std::size_t n = tls_->read(scratch);
     flush_tls();
-    if (!was_ready && tls_->ready()) handler_->on_open();
+    if (!was_ready && tls_->ready()) {
+      finish_if_due();
+      handler_->on_open();
+    }
     if (n == 0 || handler_ == nullptr) break;
     handler_->on_bytes({scratch.data(), n});
   }
@@ -189,6 +255,23 @@ void SocketCore::write(std::span<const std::string_view> pieces) {
 }
 
 void SocketCore::send(std::span<const std::string_view> pieces) {
+  std::size_t total = 0;
+  for (const auto& piece : pieces) total += piece.size();
+  if (Corked::on() && open_ && !writing_ && out_.size() + total <= cork_bytes_max) {
+    for (const auto& piece : pieces) out_ += piece;
+    if (!corked_) Corked::add(*this);
+    corked_ = true;
+    return;
+  }
+  if (corked_) {  // more than is worth gathering: what waits goes along
+    for (const auto& piece : pieces) out_ += piece;
+    flush_cork();
+    return;
+  }
+  send_now(pieces);
+}
+
+void SocketCore::send_now(std::span<const std::string_view> pieces) {
   TRIB_ASSERT(pieces.size() <= pieces_max);
   std::size_t total = 0;
   for (const auto& piece : pieces) total += piece.size();
@@ -243,7 +326,7 @@ void SocketCore::send_queue() {
     if (self->unsent() > 0) return self->send_queue();
     self->sending_ = {};
     self->sending_from_ = 0;
-    if (self->shut_) self->shutdown_socket();
+    self->finish_if_due();
     self->handler_->on_drained();
   });
 }
@@ -255,7 +338,8 @@ void SocketCore::shutdown() {
     flush_tls();
   }
   shut_ = true;
-  if (unsent() == 0) shutdown_socket();
+  if (corked_) flush_cork();
+  finish_if_due();
 }
 
 void SocketCore::fail(Fault fault) {
@@ -288,7 +372,10 @@ class SocketStream final : public Stream {
   }
   void pause() override { core_->paused_ = true; }
   void write(std::span<const std::string_view> pieces) override { core_->write(pieces); }
-  std::size_t unsent_bytes() const override { return core_->unsent(); }
+  std::size_t unsent_bytes() const override {
+    core_->asked_ = core_->asked_ || core_->corked_;
+    return core_->unsent();
+  }
   void shutdown() override { core_->shutdown(); }
   std::string peer() const override {
     error_code ec;

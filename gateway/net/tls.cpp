@@ -8,6 +8,7 @@
 
 #include <climits>
 #include <cstring>
+#include <utility>
 
 namespace trib::net {
 namespace {
@@ -378,7 +379,9 @@ void TlsSession::handshake() {
   if (!early_.empty()) {
     const std::string held = std::move(early_);
     early_.clear();
+    const bool closing = std::exchange(closing_, false);  // what was written before the goodbye goes
     write(held);
+    closing_ = closing;
   }
   if (closing_) SSL_shutdown(ssl_);
 }

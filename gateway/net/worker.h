@@ -29,7 +29,7 @@ class Worker final : public Loop {
   boost::asio::io_context& io() { return io_; }
   TimerWheel& wheel() override { return wheel_; }
   Clock& clock() { return clock_; }
-  Rng& rng() { return rng_; }
+  Rng& rng() override { return rng_; }
   // Shared by the sockets of this worker; valid during one read's upcall only.
   std::span<char> scratch() { return scratch_; }
 

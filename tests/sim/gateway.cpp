@@ -238,7 +238,7 @@ std::string Gateway::start(metering::Lsn must_have) {
                                                                .registry = registry_,
                                                                .idempotency = *idempotency_,
                                                                .doors = *doors_,
-                                                               .run_admin = [](std::function<void()>) {},
+                                                               .run_admin = [](std::function<void()>) { return false; },
                                                                .book = [this] { return ledger_->book(); },
                                                                .reload_state = [] { return std::string(); },
                                                                .live = {},

@@ -72,6 +72,7 @@ class Turns final : public Loop {
   Turns(Life& life, Rng& rng) : life_(life), rng_(rng) {}
   void post(std::function<void()> task) override;
   TimerWheel& wheel() override { return life_.timeline().wheel(); }
+  Rng& rng() override { return rng_; }
   void drop() { inbox_.clear(); }
 
  private:
