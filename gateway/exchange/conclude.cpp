@@ -129,6 +129,11 @@ void Exchange::on_journal_failed() {
     timer_.cancel();
     order_.tenant->settle(now(), order_.tokens_held, 0, final_.admit.hold, {});
   }
+  if (order_.concluded) {  // what was concluded is not on record: the answer is not one to repeat
+    final_.outcome = metering::Outcome::failed;
+    final_.counts = {};
+    order_.concluded(final_, {});
+  }
   if (head_sent_) {
     if (stream_) {
       const std::string event = "data: " + error_json("The gateway cannot record usage; the answer is not complete.",

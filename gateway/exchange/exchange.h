@@ -63,7 +63,8 @@ struct Order {
   std::uint64_t tokens_held = 0;
   std::uint32_t context = 0;
   std::shared_ptr<const Terms> terms;
-  // Told once, when FINAL is appended and the hold is settled; may not touch the exchange.
+  // Told when FINAL is appended and the hold is settled, and once more, as failed and free of charge,
+  // should the journal fail before it is released; may not touch the exchange.
   std::function<void(const metering::Final&, money::Amount charge)> concluded;
 };
 

@@ -131,6 +131,11 @@ bool Poster::finish(Work& work, std::string& why) {
   for (const TransferRow& row : work.postings.transfers) {
     if (!inserts_.put(row, shard_)) return false;
   }
+  batch.journal_hash = journal_.hash_at(batch.to_lsn);
+  if (batch.journal_hash == Sha256{}) {  // sealing over nothing would contradict the journal for ever
+    why = "the hash of the journal's record " + std::to_string(batch.to_lsn) + " cannot be read";
+    return false;
+  }
   if (!write_totals(work) || !move_cursor(batch.to_lsn) || !write_batch(work)) return false;
   if (const auto sealed = seals_.find(batch.from_lsn); sealed != seals_.end() && sealed->second.chain != batch.hash) {
     broken_ = why = "batch " + std::to_string(batch.id) + " posted again differs from its SEAL in the journal";
@@ -312,7 +317,6 @@ bool Poster::write_batch(Work& work) {
   batch.debit = work.postings.total.debit;
   batch.credit = work.postings.total.credit;
   batch.merkle_root = merkle_root(leaves);
-  batch.journal_hash = journal_.hash_at(batch.to_lsn);
   batch.hash = chain_hash(batch);
   return inserts_.put(batch);
 }
