@@ -170,17 +170,6 @@ void read_usage(json::Cursor& in, AnswerFacts& out) {
   if (fine) out.counts = {prompt - cached, cached, 0, completion - reasoning, reasoning};
 }
 
-// The member that was just read, with one of its commas, so that cutting it leaves an object.
-Span member(std::string_view json, std::size_t key_from, std::size_t value_to) {
-  std::size_t to = value_to;
-  while (to < json.size() && static_cast<unsigned char>(json[to]) <= ' ') ++to;
-  if (to < json.size() && json[to] == ',') return {key_from, to + 1};
-  std::size_t from = key_from;
-  while (from > 0 && static_cast<unsigned char>(json[from - 1]) <= ' ') --from;
-  if (from > 0 && json[from - 1] == ',') --from;
-  return {from, value_to};
-}
-
 // Where the member's key begins: the quote before the colon before the value.
 std::size_t key_start(std::string_view json, std::size_t value_from) {
   std::size_t at = json.rfind(':', value_from - 1);
@@ -202,12 +191,13 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
       in.peek();
       const std::size_t from = in.offset();
       read_usage(in, out);
-      if (in.ok()) out.usage_at = member(json, key_start(json, from), in.offset());
+      out.usage_value_at = {from, in.offset()};
+      if (in.ok()) out.usage_at = {key_start(json, from), in.offset()};
     } else if (key == "timings") {
       in.peek();
       const std::size_t from = in.offset();
       in.skip();
-      if (in.ok()) out.timings_at = member(json, key_start(json, from), in.offset());
+      if (in.ok()) out.timings_at = {key_start(json, from), in.offset()};
     } else if (key == "model" && in.peek() == json::Type::string) {
       const std::size_t from = in.offset();
       out.model = in.raw_string();
@@ -228,6 +218,27 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
     }
   }
   return in.finish();
+}
+
+void write_edited(std::string_view json, std::span<Edit> edits, std::string& out) {
+  std::sort(edits.begin(), edits.end(), [](const Edit& a, const Edit& b) { return a.at.from < b.at.from; });
+  const auto blank = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
+  std::size_t at = 0;
+  for (const auto& edit : edits) {
+    if (edit.at.from > at) out.append(json.substr(at, edit.at.from - at));
+    out.append(edit.text);
+    at = edit.at.to;
+    if (!edit.text.empty()) continue;
+    while (at < json.size() && blank(json[at])) ++at;
+    if (at < json.size() && json[at] == ',') {
+      ++at;
+      continue;
+    }
+    // The last member, now or since those behind it were cut: the comma before it goes.
+    while (!out.empty() && blank(out.back())) out.pop_back();
+    if (!out.empty() && out.back() == ',') out.pop_back();
+  }
+  out.append(json.substr(at));
 }
 
 ErrorFacts read_error(std::string_view body) {

@@ -11,23 +11,6 @@ constexpr std::uint64_t progress_pieces = 32;
 constexpr std::int64_t progress_ns = 1'000'000'000;
 constexpr std::size_t usage_tail_bytes = 4u << 10;
 
-struct Edit {
-  engines::Span at;
-  std::string_view text;
-};
-
-// The JSON of an event with what is the gateway's own put in place.
-void write_edited(std::string_view json, std::span<Edit> edits, std::string& out) {
-  std::sort(edits.begin(), edits.end(), [](const Edit& a, const Edit& b) { return a.at.from < b.at.from; });
-  std::size_t at = 0;
-  for (const auto& edit : edits) {
-    if (edit.at.from < at) continue;  // two cuts that share a comma
-    out.append(json.substr(at, edit.at.from - at)).append(edit.text);
-    at = edit.at.to;
-  }
-  out.append(json.substr(at));
-}
-
 }  // namespace
 
 void Exchange::read_events(std::string_view bytes) {
@@ -92,7 +75,7 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   finish_seen_ = finish_seen_ || facts.finish;
 
   std::string quoted;
-  std::array<Edit, 3> edits;
+  std::array<engines::Edit, 3> edits;
   std::size_t n = 0;
   if (facts.model_at.present() && facts.model != order_.facts.model) {
     json::quote(order_.facts.model, quoted);
@@ -115,7 +98,9 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
     to += event.raw;
   } else {
     to += "data: ";
-    write_edited(event.data, {edits.data(), n}, to);
+    const auto from = static_cast<std::ptrdiff_t>(to.size());
+    engines::write_edited(event.data, {edits.data(), n}, to);
+    std::replace(to.begin() + from, to.end(), '\n', ' ');  // of several data lines: only between tokens
     to += "\n\n";
   }
   return true;
@@ -287,7 +272,7 @@ void Exchange::finish_unary() {
   metering::CountSource source{};
   const auto counts = billed(metering::Outcome::completed, source);
   std::string quoted, usage;
-  std::array<Edit, 3> edits;
+  std::array<engines::Edit, 3> edits;
   std::size_t n = 0;
   if (facts.model_at.present() && facts.model != order_.facts.model) {
     json::quote(order_.facts.model, quoted);
@@ -295,14 +280,11 @@ void Exchange::finish_unary() {
   }
   if (facts.timings_at.present()) edits[n++] = {facts.timings_at, {}};
   if (!(facts.usage == engines::UsageState::valid && counts == claimed_)) {  // the customer sees what is billed
-    usage = "\"usage\":" + engines::usage_json(counts, order_.facts.operation);
-    if (facts.usage_at.present()) {
-      const bool comma_after = held_[facts.usage_at.to - 1] == ',';
-      const bool comma_before = held_[facts.usage_at.from] == ',';
-      usage = (comma_before ? "," : "") + usage + (comma_after ? "," : "");
-      edits[n++] = {facts.usage_at, usage};
+    usage = engines::usage_json(counts, order_.facts.operation);
+    if (facts.usage_value_at.present()) {
+      edits[n++] = {facts.usage_value_at, usage};
     } else {
-      usage.insert(0, 1, ',');
+      usage.insert(0, ",\"usage\":");
       const auto close = held_.rfind('}');
       edits[n++] = {{close, close}, usage};
     }
@@ -310,7 +292,7 @@ void Exchange::finish_unary() {
   if (n > 0) {
     std::string out;
     out.reserve(held_.size() + 128);
-    write_edited(held_, {edits.data(), n}, out);
+    engines::write_edited(held_, {edits.data(), n}, out);
     held_ = std::move(out);
   }
   conclude(metering::Outcome::completed, 200);
