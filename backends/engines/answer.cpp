@@ -7,6 +7,20 @@ namespace {
 
 constexpr std::size_t message_bytes_max = 512;
 
+// The members of one object that were read. One that stands twice is refused: who counts and who reads
+// might each take another.
+class Once {
+ public:
+  bool operator()(unsigned member) {
+    const bool first = (seen_ >> member & 1) == 0;
+    seen_ |= 1u << member;
+    return first;
+  }
+
+ private:
+  unsigned seen_ = 0;
+};
+
 void take_text(json::Cursor& in, bool whole, AnswerFacts& out) {
   if (in.peek() != json::Type::string) {
     in.skip();
@@ -46,8 +60,10 @@ void read_tool_calls(json::Cursor& in, bool whole, AnswerFacts& out) {
       }
       in.enter_object();
       std::string_view inner;
+      Once once;
       while (in.next_key(inner)) {
         if (inner == "arguments" || inner == "name") {
+          out.twice = !once(inner == "name") || out.twice;
           take_text(in, whole, out);
         } else {
           in.skip();
@@ -57,6 +73,14 @@ void read_tool_calls(json::Cursor& in, bool whole, AnswerFacts& out) {
   }
 }
 
+// 0: none that holds text.
+unsigned text_member(std::string_view key) {
+  if (key == "content") return 1;
+  if (key == "reasoning_content") return 2;
+  if (key == "reasoning") return 3;
+  return key == "refusal" ? 4 : 0;
+}
+
 void read_message(json::Cursor& in, bool whole, AnswerFacts& out) {
   if (in.peek() != json::Type::object) {
     in.skip();
@@ -64,13 +88,21 @@ void read_message(json::Cursor& in, bool whole, AnswerFacts& out) {
   }
   in.enter_object();
   std::string_view key;
+  Once once;
   while (in.next_key(key)) {
-    if (key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal") {
-      take_text(in, whole, out);
+    if (const auto text = text_member(key); text > 0) {
+      out.twice = !once(text) || out.twice;
+      const bool thought = text == 2 || text == 3;  // newer engines say it under both names
+      if (thought && !once(5)) {
+        in.skip();
+      } else {
+        take_text(in, whole, out);
+      }
     } else if (key == "role") {
       out.role = true;
       in.skip();
     } else if (key == "tool_calls") {
+      out.twice = !once(0) || out.twice;
       read_tool_calls(in, whole, out);
     } else {
       in.skip();
@@ -92,10 +124,13 @@ void read_choices(json::Cursor& in, bool whole, AnswerFacts& out) {
     }
     in.enter_object();
     std::string_view key;
+    Once once;
     while (in.next_key(key)) {
       if (key == "delta" || key == "message") {
+        out.twice = !once(key == "delta") || out.twice;
         read_message(in, whole, out);
       } else if (key == "text") {
+        out.twice = !once(2) || out.twice;
         take_text(in, whole, out);
       } else if (key == "finish_reason") {
         out.finish = out.finish || in.peek() == json::Type::string;
@@ -170,6 +205,14 @@ void read_usage(json::Cursor& in, AnswerFacts& out) {
   if (fine) out.counts = {prompt - cached, cached, 0, completion - reasoning, reasoning};
 }
 
+// 0: none of those that are read.
+unsigned top_member(std::string_view key) {
+  constexpr std::string_view names[] = {"choices", "usage", "timings", "model", "id", "created", "error", "data"};
+  for (unsigned i = 0; i < std::size(names); ++i)
+    if (key == names[i]) return i + 1;
+  return 0;
+}
+
 // Where the member's key begins: the quote before the colon before the value.
 std::size_t key_start(std::string_view json, std::size_t value_from) {
   std::size_t at = json.rfind(':', value_from - 1);
@@ -184,7 +227,9 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
   if (in.peek() != json::Type::object) return false;
   in.enter_object();
   std::string_view key;
+  Once once;
   while (in.next_key(key)) {
+    if (const auto member = top_member(key); member > 0 && !once(member)) return false;
     if (key == "choices") {
       read_choices(in, whole, out);
     } else if (key == "usage") {
@@ -217,7 +262,7 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
       in.skip();
     }
   }
-  return in.finish();
+  return in.finish() && !out.twice;
 }
 
 void write_edited(std::string_view json, std::span<Edit> edits, std::string& out) {

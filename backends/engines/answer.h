@@ -25,6 +25,7 @@ struct AnswerFacts {
   bool role = false;
   bool tool_call = false;
   bool finish = false;           // a finish_reason that is not null
+  bool twice = false;            // a member that is counted stands twice: read_answer refuses it
   bool error = false;
   std::string error_message;
   UsageState usage = UsageState::absent;
@@ -36,7 +37,7 @@ struct AnswerFacts {
   Span usage_value_at;
 };
 
-// False: not valid JSON, or not an object. `whole`: a unary body (counts words too).
+// False: not valid JSON, not an object, or a member that matters stands twice. `whole`: a unary body (counts words too).
 bool read_answer(std::string_view json, bool whole, AnswerFacts& out);
 
 // A value to put in place of another, or, with an empty text, a member to cut out.
