@@ -133,12 +133,27 @@ void read_choices(json::Cursor& in, bool whole, AnswerFacts& out) {
         out.twice = !once(2) || out.twice;
         take_text(in, whole, out);
       } else if (key == "finish_reason") {
-        out.finish = out.finish || in.peek() == json::Type::string;
-        in.skip();
+        if (in.peek() != json::Type::string) {
+          in.skip();
+        } else if (!in.raw_string().empty()) {  // some engines say "" until there is one
+          ++out.finishes;
+        }
       } else {
         in.skip();
       }
     }
+  }
+}
+
+void read_data(json::Cursor& in, AnswerFacts& out) {
+  if (in.peek() != json::Type::array) {
+    in.skip();
+    return;
+  }
+  in.enter_array();
+  while (in.next_element()) {
+    out.data = true;
+    in.skip();
   }
 }
 
@@ -247,6 +262,8 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
       const std::size_t from = in.offset();
       out.model = in.raw_string();
       out.model_at = {from, in.offset()};
+    } else if (key == "data") {
+      read_data(in, out);
     } else if (key == "id") {
       out.id = in.skip();
     } else if (key == "created") {

@@ -24,7 +24,8 @@ struct AnswerFacts {
   std::uint64_t words = 0;       // count_pieces over them; whole bodies only
   bool role = false;
   bool tool_call = false;
-  bool finish = false;           // a finish_reason that is not null
+  unsigned finishes = 0;         // choices with a finish_reason, one that is not null or empty
+  bool data = false;             // at least one element (embeddings)
   bool twice = false;            // a member that is counted stands twice: read_answer refuses it
   bool error = false;
   std::string error_message;

@@ -42,7 +42,7 @@ void Exchange::read_events(std::string_view bytes) {
 // False: the attempt has ended, and `this` may be gone.
 bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (event.data == "[DONE]") {
-    if (!finish_seen_) {
+    if (finishes_ == 0) {
       if (!forward(out)) return false;
       attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "[DONE] without a finish"});
       return false;
@@ -72,7 +72,7 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   }
   pieces_ += facts.texts;
   bytes_ += facts.text_bytes;
-  finish_seen_ = finish_seen_ || facts.finish;
+  finishes_ += facts.finishes;
 
   std::string quoted;
   std::array<engines::Edit, 3> edits;
@@ -84,7 +84,7 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (facts.usage_at.present() && facts.usage != engines::UsageState::absent) edits[n++] = {facts.usage_at, {}};
   if (facts.timings_at.present()) edits[n++] = {facts.timings_at, {}};
 
-  const bool says_something = facts.texts > 0 || facts.tool_call || facts.finish;
+  const bool says_something = facts.texts > 0 || facts.tool_call || facts.finishes > 0;
   std::string& to = says_something ? out : role_event_;
   if (!says_something) {
     // The role alone waits for the first text, so that a site which falls silent can be replaced. A
@@ -255,11 +255,12 @@ void Exchange::finish_unary() {
     return;
   }
   const bool generates = order_.facts.operation != engines::Operation::embeddings;
-  if (generates && !facts.choices) {
-    attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "an answer without choices"});
+  if (generates ? !facts.choices : !facts.data) {
+    attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere,
+                    generates ? "an answer without choices" : "an answer without data"});
     return;
   }
-  if (generates && !facts.finish) {
+  if (generates && facts.finishes == 0) {
     attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "an answer without a finish_reason"});
     return;
   }
