@@ -7,6 +7,7 @@ namespace trib::exchange {
 namespace {
 
 constexpr std::size_t unsent_bytes_max = 64u << 10;  // above it the engine is read no further
+constexpr std::size_t role_bytes_max = 64u << 10;    // of events that say nothing, before the first text
 constexpr std::uint64_t progress_pieces = 32;
 constexpr std::int64_t progress_ns = 1'000'000'000;
 constexpr std::size_t usage_tail_bytes = 4u << 10;
@@ -85,12 +86,12 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (facts.timings_at.present()) edits[n++] = {facts.timings_at, {}};
 
   const bool says_something = facts.texts > 0 || facts.tool_call || facts.finishes > 0;
-  std::string& to = says_something ? out : role_event_;
-  if (!says_something) {
-    // The role alone waits for the first text, so that a site which falls silent can be replaced. A
-    // later empty delta says nothing and is not passed on.
-    if (head_sent_ || !role_event_.empty() || !out.empty() || !held_.empty()) return true;
-  } else if (!role_event_.empty()) {
+  const bool begun = head_sent_ || !held_.empty() || !out.empty();
+  // What says nothing, such as a role, waits for the first text, so that a site which then falls silent
+  // can be replaced. It may still carry something for the customer, so it is kept, up to a bound.
+  if (!says_something && !begun && role_event_.size() > role_bytes_max) return true;
+  std::string& to = says_something || begun ? out : role_event_;
+  if (says_something && !role_event_.empty()) {
     out += role_event_;
     role_event_.clear();
   }
