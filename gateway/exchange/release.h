@@ -27,6 +27,7 @@ class Waiter {
   friend class ReleaseQueue;
   ReleaseQueue* queue_ = nullptr;
   std::size_t at_ = 0;
+  std::size_t due_at_ = 0;  // its place among those about to be told, from 1; 0: none
   metering::Lsn lsn_ = 0;
 };
 
