@@ -21,6 +21,30 @@ class Once {
   unsigned seen_ = 0;
 };
 
+// Of validated raw text between two quotes, without decoding it.
+std::uint64_t decoded_bytes(std::string_view raw) {
+  std::size_t i = raw.find('\\');
+  if (i == raw.npos) return raw.size();
+  std::uint64_t bytes = i;
+  for (; i < raw.size(); ++i, ++bytes) {
+    if (raw[i] != '\\') continue;
+    if (raw[++i] != 'u') continue;
+    unsigned point = 0;
+    for (const char c : raw.substr(i + 1, 4)) {
+      const unsigned digit = c <= '9' ? static_cast<unsigned>(c - '0') : static_cast<unsigned>((c | 0x20) - 'a') + 10;
+      point = point * 16 + digit;
+    }
+    i += 4;
+    if (point >= 0xd800 && point < 0xe000) {  // a pair: its other half follows
+      i += 6;
+      bytes += 3;
+    } else {
+      bytes += point < 0x80 ? 0u : point < 0x800 ? 1u : 2u;
+    }
+  }
+  return bytes;
+}
+
 void take_text(json::Cursor& in, bool whole, AnswerFacts& out) {
   if (in.peek() != json::Type::string) {
     in.skip();
@@ -29,14 +53,11 @@ void take_text(json::Cursor& in, bool whole, AnswerFacts& out) {
   const std::string_view raw = in.raw_string();
   if (raw.empty()) return;
   ++out.texts;
-  if (!whole && raw.find('\\') == std::string_view::npos) {
-    out.text_bytes += raw.size();
-    return;
-  }
+  out.text_bytes += decoded_bytes(raw);
+  if (!whole) return;
   std::string text;
   json::unescape(raw, text);
-  out.text_bytes += text.size();
-  if (whole) out.words += count_pieces(text);
+  out.words += count_pieces(text);
 }
 
 void read_tool_calls(json::Cursor& in, bool whole, AnswerFacts& out) {

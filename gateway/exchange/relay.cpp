@@ -15,7 +15,8 @@ constexpr std::size_t usage_tail_bytes = 4u << 10;
 }  // namespace
 
 void Exchange::read_events(std::string_view bytes) {
-  std::string out;
+  thread_local std::string out;  // keeps its memory: no allocation an event; always empty between reads
+  out.clear();
   http::SseEvent event;
   while (true) {
     const auto status = scanner_.next(bytes, event);

@@ -21,7 +21,7 @@ class Waiter {
  protected:
   virtual void on_released() = 0;        // the record waited for may be relied on
   virtual void on_journal_failed() = 0;  // it never will
-  ~Waiter();
+  virtual ~Waiter();
 
  private:
   friend class ReleaseQueue;
