@@ -65,8 +65,8 @@ Rig::Rig(unsigned index, Shared& shared)
 Rig::~Rig() = default;
 
 void Rig::start() {
-  customers_.start([this](boost::asio::ip::tcp::socket socket) { accept_customer(std::move(socket)); });
-  sites_.start([this](boost::asio::ip::tcp::socket socket) { accept_site(std::move(socket)); });
+  customers_.start([this](net::Socket socket) { accept_customer(std::move(socket)); });
+  sites_.start([this](net::Socket socket) { accept_site(std::move(socket)); });
   worker_.wheel().arm(second_, worker_.wheel().now_ns() + second_ns);
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), ("worker " + std::to_string(worker_.index())).c_str());
@@ -127,7 +127,7 @@ bool Rig::hold_bytes(std::int64_t change) {
   return false;
 }
 
-void Rig::accept_customer(boost::asio::ip::tcp::socket socket) {
+void Rig::accept_customer(net::Socket socket) {
   if (shared_.connections.load(std::memory_order_relaxed) >= shared_.config.limits.connections) {
     shared_.registry.counter("tributary_connections_refused_total", "Connections closed because limits.connections was reached.").add();
     return;  // closed with the socket
@@ -135,7 +135,7 @@ void Rig::accept_customer(boost::asio::ip::tcp::socket socket) {
   serve(net::adopt_socket(worker_, std::move(socket), shared_.customers_tls), api_);
 }
 
-void Rig::accept_site(boost::asio::ip::tcp::socket socket) {
+void Rig::accept_site(net::Socket socket) {
   if (shared_.connections.load(std::memory_order_relaxed) >= shared_.config.limits.connections) return;
   auto arrival = std::make_unique<Arrival>(*this, net::adopt_socket(worker_, std::move(socket), shared_.sites_tls));
   arrivals_.emplace(arrival.get(), std::move(arrival));

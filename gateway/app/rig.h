@@ -60,8 +60,8 @@ class Rig final : public exchange::World {
 
  private:
   class Arrival;
-  void accept_customer(boost::asio::ip::tcp::socket socket);
-  void accept_site(boost::asio::ip::tcp::socket socket);
+  void accept_customer(net::Socket socket);
+  void accept_site(net::Socket socket);
   void settle_arrival(Arrival& arrival, bool greeted);
   void serve(std::unique_ptr<Stream> stream, net::RequestHandler& handler);
   void closed(net::ClientSession& session);

@@ -45,7 +45,7 @@ void Listener::start(Accept accept) {
 }
 
 void Listener::next() {
-  acceptor_.async_accept([this](const boost::system::error_code& ec, tcp::socket socket) {
+  acceptor_.async_accept([this](const boost::system::error_code& ec, Socket socket) {
     if (ec == asio::error::operation_aborted || !acceptor_.is_open()) return;
     if (!ec) {
       accept_(std::move(socket));

@@ -12,7 +12,7 @@ namespace trib::net {
 
 class Listener {
  public:
-  using Accept = std::function<void(boost::asio::ip::tcp::socket)>;
+  using Accept = std::function<void(Socket)>;
   explicit Listener(Worker& worker) : worker_(worker), acceptor_(worker.io()), again_(worker.io()) {}
 
   // Binds and listens; on failure returns the reason ("address already in use") and stays closed.
@@ -25,7 +25,7 @@ class Listener {
  private:
   void next();
   Worker& worker_;
-  boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, boost::asio::io_context::executor_type> acceptor_;
   boost::asio::steady_timer again_;
   Accept accept_;
   std::uint16_t port_ = 0;

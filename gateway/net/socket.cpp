@@ -35,7 +35,7 @@ Fault socket_fault(const error_code& ec) {
 // core is closed and marked, and the operations find nobody to tell.
 class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread_unsafe_counter> {
  public:
-  SocketCore(Worker& worker, tcp::socket socket, std::shared_ptr<const TlsContext> tls, const std::string& server_name)
+  SocketCore(Worker& worker, Socket socket, std::shared_ptr<const TlsContext> tls, const std::string& server_name)
       : worker_(worker), socket_(std::move(socket)) {
     if (tls != nullptr) tls_ = std::make_unique<TlsSession>(std::move(tls), server_name);
   }
@@ -67,7 +67,7 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   void finish_if_due() {
     if (!shut_ || !open_ || unsent() > 0 || (tls_ != nullptr && !tls_->ready())) return;
     error_code ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    socket_.shutdown(Socket::shutdown_send, ignored);
   }
   void tls_start() {
     flush_tls();
@@ -75,7 +75,7 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   }
 
   Worker& worker_;
-  tcp::socket socket_;
+  Socket socket_;
   std::unique_ptr<TlsSession> tls_;
   StreamHandler* handler_ = nullptr;
   bool open_ = false;
@@ -403,7 +403,7 @@ std::shared_ptr<const TlsContext> client_context(const std::string& trust_file, 
 
 }  // namespace
 
-std::unique_ptr<Stream> adopt_socket(Worker& worker, tcp::socket socket, std::shared_ptr<const TlsContext> tls) {
+std::unique_ptr<Stream> adopt_socket(Worker& worker, Socket socket, std::shared_ptr<const TlsContext> tls) {
   boost::intrusive_ptr<SocketCore> core(new SocketCore(worker, std::move(socket), std::move(tls), {}));
   core->connected();
   return std::make_unique<SocketStream>(std::move(core));
@@ -426,7 +426,7 @@ std::unique_ptr<Stream> SocketTransport::dial(const Endpoint& to, StreamHandler&
     }
   }
   boost::intrusive_ptr<SocketCore> core(
-      new SocketCore(worker_, tcp::socket(worker_.io()), tls, to.server_name.empty() ? to.host : to.server_name));
+      new SocketCore(worker_, Socket(worker_.io()), tls, to.server_name.empty() ? to.host : to.server_name));
   core->handler_ = &handler;
   auto stream = std::make_unique<SocketStream>(core);
   if (to.tls && tls == nullptr) {

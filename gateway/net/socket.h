@@ -14,7 +14,7 @@ namespace trib::net {
 
 // Takes an accepted socket. `tls` null: plain. on_open follows for TLS streams once the handshake is
 // done, for plain ones it does not come.
-std::unique_ptr<Stream> adopt_socket(Worker& worker, boost::asio::ip::tcp::socket socket,
+std::unique_ptr<Stream> adopt_socket(Worker& worker, Socket socket,
                                      std::shared_ptr<const TlsContext> tls);
 
 // The TLS session below a stream that adopt_socket or SocketTransport made; null when plain.

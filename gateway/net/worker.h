@@ -1,7 +1,9 @@
 // One event loop on one thread, with its timer wheel and its random numbers. Everything that a worker
 // owns is touched on its thread only; other threads reach it by post().
 #pragma once
+#include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
@@ -11,6 +13,10 @@
 #include "gateway/base/base.h"
 
 namespace trib::net {
+
+// A socket of a worker's own loop. The loop's executor by its own type: the type-erased one costs at
+// each operation.
+using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 
 class Worker final : public Loop {
  public:

@@ -76,7 +76,7 @@ class Floor final : public net::RequestHandler {
     return std::make_unique<Forward>(pool_, engine_, std::move(request), responder);
   }
   std::string refusal(int, std::string_view, std::string&) override { return "{}"; }
-  void accept(boost::asio::ip::tcp::socket socket) {
+  void accept(trib::net::Socket socket) {
     auto session = std::make_unique<net::ClientSession>(
         net::adopt_socket(worker_, std::move(socket), nullptr), *this, limits_, worker_.wheel(),
         [this](net::ClientSession& ended) {
@@ -111,7 +111,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "net_floor: %s\n", why.c_str());
     return 1;
   }
-  listener.start([&](boost::asio::ip::tcp::socket socket) { floor.accept(std::move(socket)); });
+  listener.start([&](trib::net::Socket socket) { floor.accept(std::move(socket)); });
   std::printf("ready http://127.0.0.1:%u\n", static_cast<unsigned>(listener.port()));
   std::fflush(stdout);
   worker.run();

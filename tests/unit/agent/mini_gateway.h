@@ -35,7 +35,7 @@ class MiniGateway final : public tunnel::TunnelEvents {
   std::string open(const std::string& host, std::uint16_t port) {
     const auto why = listener_.open(host, port);
     if (why.empty()) {
-      listener_.start([this](boost::asio::ip::tcp::socket socket) {
+      listener_.start([this](trib::net::Socket socket) {
         guests_.push_back(
             std::make_unique<Guest>(*this, net::adopt_socket(worker_, std::move(socket), tls_)));
       });

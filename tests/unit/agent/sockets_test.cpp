@@ -36,7 +36,7 @@ class Engine final : StreamHandler {
  public:
   explicit Engine(net::Worker& worker) : worker_(worker) {
     REQUIRE(listener_.open("127.0.0.1", 0).empty());
-    listener_.start([this](tcp::socket socket) {
+    listener_.start([this](trib::net::Socket socket) {
       streams_.push_back(
           std::make_unique<One>(net::adopt_socket(worker_, std::move(socket), nullptr)));
     });

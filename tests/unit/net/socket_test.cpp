@@ -91,7 +91,7 @@ struct Pair {
     }
     REQUIRE(listener.open("127.0.0.1", 0).empty());
     REQUIRE(listener.port() != 0);
-    listener.start([this](boost::asio::ip::tcp::socket socket) {
+    listener.start([this](trib::net::Socket socket) {
       near.stream = adopt_socket(worker, std::move(socket), server_tls);
       near.stream->set_handler(near);
     });
