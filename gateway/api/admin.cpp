@@ -1,6 +1,7 @@
 #include "gateway/api/admin.h"
 
 #include <boost/json.hpp>
+#include <set>
 
 #include "gateway/api/archive.h"
 
@@ -84,6 +85,12 @@ Answer Admin::admin(const AdminRequest& request) {
   if (get && is(1, "periods")) return periods();
   if (get && is(2, "exports")) return export_period(parts[1], request.query);
   if (get && is(2, "audit") && parts[1] == "verify") return audit_verify();
+  static const std::vector<std::string> doors = {"requests", "sites", "devices", "offers", "tenants", "prices",
+                                                 "contracts", "ledger", "periods", "exports", "audit"};
+  const bool known = !parts.empty() && std::find(doors.begin(), doors.end(), parts[0]) != doors.end();
+  if (known && !get && !post) return error(405, request.path + " takes GET or POST only.", "method_not_allowed");
+  if (known && post && parts[0] != "sites" && parts[0] != "tenants")
+    return error(405, request.path + " takes GET only.", "method_not_allowed");
   return error(404, "There is no such administrative door: " + request.method + " " + request.path, "unknown_url");
 }
 
@@ -164,8 +171,10 @@ Answer Admin::sites() {
   for (const auto& site : parts_.fleet.sites()) {
     bj::array served;
     std::uint64_t in_flight = 0, capacity = 0;
+    std::set<const fleet::OfferLoad*> counted;  // models of one engine share its slots
     for (const auto& offer : site.offers) {
       served.push_back(bj::value(offer->model));
+      if (!counted.insert(offer->load.get()).second) continue;
       in_flight += offer->load->in_flight.load(std::memory_order_relaxed);
       capacity += offer->capacity;
     }
@@ -380,6 +389,11 @@ Answer Admin::export_period(const std::string& period, const std::string& query)
   options.party = get("party");
   auto made = settlement::export_period(parts_.ledger, options, parts_.signing);
   if (!made.error.empty()) return error(409, made.error, "export");
+  std::uint64_t rows = 0;
+  for (const auto& file : made.files) rows += file.rows;
+  if (!options.party.empty() && rows == 0)
+    return error(404, "The party `" + options.party + "` has nothing in " + period + "; parties are written like site:dc-one or vendor:nvidia.",
+                 "party_not_found");
   if (const auto one = get("file"); !one.empty()) {
     for (auto& file : made.files)
       if (file.name == one) return {200, std::move(file.content), "text/plain; charset=utf-8"};

@@ -58,7 +58,7 @@ struct Services {
   telemetry::Registry& registry;
   IdempotencyTable& idempotency;
   AdminDoors& doors;
-  std::function<void(std::function<void()>)> run_admin;  // queues work on the administrative thread
+  std::function<bool(std::function<void()>)> run_admin;  // queues work on the administrative thread; false: full
   std::function<std::shared_ptr<const ledger::Book>()> book;
   std::function<std::string()> reload_state;             // "" or why the last reload was refused
   std::atomic<std::shared_ptr<const Live>> live;
@@ -68,8 +68,8 @@ struct Services {
 // The customers' listener: OpenAI's doors, the admin API, /metrics, /healthz, /readyz.
 class Api final : public net::RequestHandler {
  public:
-  Api(Services& services, exchange::World& world, net::Worker& worker, std::uint16_t shard)
-      : services_(services), world_(world), worker_(worker), shard_(shard) {}
+  Api(Services& services, exchange::World& world, Loop& loop, std::uint16_t shard)
+      : services_(services), world_(world), loop_(loop), shard_(shard) {}
   std::unique_ptr<net::Operation> on_request(net::Request request, net::Responder& responder) override;
   std::string refusal(int status, std::string_view why, std::string& fields) override;
 
@@ -84,20 +84,20 @@ class Api final : public net::RequestHandler {
 
   Services& services_;
   exchange::World& world_;
-  net::Worker& worker_;
+  Loop& loop_;
   const std::uint16_t shard_;
 };
 
 // The sites' listener while it speaks HTTP/1.1: enrolment only.
 class EnrolDoor final : public net::RequestHandler {
  public:
-  EnrolDoor(Services& services, net::Worker& worker) : services_(services), worker_(worker) {}
+  EnrolDoor(Services& services, Loop& loop) : services_(services), loop_(loop) {}
   std::unique_ptr<net::Operation> on_request(net::Request request, net::Responder& responder) override;
   std::string refusal(int status, std::string_view why, std::string& fields) override;
 
  private:
   Services& services_;
-  net::Worker& worker_;
+  Loop& loop_;
 };
 
 }  // namespace trib::api

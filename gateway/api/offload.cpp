@@ -4,7 +4,7 @@
 namespace trib::api {
 namespace {
 
-// Alive on the worker; the other thread only ever holds the shared part.
+// Alive on its loop; the other thread only ever holds the shared part.
 class Offloaded final : public net::Operation {
  public:
   struct Shared {
@@ -19,19 +19,32 @@ class Offloaded final : public net::Operation {
   std::shared_ptr<Shared> shared_;
 };
 
-std::unique_ptr<net::Operation> offload(Services& services, net::Worker& worker, net::Responder& responder,
+std::unique_ptr<net::Operation> offload(Services& services, Loop& loop, net::Responder& responder,
                                         std::function<Answer()> work) {
   auto operation = std::make_unique<Offloaded>(responder);
-  services.run_admin([shared = operation->shared(), &worker, work = std::move(work)] {
+  const std::string id = mint_request_id(services.clock.wall_ms(), 0, loop.rng()).text();
+  const bool queued = services.run_admin([shared = operation->shared(), &loop, id, work = std::move(work)] {
     auto answer = std::make_shared<Answer>(work());
-    worker.post([shared, answer] {
+    loop.post([shared, answer, id] {
       if (shared->responder == nullptr) return;
       std::string fields;
       http::write_field(fields, "Content-Type", answer->content_type);
+      http::write_field(fields, "x-request-id", id);
       shared->responder->head(answer->status, fields, answer->body.size());
       shared->responder->body(answer->body, true);
     });
   });
+  if (!queued) {
+    const std::string text = exchange::error_json("Too much administrative work is waiting. Try again in a moment.",
+                                                  "server_error", {}, "busy");
+    std::string fields;
+    http::write_field(fields, "Content-Type", "application/json");
+    http::write_field(fields, "Retry-After", "1");
+    http::write_field(fields, "x-request-id", id);
+    responder.head(503, fields, text.size());
+    responder.body(text, true);
+    return nullptr;
+  }
   return operation;
 }
 
@@ -52,13 +65,13 @@ std::unique_ptr<net::Operation> Api::admin(const net::Request& request, net::Res
     return nullptr;
   }
   auto asked = std::make_shared<AdminRequest>(copy_of(request, std::move(body)));
-  return offload(services_, worker_, responder, [this, asked] { return services_.doors.admin(*asked); });
+  return offload(services_, loop_, responder, [this, asked] { return services_.doors.admin(*asked); });
 }
 
 std::unique_ptr<net::Operation> EnrolDoor::on_request(net::Request request, net::Responder& responder) {
   std::string body = std::move(request.body);
   auto asked = std::make_shared<AdminRequest>(copy_of(request, std::move(body)));
-  return offload(services_, worker_, responder, [this, asked] {
+  return offload(services_, loop_, responder, [this, asked] {
     if (asked->path != "/enrol/v1/requests")
       return Answer{404, exchange::error_json("This door takes POST /enrol/v1/requests only.", "not_found_error", {}, {})};
     if (asked->method != "POST")

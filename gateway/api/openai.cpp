@@ -164,8 +164,10 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
     refuse(responder, 401, "The API key is missing or unknown. Send it as `Authorization: Bearer KEY`.", {}, "invalid_api_key");
     return nullptr;
   }
-  if (services_.readiness.load() != Readiness::ready) {
-    refuse(responder, 503, "The gateway is going down for a moment. Try again.", {}, "draining", retry_after(5));
+  if (const auto readiness = services_.readiness.load(); readiness != Readiness::ready) {
+    const bool starting = readiness == Readiness::starting;
+    refuse(responder, 503, starting ? "The gateway is starting. Try again." : "The gateway is going down for a moment. Try again.",
+           {}, starting ? "starting" : "draining", retry_after(starting ? 1 : 5));
     return nullptr;
   }
   if (!json_type(request.head.find("Content-Type"))) {

@@ -67,6 +67,11 @@ Reply ask(const std::string& url, const std::string& token, const std::string& m
     asio::connect(stream.next_layer(), found);
     stream.handshake(asio::ssl::stream_base::client);
     return transact(stream, request);
+  } catch (const boost::system::system_error& error) {  // its what() names the library's own source line
+    const std::string why = "cannot reach the gateway at " + url + ": " + error.code().message();
+    if (error.code().category() == asio::error::get_ssl_category())
+      return {0, why + "; SSL_CERT_FILE=FILE names another CA file than the system's"};
+    return {0, why + "; is it running? (--gateway URL or $TRIBUTARY_URL)"};
   } catch (const std::exception& error) {
     return {0, "cannot reach the gateway at " + url + ": " + error.what() + "; is it running? (--gateway URL or $TRIBUTARY_URL)"};
   }

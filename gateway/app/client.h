@@ -9,7 +9,8 @@ struct Reply {
   std::string body;
 };
 
-// One request, `url` being http://HOST:PORT or https://HOST:PORT. Blocks, 60 s at most.
+// One request, `url` being http://HOST:PORT or https://HOST:PORT (verified against the system's roots, or
+// those of $SSL_CERT_FILE). Blocks until the gateway has answered; no deadline of its own.
 Reply ask(const std::string& url, const std::string& token, const std::string& method, const std::string& target,
           const std::string& body = {});
 

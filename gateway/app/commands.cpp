@@ -32,6 +32,8 @@ int usage(const std::string& why) {
   return 2;
 }
 
+int takes(const std::string& what) { return usage("usage: tributary " + what); }
+
 int failed(const std::string& why) {
   std::cerr << why << std::endl;
   return 1;
@@ -43,7 +45,10 @@ Reply ask_gateway(const Call& call, const std::string& method, const std::string
   if (url.empty()) url = "http://127.0.0.1:8080";
   const char* const token = std::getenv("TRIBUTARY_ADMIN_TOKEN");
   if (token == nullptr) return {0, "no admin token: set TRIBUTARY_ADMIN_TOKEN to the value the gateway was started with"};
-  return ask(url, token, method, target, body);
+  auto reply = ask(url, token, method, target, body);
+  if (reply.status == 401)
+    return {0, "the gateway at " + url + " does not take this admin token; set TRIBUTARY_ADMIN_TOKEN to the value it was started with"};
+  return reply;
 }
 
 std::string error_of(const Reply& reply) {
@@ -144,12 +149,13 @@ int site(const Call& call) {
   const std::string what = call.words.size() > 1 ? call.words[1] : "list";
   if (what == "list" && call.words.size() <= 2)
     return show(call, "GET", "/admin/v1/sites", {"id", "kind", "state", "connected", "models", "in_flight", "capacity", "check_words"});
-  if (call.words.size() != 3) return usage("site list | site invite|approve|suspend|revoke|show ID");
+  if (call.words.size() != 3) return takes("site list | site invite|approve|suspend|revoke|show ID");
   const std::string& id = call.words[2];
   if (what == "show") {
     const auto reply = ask_gateway(call, "GET", "/admin/v1/sites");
     if (reply.status != 200) return failed(error_of(reply));
-    for (const auto& item : bj::parse(reply.body).as_array()) {
+    const auto all = bj::parse(reply.body);
+    for (const auto& item : all.as_array()) {
       if (item.at("id").as_string() != id) continue;
       if (call.json()) std::cout << bj::serialize(item) << '\n'; else print_value(item, "");
       return 0;
@@ -157,7 +163,7 @@ int site(const Call& call) {
     return failed("there is no site " + id);
   }
   if (what != "invite" && what != "approve" && what != "suspend" && what != "revoke")
-    return usage("site list | site invite|approve|suspend|revoke|show ID");
+    return takes("site list | site invite|approve|suspend|revoke|show ID");
   const std::string body = call.get("--reason").empty() ? "" : bj::serialize(bj::object{{"reason", call.get("--reason")}});
   const auto reply = ask_gateway(call, "POST", "/admin/v1/sites/" + id + "/" + what, body);
   if (reply.status != 200) return failed(error_of(reply));
@@ -173,9 +179,10 @@ int site(const Call& call) {
 
 int tenant(const Call& call) {
   const std::string what = call.words.size() > 1 ? call.words[1] : "list";
-  if (what == "list") return show(call, "GET", "/admin/v1/tenants", {"id", "balance", "held", "available", "in_flight", "privacy"});
+  if (what == "list" && call.words.size() <= 2)
+    return show(call, "GET", "/admin/v1/tenants", {"id", "balance", "held", "available", "in_flight", "privacy"});
   if (what != "topup" || call.words.size() != 4 || call.get("--id").empty())
-    return usage("tenant list | tenant topup TENANT AMOUNT --id ID (the same id twice changes nothing)");
+    return takes("tenant list | tenant topup TENANT AMOUNT --id ID (the same id twice changes nothing)");
   return show(call, "POST", "/admin/v1/tenants/" + call.words[2] + "/topups", {},
               bj::serialize(bj::object{{"id", call.get("--id")}, {"amount", call.words[3]}}));
 }
@@ -192,7 +199,7 @@ int key_new() {
 int export_period(const Call& call) {
   const std::string period = call.get("--period"), out = call.get("--out");
   const std::string format = call.get("--format").empty() ? "csv" : call.get("--format");
-  if (period.empty() || out.empty()) return usage("export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR");
+  if (period.empty() || out.empty()) return takes("export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR");
   std::string target = "/admin/v1/exports/" + period + "?format=" + format;
   if (!call.get("--party").empty()) target += "&party=" + call.get("--party");
   const auto reply = ask_gateway(call, "GET", target);
@@ -222,7 +229,7 @@ int print_verdict(bool ok, const std::string& place, const std::string& why, std
 }
 
 int audit(const Call& call) {
-  if (call.words.size() != 2 || call.words[1] != "verify") return usage("audit verify [--config FILE]");
+  if (call.words.size() != 2 || call.words[1] != "verify") return takes("audit verify [--config FILE]");
   if (!call.get("--config").empty()) return verify_offline(call.get("--config"), call.json());
   const auto reply = ask_gateway(call, "GET", "/admin/v1/audit/verify");
   if (reply.status != 200) return failed(error_of(reply));
@@ -276,16 +283,21 @@ int run_command(const std::vector<std::string>& words) {
   const std::string command = call.words.empty() ? "" : call.words[0];
   if (command == "site") return site(call);
   if (command == "tenant") return tenant(call);
-  if (command == "key" && call.words.size() == 2 && call.words[1] == "new") return key_new();
+  if (command == "key") return call.words.size() == 2 && call.words[1] == "new" ? key_new() : takes("key new");
+  if (command == "price" || command == "contract" || command == "period") {
+    // Asking for a step that this version has not must not look as if it was done.
+    if (call.words.size() > 2 || (call.words.size() == 2 && call.words[1] != "list"))
+      return takes(command + " [list]");
+  }
   if (command == "price") return show(call, "GET", "/admin/v1/prices", {"model", "version", "from", "to", "input", "cached_input", "output"});
   if (command == "contract") return show(call, "GET", "/admin/v1/contracts", {"id", "version", "from", "to", "shares", "referrer"});
   if (command == "period") return show(call, "GET", "/admin/v1/periods", {"id", "state"});
   if (command == "request") {
-    if (call.words.size() != 2) return usage("request ID");
+    if (call.words.size() != 2) return takes("request ID");
     return show(call, "GET", "/admin/v1/requests/" + call.words[1], {});
   }
-  if (command == "trial-balance") return trial_balance(call);
-  if (command == "export") return export_period(call);
+  if (command == "trial-balance") return call.words.size() == 1 ? trial_balance(call) : takes("trial-balance");
+  if (command == "export") return call.words.size() == 1 ? export_period(call) : takes("export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR");
   if (command == "audit") return audit(call);
   return usage("unknown command " + (command.empty() ? std::string("(none)") : command));
 }
@@ -309,7 +321,8 @@ int verify_offline(const std::string& config_file, bool json) {
     return failed("differs at journal " + error.segment + ", record " + std::to_string(error.record) + ": " + error.why);
   const auto verdict = ledger::verify(config->store_path, {}, 0, journal.get());
   if (json) {
-    std::cout << bj::serialize(bj::object{{"ok", verdict.ok}, {"place", verdict.place}, {"why", verdict.why},
+    std::cout << bj::serialize(bj::object{{"ok", verdict.ok}, {"place", verdict.place.empty() ? bj::value(nullptr) : bj::value(verdict.place)},
+                                          {"why", verdict.why.empty() ? bj::value(nullptr) : bj::value(verdict.why)},
                                           {"requests", verdict.requests}, {"batches", verdict.batches}}) << '\n';
     return verdict.ok ? 0 : 1;
   }

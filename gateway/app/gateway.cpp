@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -28,7 +29,10 @@ int fail(int code, const std::string& why) {
 // A thread that runs one task after another; what it cannot take is dropped at the end.
 class TaskThread {
  public:
-  TaskThread() : thread_([this] { run(); }) {}
+  TaskThread() : thread_([this] {
+    ::pthread_setname_np(::pthread_self(), "admin");
+    run();
+  }) {}
   ~TaskThread() { stop(); }
   void stop() {
     {
@@ -38,13 +42,14 @@ class TaskThread {
     wake_.notify_all();
     if (thread_.joinable()) thread_.join();
   }
-  void add(std::function<void()> task) {
+  bool add(std::function<void()> task) {
     {
       const std::lock_guard lock(mutex_);
-      if (tasks_.size() >= tasks_max) return;  // its client is answered by its own deadline
+      if (stopping_ || tasks_.size() >= tasks_max) return false;
       tasks_.push_back(std::move(task));
     }
     wake_.notify_one();
+    return true;
   }
 
  private:
@@ -74,6 +79,7 @@ class Engines {
  public:
   explicit Engines(metering::Journal& journal) : journal_(journal) {
     writer_ = std::thread([this] {
+      ::pthread_setname_np(::pthread_self(), "journal");
       while (!stop_.load()) {
         if (!journal_.pump()) journal_.wait(20);
       }
@@ -81,10 +87,23 @@ class Engines {
       }
     });
   }
-  void start_posting(ledger::Ledger& ledger) {
-    poster_ = std::thread([this, &ledger] {
+  // `keep_ms`: how long segments stay whose records are posted; more than a request can be open.
+  void start_posting(ledger::Ledger& ledger, std::int64_t keep_ms) {
+    poster_ = std::thread([this, &ledger, keep_ms] {
+      ::pthread_setname_np(::pthread_self(), "poster");
       std::string told;
+      std::deque<std::pair<std::int64_t, metering::Lsn>> marks;  // each minute: when, and the newest record
       while (!stop_.load()) {
+        const std::int64_t now_ms = system_clock().mono_ns() / 1'000'000;
+        if (marks.empty() || now_ms - marks.back().first >= 60'000) {
+          marks.emplace_back(now_ms, journal_.last());
+          metering::Lsn old = 0;
+          while (!marks.empty() && now_ms - marks.front().first >= keep_ms) {
+            old = marks.front().second;
+            marks.pop_front();
+          }
+          if (old > 0) trim(std::min(old, ledger.posted()));
+        }
         const bool did = ledger.post_once();
         const std::string failure = ledger.failure();
         if (failure != told) {
@@ -97,6 +116,10 @@ class Engines {
         stopped_.wait_for(lock, std::chrono::milliseconds(failure.empty() ? batch_ms : 1000), [this] { return stop_.load(); });
       }
     });
+  }
+  void trim(metering::Lsn keep_from) {
+    if (const auto ec = journal_.trim(keep_from))
+      telemetry::log(telemetry::Level::warning, "journal_trim_failed", {{"why", ec.message()}});
   }
   void stop() {
     {
@@ -166,18 +189,20 @@ class Gateway {
   std::unique_ptr<Shared> shared_;
   std::vector<std::unique_ptr<Rig>> rigs_;
   std::atomic<bool> rigs_ready_{false};
+  std::atomic<bool> journal_failed_{false};
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<TaskThread> admin_thread_;
   std::mutex reload_mutex_;
   std::string reload_state_;
 };
 
+// host:port where agents reach the gateway. A port 0 stands for the one that was taken.
 std::vector<std::string> site_hosts(const config::GatewayConfig& config, std::uint16_t port) {
+  auto addresses = config.sites.reached_at;
+  if (addresses.empty()) addresses.push_back(config.sites.listen);
   std::vector<std::string> out;
-  for (auto address : config.sites.reached_at) out.push_back(address.text());
-  if (out.empty()) {
-    auto address = config.sites.listen;
-    if (port != 0) address.port = port;
+  for (auto& address : addresses) {
+    if (address.port == 0) address.port = port;
     out.push_back(address.text());
   }
   return out;
@@ -213,6 +238,11 @@ int Gateway::open(const std::string& file) {
     return fail(1, "journal: " + error.segment + " at byte " + std::to_string(error.offset) + ", record " +
                        std::to_string(error.record) + ": " + error.why);
   journal_->on_released([this] {
+    if (const auto ec = journal_->failed(); ec && !journal_failed_.exchange(true)) {
+      telemetry::log(telemetry::Level::error, "journal_failed",
+                     {{"why", ec.message()}, {"then", "no request is admitted; the process ends, and a restart recovers"}});
+      ::kill(::getpid(), SIGTERM);
+    }
     if (rigs_ready_.load())
       for (auto& rig : rigs_) rig->wake_if_waiting();
   });
@@ -245,13 +275,23 @@ int Gateway::open_ledger() {
     return true;
   });
   if (ec) return fail(1, "journal: " + ec.message());
-  engines_->start_posting(*ledger_);
+  const auto& gateway = config_->gateway;
+  engines_->start_posting(*ledger_, std::max(gateway.journal.keep_ms, gateway.deadlines.total_ms + 60'000));
   return open_doors();
 }
 
 // Prices, contracts and opening balances of a configuration; empty, or one line for the operator.
 std::string Gateway::publish(const config::ConfigSnapshot& config) {
   const std::int64_t now = system_clock().wall_ms();
+  const auto changed = [&](const std::string& tenant) {
+    return config.file + ": tenants." + tenant + ".balance: another opening balance was posted before; "
+           "put it back and use a top-up for what changes";
+  };
+  // All of it or nothing: what could be refused is looked at before anything is published.
+  for (const auto& tenant : config.tenants) {
+    const auto posted = ledger_->opening_balance(tenant.id);
+    if (posted && !tenant.balance.zero() && *posted != tenant.balance) return changed(tenant.id);
+  }
   if (const auto problem = ledger_->publish(config, now))
     return config.file + ": " + problem->path + ": " + problem->why;
   for (const auto& tenant : config.tenants) {
@@ -261,8 +301,7 @@ std::string Gateway::publish(const config::ConfigSnapshot& config) {
       case ledger::Posting::repeated:
         break;
       case ledger::Posting::conflict:
-        return config.file + ": tenants." + tenant.id + ".balance: another opening balance was posted before; "
-               "put it back and use a top-up for what changes";
+        return changed(tenant.id);
       case ledger::Posting::failed:
         return config.file + ": tenants." + tenant.id + ".balance: the opening balance could not be posted: " + ledger_->failure();
     }
@@ -294,7 +333,7 @@ int Gateway::open_doors() {
       .registry = registry_,
       .idempotency = *idempotency_,
       .doors = *admin_,
-      .run_admin = [this](std::function<void()> task) { admin_thread_->add(std::move(task)); },
+      .run_admin = [this](std::function<void()> task) { return admin_thread_->add(std::move(task)); },
       .book = [this] { return ledger_->book(); },
       .reload_state = [this] {
         const std::lock_guard lock(reload_mutex_);
@@ -384,6 +423,8 @@ void Gateway::watch(const config::ConfigSnapshot& config) {
 void Gateway::announce() {
   registry_.sampled_gauge("tributary_journal_lag_records", "Records appended and not yet released.", {},
                           [this] { return static_cast<std::int64_t>(journal_->last() - journal_->released()); });
+  registry_.sampled_gauge("tributary_journal_failed", "1 when the journal takes no more records.", {},
+                          [this] { return journal_->failed() ? 1 : 0; });
   registry_.sampled_gauge("tributary_poster_lag_records", "Durable records that the ledger has not posted.", {},
                           [this] { return static_cast<std::int64_t>(journal_->durable() - ledger_->posted()); });
   registry_.sampled_gauge("tributary_tunnels_open", "Live tunnels of sites that dialled in.", {},
@@ -392,6 +433,9 @@ void Gateway::announce() {
                           [this] { return static_cast<std::int64_t>(shared_->connections.load()); });
   registry_.sampled_gauge("tributary_held_bytes", "Bytes of unary answers held for checking.", {},
                           [this] { return shared_->held_bytes.load(); });
+  if (config_->gateway.admin_token.empty())
+    telemetry::log(telemetry::Level::warning, "admin_doors_shut",
+                   {{"why", config_->gateway.admin_token_env + " is not set: every admin door answers 401"}});
   services_->readiness.store(api::Readiness::ready);
   auto customers = config_->gateway.listen;
   customers.port = rigs_.front()->customers_port();
@@ -431,6 +475,23 @@ void Gateway::reload() {
     return;
   }
   const auto before = services_->live.load();
+  const auto& was = config_->gateway;
+  const auto& now = next->gateway;
+  std::string only_at_start;
+  const auto differs = [&](const char* key, bool is) {
+    if (is) only_at_start += std::string(only_at_start.empty() ? "" : ", ") + key;
+  };
+  differs("listen", now.listen.text() != was.listen.text());
+  differs("sites.listen", now.sites.listen.text() != was.sites.listen.text());
+  differs("tls", now.tls.has_value() != was.tls.has_value() ||
+                     (now.tls && (now.tls->certificate != was.tls->certificate || now.tls->key != was.tls->key)));
+  differs("data", now.data != was.data);
+  differs("workers", now.workers != was.workers);
+  differs("journal", now.journal.sync_always != was.journal.sync_always || now.journal.keep_ms != was.journal.keep_ms ||
+                         now.journal.sync_window_ms != was.journal.sync_window_ms);
+  differs("limits.connections", now.limits.connections != was.limits.connections);
+  if (!only_at_start.empty())
+    telemetry::log(telemetry::Level::warning, "reload_needs_restart", {{"keys", only_at_start}});
   auto live = make_live(next, before.get());
   for (const auto& [id, tenant] : live->tenants->all())
     if (before->tenants->tenant(id) == nullptr) tenant->set_balance(ledger_->tenant_balance(id));
@@ -455,7 +516,7 @@ void Gateway::drain() {
   }
   ::usleep(50'000);  // the last bytes are with the kernel
   hub_->drain();
-  services_->readiness.store(api::Readiness::draining);
+  ::usleep(100'000);  // and the agents have heard
 }
 
 int Gateway::run(const std::string& file) {
@@ -464,6 +525,7 @@ int Gateway::run(const std::string& file) {
   for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);  // before any thread: all inherit it
   ::signal(SIGPIPE, SIG_IGN);
+  ::umask(077);  // ledger, journal and keys are the owner's alone
   int code = 0;
   try {
     code = open(file);
@@ -479,6 +541,7 @@ int Gateway::run(const std::string& file) {
     announce();
     serve_signals();
     drain();
+    if (journal_failed_.load()) code = 1;
   }
   rigs_ready_.store(false);
   for (auto& rig : rigs_) rig->stop();
@@ -488,7 +551,7 @@ int Gateway::run(const std::string& file) {
   prober_.reset();
   rigs_.clear();
   if (engines_ != nullptr) engines_->stop();
-  if (ledger_ != nullptr && code == 0) {
+  if (ledger_ != nullptr && code == 0) {  // after a failure the restart does it
     while (ledger_->post_once()) {
     }
   }

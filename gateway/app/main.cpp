@@ -48,6 +48,15 @@ std::string option(const std::vector<std::string>& words, const std::string& nam
   return {};
 }
 
+// The first word that is neither a subcommand's own nor one of its options; empty: none.
+std::string stray(const std::vector<std::string>& words, std::size_t from, bool json) {
+  for (std::size_t i = from; i < words.size(); ++i) {
+    if (words[i] == "--config") ++i;
+    else if (!json || words[i] != "--json") return words[i];
+  }
+  return {};
+}
+
 // An agent's file has `agent` at its top; a gateway's has not.
 bool is_agent_file(const std::string& file) {
   std::string text;
@@ -87,11 +96,15 @@ std::vector<trib::fleet::DeviceClaim> claims(const trib::config::AgentConfig& co
 }
 
 int run_agent(const std::vector<std::string>& words) {
+  const bool enrol = words.size() > 1 && words[1] == "enrol";
+  const bool token = enrol && words.size() > 2 && !words[2].starts_with("--");
+  if (const auto word = stray(words, enrol ? (token ? 3 : 2) : 1, false); !word.empty())
+    return usage("agent does not take " + word + " here: tributary agent [enrol TOKEN] --config FILE");
   const std::string file = option(words, "--config");
   if (file.empty()) return usage("agent needs --config FILE");
   const auto config = trib::config::load_agent(file, environment);
-  if (words.size() > 1 && words[1] == "enrol") {
-    if (words.size() < 3 || words[2].starts_with("--")) return usage("agent enrol needs the TOKEN that `tributary site invite` prints");
+  if (enrol) {
+    if (!token) return usage("agent enrol needs the TOKEN that `tributary site invite` prints");
     return trib::agent::enrol_agent(words[2], *config);
   }
   return trib::agent::run_agent(*config, [config] { return claims(*config); });
@@ -108,6 +121,10 @@ int run(const std::vector<std::string>& words) {
     return 0;
   }
   const std::string file = option(words, "--config");
+  if (command == "gateway" || command == "check" || command == "devices") {
+    if (const auto word = stray(words, 1, command == "devices"); !word.empty())
+      return usage(command + " does not take " + word);
+  }
   if (command == "gateway") return file.empty() ? usage("gateway needs --config FILE") : trib::app::run_gateway(file);
   if (command == "agent") return run_agent(words);
   if (command == "check") {

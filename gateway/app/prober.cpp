@@ -36,7 +36,7 @@ class Prober::Watch final : private http::CallEvents, private Timer {
     request.method = "GET";
     request.path = path_;
     waiting_ = true;
-    of_.worker_.wheel().arm(*this, of_.worker_.wheel().now_ns() + engines::probe_step_ms * ms);
+    of_.loop_.wheel().arm(*this, of_.loop_.wheel().now_ns() + engines::probe_step_ms * ms);
     call_ = of_.pool_.call(endpoint_, std::move(request), *this);
   }
 
@@ -106,7 +106,7 @@ class Prober::Watch final : private http::CallEvents, private Timer {
                    {{"site", site_}, {"at", endpoint_.host + ":" + std::to_string(endpoint_.port)}});
   }
 
-  void rest(std::int64_t for_ms) { of_.worker_.wheel().arm(*this, of_.worker_.wheel().now_ns() + for_ms * ms); }
+  void rest(std::int64_t for_ms) { of_.loop_.wheel().arm(*this, of_.loop_.wheel().now_ns() + for_ms * ms); }
 
   Prober& of_;
   const std::string site_;
@@ -120,7 +120,7 @@ class Prober::Watch final : private http::CallEvents, private Timer {
   bool found_ = false, looked_ = false, waiting_ = false;
 };
 
-Prober::Prober(net::Worker& worker, net::HttpPool& pool, fleet::Fleet& fleet) : worker_(worker), pool_(pool), fleet_(fleet) {}
+Prober::Prober(Loop& loop, net::HttpPool& pool, fleet::Fleet& fleet) : loop_(loop), pool_(pool), fleet_(fleet) {}
 
 Prober::~Prober() = default;
 

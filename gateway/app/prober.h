@@ -1,5 +1,5 @@
 // Watches the engines that the gateway dials: what they are, what they serve, whether they answer.
-// Lives on one worker. A full probe when an engine is new or was lost, a cheap look every 5 s else.
+// Lives on one loop. A full probe when an engine is new or was lost, a cheap look every 5 s else.
 #pragma once
 #include <memory>
 #include <string>
@@ -14,15 +14,15 @@ namespace trib::app {
 
 class Prober {
  public:
-  Prober(net::Worker& worker, net::HttpPool& pool, fleet::Fleet& fleet);
+  Prober(Loop& loop, net::HttpPool& pool, fleet::Fleet& fleet);
   ~Prober();
-  void configure(const config::ConfigSnapshot& config);  // on the worker
+  void configure(const config::ConfigSnapshot& config);  // on the loop
   // Any thread: true once every engine has been looked at once since the start.
   bool first_round_done() const { return first_round_.load(); }
 
  private:
   class Watch;
-  net::Worker& worker_;
+  Loop& loop_;
   net::HttpPool& pool_;
   fleet::Fleet& fleet_;
   std::vector<std::unique_ptr<Watch>> watches_;

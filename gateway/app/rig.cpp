@@ -1,5 +1,7 @@
 #include "gateway/app/rig.h"
 
+#include <pthread.h>
+
 #include <boost/asio/post.hpp>
 
 namespace trib::app {
@@ -66,7 +68,10 @@ void Rig::start() {
   customers_.start([this](boost::asio::ip::tcp::socket socket) { accept_customer(std::move(socket)); });
   sites_.start([this](boost::asio::ip::tcp::socket socket) { accept_site(std::move(socket)); });
   worker_.wheel().arm(second_, worker_.wheel().now_ns() + second_ns);
-  thread_ = std::thread([this] { worker_.run(); });
+  thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), ("worker " + std::to_string(worker_.index())).c_str());
+    worker_.run();
+  });
 }
 
 void Rig::stop() { worker_.stop(); }

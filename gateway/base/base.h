@@ -7,6 +7,7 @@
 #include "gateway/base/hash.h"
 #include "gateway/base/id.h"
 #include "gateway/base/json.h"
+#include "gateway/base/loop.h"
 #include "gateway/base/rng.h"
 #include "gateway/base/timer_wheel.h"
 #include "gateway/base/transport.h"

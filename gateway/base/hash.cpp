@@ -1,24 +1,12 @@
+// OpenSSL's plain SHA-256: the EVP layer costs more than hashing a key or a small record does.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "gateway/base/hash.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <openssl/sha.h>
-
-#include "gateway/base/assert.h"
 
 namespace trib {
 namespace {
-
-// Fetched once: an implicit fetch costs more than hashing a key.
-const EVP_MD* sha256_md() {
-  static const EVP_MD* md = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  return md;
-}
-
-struct Context {
-  EVP_MD_CTX* ctx = EVP_MD_CTX_new();
-  ~Context() { EVP_MD_CTX_free(ctx); }
-};
 
 constexpr std::array<std::uint32_t, 256> make_crc_table() {
   std::array<std::uint32_t, 256> table{};
@@ -60,12 +48,12 @@ constexpr char b64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 Sha256 sha256(std::string_view bytes) { return sha256(bytes, {}); }
 
 Sha256 sha256(std::string_view a, std::string_view b) {
-  thread_local Context context;
   Sha256 out{};
-  TRIB_ASSERT(EVP_DigestInit_ex2(context.ctx, sha256_md(), nullptr) == 1);
-  TRIB_ASSERT(EVP_DigestUpdate(context.ctx, a.data(), a.size()) == 1);
-  if (!b.empty()) TRIB_ASSERT(EVP_DigestUpdate(context.ctx, b.data(), b.size()) == 1);
-  TRIB_ASSERT(EVP_DigestFinal_ex(context.ctx, out.data(), nullptr) == 1);
+  SHA256_CTX ctx;
+  SHA256_Init(&ctx);
+  SHA256_Update(&ctx, a.data(), a.size());
+  if (!b.empty()) SHA256_Update(&ctx, b.data(), b.size());
+  SHA256_Final(out.data(), &ctx);
   return out;
 }
 

@@ -1,11 +1,14 @@
 #include "gateway/base/json.h"
 
+#include <bit>
 #include <algorithm>
 #include <limits>
 
 #include "gateway/base/json_text.h"
 
 namespace trib::json {
+
+static_assert(std::endian::native == std::endian::little, "the word-wise scan counts from the low byte");
 using namespace detail;
 
 Cursor::Cursor(std::string_view text, Limits limits) : text_(text), limits_(limits) {
@@ -285,7 +288,11 @@ bool Cursor::scan_string(std::string_view& raw, bool& escaped) {
   for (;;) {
     while (end - p >= 8) {
       const std::uint64_t word = load8(p);
-      if ((below(word, 0x20) | equal(word, '"') | equal(word, '\\') | (word & highs)) != 0) break;
+      const std::uint64_t hits = below(word, 0x20) | equal(word, '"') | equal(word, '\\') | (word & highs);
+      if (hits != 0) {  // a borrow can only mark bytes behind the first hit
+        p += std::countr_zero(hits) / 8;
+        break;
+      }
       p += 8;
     }
     if (p == end) return fail("the text ends inside a string");

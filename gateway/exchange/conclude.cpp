@@ -63,21 +63,18 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   mode_ = Mode::ended;
   timer_.cancel();
   open_.release();
-  metering::Final final;
-  final.admit = order_.admit;
-  final.wall_ms = std::max(world_.clock().wall_ms(), order_.admit.wall_ms);
+  metering::Final& final = final_;
+  final.wall_ms = std::max(world_.clock().wall_ms(), final_.admit.wall_ms);
   final.outcome = outcome;
   final.status = static_cast<std::uint16_t>(status);
   final.counts = billed(outcome, final.source);
   final.bytes_delivered = bytes_;
-  if (!results_.empty()) {
+  if (!final_.results.empty()) {
     result().pieces = std::max(result().pieces, pieces_);
     result().bytes = std::max(result().bytes, bytes_);
     result().delivered = final.counts.output + final.counts.reasoning;
     if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   }
-  final.attempts = attempts_;
-  final.results = results_;
   const auto charge = final.counts.total() == 0 ? money::Amount{} : ledger::gross(*order_.price, final.counts);
   auto& figures = world_.figures();
   figures.outcome(outcome).add();
@@ -85,10 +82,10 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   figures.tokens_out.add(final.counts.output + final.counts.reasoning);
   wait_last_ = world_.journal().append(final);
   if (wait_last_ != 0) {
-    order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), order_.admit.hold, charge);
+    order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), final_.admit.hold, charge);
     if (order_.concluded) order_.concluded(final, charge);
   } else {  // the ledger will not hear of it, so nothing is charged
-    order_.tenant->settle(now(), order_.tokens_held, 0, order_.admit.hold, {});
+    order_.tenant->settle(now(), order_.tokens_held, 0, final_.admit.hold, {});
   }
 
   const bool gone = outcome == metering::Outcome::cancelled;
@@ -98,9 +95,9 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
       const bool chat = order_.facts.operation == engines::Operation::chat;
       std::string model;
       json::quote(order_.facts.model, model);
-      tail_ = "data: {\"id\":" + (id_.empty() ? "\"" + order_.admit.id.text() + "\"" : id_) + ",\"object\":\"" +
+      tail_ = "data: {\"id\":" + (id_.empty() ? "\"" + final_.admit.id.text() + "\"" : id_) + ",\"object\":\"" +
               (chat ? "chat.completion.chunk" : "text_completion") + "\",\"created\":" +
-              (created_.empty() ? std::to_string(order_.admit.wall_ms / 1000) : created_) + ",\"model\":" + model +
+              (created_.empty() ? std::to_string(final_.admit.wall_ms / 1000) : created_) + ",\"model\":" + model +
               ",\"choices\":[],\"usage\":" + engines::usage_json(final.counts, order_.facts.operation) + "}\n\n";
     }
     tail_ += "data: [DONE]\n\n";
@@ -130,7 +127,12 @@ void Exchange::on_journal_failed() {
     end_attempt(fault);
     mode_ = Mode::ended;
     timer_.cancel();
-    order_.tenant->settle(now(), order_.tokens_held, 0, order_.admit.hold, {});
+    order_.tenant->settle(now(), order_.tokens_held, 0, final_.admit.hold, {});
+  }
+  if (order_.concluded) {  // what was concluded is not on record: the answer is not one to repeat
+    final_.outcome = metering::Outcome::failed;
+    final_.counts = {};
+    order_.concluded(final_, {});
   }
   if (head_sent_) {
     if (stream_) {
@@ -145,7 +147,7 @@ void Exchange::on_journal_failed() {
   std::string fields;
   http::write_field(fields, "Content-Type", "application/json");
   http::write_field(fields, "Retry-After", "5");
-  http::write_field(fields, "x-request-id", order_.admit.id.text());
+  http::write_field(fields, "x-request-id", final_.admit.id.text());
   const std::string text = error_json("The gateway cannot record usage at the moment. Try again later.",
                                       "server_error", {}, "journal_unavailable");
   responder_.head(503, fields, text.size());
@@ -170,7 +172,7 @@ void Exchange::send_tail() {
   }
   http::write_field(fields, "Content-Type", "application/json");
   if (status_ == 503) http::write_field(fields, "Retry-After", static_cast<std::uint64_t>(whole_seconds(retry_after_ms_)));
-  http::write_field(fields, "x-request-id", order_.admit.id.text());
+  http::write_field(fields, "x-request-id", final_.admit.id.text());
   const std::string& text = status_ == 200 ? held_ : tail_;
   if (status_ == 200) world_.figures().first_token.observe_ns(now() - started_ns_);
   responder_.head(status_, fields, text.size());

@@ -54,6 +54,7 @@ void rest(const fleet::Offer& offer, std::int64_t until_ns) {
 Exchange::Exchange(World& world, Order order, net::Responder& responder)
     : world_(world), order_(std::move(order)), responder_(responder), stream_(order_.facts.stream),
       scanner_(order_.terms->limits.event_bytes) {
+  final_.admit = std::move(order_.admit);
   world_.figures().open.add(1);
 }
 
@@ -65,7 +66,7 @@ Exchange::~Exchange() {
 void Exchange::start() {
   started_ns_ = now();
   noted_ns_ = started_ns_;
-  const auto lsn = world_.journal().append(order_.admit);
+  const auto lsn = world_.journal().append(final_.admit);
   wait_first_ = lsn;
   if (lsn == 0) return on_journal_failed();  // never admitted: no FINAL either
   dispatch();
@@ -84,13 +85,13 @@ void Exchange::dispatch() {
   offer_ = choice.offer;
   if (!may_see(*offer_, order_.privacy)) {
     telemetry::log(telemetry::Level::error, "tier_mismatch_at_dispatch",
-                   {{"request", order_.admit.id.text()}, {"site", offer_->site}});
+                   {{"request", final_.admit.id.text()}, {"site", offer_->site}});
     give_up({FaultKind::internal, Side::gateway, Retry::never, "a site below the asked privacy tier was chosen"});
     return;
   }
   metering::Attempt attempt;
-  attempt.id = order_.admit.id;
-  attempt.n = static_cast<std::uint16_t>(attempts_.size() + 1);
+  attempt.id = final_.admit.id;
+  attempt.n = static_cast<std::uint16_t>(final_.attempts.size() + 1);
   attempt.wall_ms = world_.clock().wall_ms();
   attempt.site = offer_->site;
   attempt.seat = offer_->seat;
@@ -106,9 +107,9 @@ void Exchange::dispatch() {
     return;
   }
   wait_first_ = lsn;
-  attempts_.push_back(std::move(attempt));
-  auto& fresh = results_.emplace_back();
-  fresh.n = attempts_.back().n;
+  final_.attempts.push_back(std::move(attempt));
+  auto& fresh = final_.results.emplace_back();
+  fresh.n = final_.attempts.back().n;
   fresh.fault = name(FaultKind::none);
   fresh.side = name(Side::none);
 
@@ -124,7 +125,8 @@ void Exchange::dispatch() {
   request.path += engines::engine_path(order_.facts.operation);
   request.content_type = "application/json";
   request.body = engines::engine_body(order_.body, order_.facts, offer_->engine_model, offer_->can, order_.context);
-  request.attempt = order_.admit.id.text() + '-' + std::to_string(attempts_.size());
+  if (std::holds_alternative<fleet::Tunnelled>(offer_->link))
+    request.attempt = final_.admit.id.text() + '-' + std::to_string(final_.attempts.size());
   request.deadline_ms = due_ms;
   request.gap_ms = deadlines.gap_ms;
   call_ = world_.call(*offer_, std::move(request), *this);
@@ -138,7 +140,7 @@ void Exchange::dispatch() {
 void Exchange::end_attempt(const Fault& fault) {
   call_.reset();
   open_.release();
-  if (results_.empty()) return;
+  if (final_.results.empty()) return;
   result().fault = name(fault.kind);
   result().side = name(fault.side);
   result().pieces = pieces_;  // what of it is not delivered is waste, and on record

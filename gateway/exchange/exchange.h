@@ -63,7 +63,8 @@ struct Order {
   std::uint64_t tokens_held = 0;
   std::uint32_t context = 0;
   std::shared_ptr<const Terms> terms;
-  // Told once, when FINAL is appended and the hold is settled; may not touch the exchange.
+  // Told when FINAL is appended and the hold is settled, and once more, as failed and free of charge,
+  // should the journal fail before it is released; may not touch the exchange.
   std::function<void(const metering::Final&, money::Amount charge)> concluded;
 };
 
@@ -101,6 +102,8 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   bool forward(std::string& out);
   void take_unary(std::string_view bytes);
   void commit_unary();
+  void pass_committed();
+  void finish_committed();
   void finish_events();
   void finish_unary();
   void conclude(metering::Outcome outcome, int status);
@@ -112,7 +115,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void arm();
   void on_timer();
   std::int64_t now() { return world_.clock().mono_ns(); }
-  metering::AttemptResult& result() { return results_.back(); }
+  metering::AttemptResult& result() { return final_.results.back(); }
 
   World& world_;
   Order order_;
@@ -129,8 +132,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   fleet::OfferPtr offer_;
   std::unique_ptr<http::Call> call_;
   fleet::OpenAttempt open_;
-  std::vector<metering::Attempt> attempts_;
-  std::vector<metering::AttemptResult> results_;
+  metering::Final final_;      // grows with the request: its pins, attempts and what came of them
   std::vector<std::string> excluded_;
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request
   std::int64_t retry_after_ms_ = 0;  // the smallest that any site gave; 0: none

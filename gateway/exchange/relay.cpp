@@ -10,7 +10,7 @@ constexpr std::size_t unsent_bytes_max = 64u << 10;  // above it the engine is r
 constexpr std::size_t role_bytes_max = 64u << 10;    // of events that say nothing, before the first text
 constexpr std::uint64_t progress_pieces = 32;
 constexpr std::int64_t progress_ns = 1'000'000'000;
-constexpr std::size_t usage_tail_bytes = 4u << 10;
+constexpr std::size_t unary_tail_bytes = 4u << 10;  // of a large answer, kept back to its end
 
 }  // namespace
 
@@ -147,11 +147,15 @@ void Exchange::send_head() {
   std::string fields;
   http::write_field(fields, "Content-Type", stream_ ? "text/event-stream; charset=utf-8" : "application/json");
   if (stream_) http::write_field(fields, "Cache-Control", "no-cache");
-  http::write_field(fields, "x-request-id", order_.admit.id.text());
+  http::write_field(fields, "x-request-id", final_.admit.id.text());
   responder_.head(200, fields, std::nullopt);
-  const std::string held = std::exchange(held_, {});
-  world_.hold_bytes(-std::exchange(held_bytes_, 0));
-  responder_.body(held, false);
+  if (mode_ == Mode::unary_committed) {
+    pass_committed();
+  } else {
+    const std::string held = std::exchange(held_, {});
+    world_.hold_bytes(-std::exchange(held_bytes_, 0));
+    responder_.body(held, false);
+  }
   if (paused_ && responder_.unsent_bytes() <= unsent_bytes_max) {
     paused_ = false;
     last_byte_ns_ = gap_from_ns_ = last_sent_ns_;
@@ -165,8 +169,8 @@ void Exchange::note_progress() {
   if (pieces_ - pieces_noted_ < progress_pieces && at - noted_ns_ < progress_ns) return;
   pieces_noted_ = pieces_;
   noted_ns_ = at;
-  world_.journal().append(metering::Progress{.id = order_.admit.id,
-                                             .n = attempts_.back().n,
+  world_.journal().append(metering::Progress{.id = final_.admit.id,
+                                             .n = final_.attempts.back().n,
                                              .wall_ms = world_.clock().wall_ms(),
                                              .pieces = pieces_,
                                              .bytes = bytes_});
@@ -184,29 +188,29 @@ void Exchange::take_unary(std::string_view bytes) {
     if (held_.size() > order_.terms->limits.unary_hold_bytes) commit_unary();
     return;
   }
-  // Committed: relayed as it comes. Only the end is kept, where the usage stands.
-  if (head_sent_) {
-    responder_.body(bytes, false);
-    last_sent_ns_ = last_byte_ns_;
-    if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
-      paused_ = true;
-      call_->pause();
-    }
-  } else {
-    held_.append(bytes);
-  }
-  role_event_.append(bytes);
-  if (role_event_.size() > 2 * usage_tail_bytes) role_event_.erase(0, role_event_.size() - usage_tail_bytes);
+  // Committed: relayed as it comes, but for the end, where the usage stands.
+  held_.append(bytes);
   bytes_ += bytes.size();
+  pass_committed();
   arm();
 }
 
 // The answer is larger than limits.unary_hold: its head goes now and a later break will be visible.
 void Exchange::commit_unary() {
+  engines::AnswerFacts facts;
+  engines::read_answer(held_, false, facts);  // of the part that is there: its end is not an error
+  if (facts.error) {
+    attempt_failed({FaultKind::engine_error, Side::engine, Retry::elsewhere, "an error object inside a 200"});
+    return;
+  }
   mode_ = Mode::unary_committed;
   bytes_ = held_.size();
   pieces_ = order_.facts.operation == engines::Operation::embeddings ? 0 : 1;  // more is not known of its text
-  role_event_.assign(held_, held_.size() - std::min(held_.size(), usage_tail_bytes), usage_tail_bytes);
+  if (facts.model_at.present()) {
+    std::string quoted;
+    json::quote(order_.facts.model, quoted);
+    held_.replace(facts.model_at.from, facts.model_at.to - facts.model_at.from, quoted);
+  }
   switch (world_.releases().wait(*this, wait_first_)) {
     case ReleaseQueue::Now::released:
       send_head();
@@ -224,6 +228,61 @@ void Exchange::commit_unary() {
   arm();
 }
 
+// All but the last bytes.
+void Exchange::pass_committed() {
+  if (!head_sent_ || held_.size() <= 2 * unary_tail_bytes) return;
+  const std::size_t ready = held_.size() - unary_tail_bytes;
+  responder_.body(std::string_view(held_).substr(0, ready), false);
+  held_.erase(0, ready);
+  world_.hold_bytes(-std::exchange(held_bytes_, 0));
+  last_sent_ns_ = last_byte_ns_;
+  if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
+    paused_ = true;
+    call_->pause();
+  }
+}
+
+// The end of a committed answer: what is billed is read from it, and what is the gateway's own is put
+// in place. Within strings a quote is escaped, so `"usage":` can only be the member itself.
+void Exchange::finish_committed() {
+  const auto value_of = [&](std::string_view key) -> engines::Span {
+    const auto at = held_.rfind(key);
+    if (at == std::string::npos) return {};
+    const std::string_view rest = std::string_view(held_).substr(at + key.size());
+    json::Cursor in(rest);
+    in.peek();
+    const std::size_t from = in.offset();
+    in.skip();
+    if (!in.ok()) return {};
+    return {at + key.size() + from, at + key.size() + in.offset()};
+  };
+  const auto usage_at = value_of("\"usage\":");
+  engines::AnswerFacts facts;
+  if (usage_at.present()) {
+    const std::string object = "{\"usage\":" + held_.substr(usage_at.from, usage_at.to - usage_at.from) + "}";
+    engines::read_answer(object, false, facts);
+  }
+  usage_ = facts.usage;
+  claimed_ = facts.counts;
+  result().pieces = pieces_;
+  result().bytes = bytes_;
+  metering::CountSource source{};
+  const auto counts = billed(metering::Outcome::completed, source);
+  std::string usage = engines::usage_json(counts, order_.facts.operation), engine_model, model;
+  json::quote(offer_->engine_model, engine_model);
+  json::quote(order_.facts.model, model);
+  std::array<engines::Edit, 2> edits;
+  std::size_t n = 0;
+  if (usage_at.present() && !(facts.usage == engines::UsageState::valid && counts == claimed_)) edits[n++] = {usage_at, usage};
+  const auto model_at = value_of("\"model\":");
+  if (model_at.present() && held_.compare(model_at.from, model_at.to - model_at.from, engine_model) == 0)
+    edits[n++] = {model_at, model};
+  engines::write_edited(held_, {edits.data(), n}, tail_);
+  held_.clear();
+  if (!head_sent_) held_.swap(tail_);  // the head has waited so long that all goes at once
+  conclude(metering::Outcome::completed, 200);
+}
+
 void Exchange::finish_events() {
   timer_.cancel();
   result().pieces = pieces_;
@@ -233,21 +292,11 @@ void Exchange::finish_events() {
 
 void Exchange::finish_unary() {
   timer_.cancel();
-  engines::AnswerFacts facts;
   if (mode_ == Mode::unary_committed) {
-    // Within strings a quote is escaped, so this text can only be the member itself.
-    const auto at = role_event_.rfind("\"usage\":");
-    if (at != std::string::npos) {
-      const std::string rest = "{" + role_event_.substr(at);
-      engines::read_answer(rest, false, facts);
-    }
-    usage_ = facts.usage;
-    claimed_ = facts.counts;
-    result().pieces = pieces_;
-    result().bytes = bytes_;
-    conclude(metering::Outcome::completed, 200);
+    finish_committed();
     return;
   }
+  engines::AnswerFacts facts;
   if (!engines::read_answer(held_, true, facts)) {
     attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "the body is not a JSON object"});
     return;

@@ -15,8 +15,8 @@ using metering::Record;
 struct Poster::Work {
   BatchRow batch;
   Postings postings;
-  UsageRow row;  // reused
-  std::string encoded;
+  std::size_t items = 0;  // records posted
+  UsageRow row;           // reused
   std::vector<Sha256> usage, commands, quarantine;  // leaves
   std::map<std::pair<std::string, std::string>, std::int64_t> rated;  // latest admit by (kind, id)
   std::shared_ptr<const Book> book;
@@ -69,20 +69,19 @@ Poster::Turn Poster::turn(std::string& why) {
     why = "the journal takes no SEAL";
     return Turn::failed;
   }
-  std::vector<Item> items;
   Work work;
-  if (!collect(items, work.batch.to_lsn, why)) return why.empty() ? Turn::idle : Turn::failed;
   work.batch.from_lsn = cursor_ + 1;
+  work.batch.shard = shard_;
+  work.batch.id = last_batch_ + 1;
+  work.batch.prev_hash = last_hash_;
+  work.batch.period_from = std::numeric_limits<Period>::max();
   work.book = book_;
-  if (!db_.run("BEGIN IMMEDIATE")) {
-    why = "begin: " + db_.error();
-    return Turn::failed;
-  }
-  if (!post(work, items, why)) {
+  if (!collect(work, why) || (work.items > 0 && !finish(work, why))) {
     if (why.empty()) why = db_.error();
     db_.run("ROLLBACK");
     return Turn::failed;
   }
+  if (work.items == 0) return Turn::idle;
   if (seals_.erase(work.batch.from_lsn) == 0) {
     unsealed_ = metering::Seal{work.batch.from_lsn, work.batch.to_lsn, work.batch.hash};
   }
@@ -94,51 +93,48 @@ Poster::Turn Poster::turn(std::string& why) {
   return Turn::posted;
 }
 
-// Gathers the records of one batch. A batch that was sealed before ends where it ended then.
-bool Poster::collect(std::vector<Item>& items, Lsn& to, std::string& why) {
+// Posts the records of one batch as they are read; the transaction begins with the first. A batch that
+// was sealed before ends where it ended then.
+bool Poster::collect(Work& work, std::string& why) {
   const auto sealed = seals_.find(cursor_ + 1);
   const Lsn durable = journal_.durable();
   const Lsn end = sealed != seals_.end() ? sealed->second.to_lsn : durable;
   const std::size_t count_max = sealed != seals_.end() ? std::numeric_limits<std::size_t>::max() : batch_requests_max_;
-  if (end > durable || end <= scanned_) return false;
-  Lsn seen = scanned_;
-  const auto error = journal_.read(scanned_ + 1, [&](Lsn lsn, const Record& record) {
+  if (end > durable || end <= scanned_) return true;
+  static const std::uint32_t wanted = 1u << Record(Final{}).index() | 1u << Record(Command{}).index();
+  bool posted = true;
+  const auto error = journal_.take(scanned_ + 1, wanted, [&](Lsn lsn, Record& record, std::string_view bytes) {
     if (lsn > end) return false;
-    seen = lsn;
-    if (std::holds_alternative<Final>(record) || std::holds_alternative<Command>(record)) {
-      items.push_back({lsn, record});
-      to = lsn;
-    }
-    return items.size() < count_max && lsn < end;
+    posted = (work.items > 0 || db_.run("BEGIN IMMEDIATE")) && add(work, {lsn, record, sha256(bytes)});
+    if (!posted) return false;
+    ++work.items;
+    work.batch.to_lsn = lsn;
+    work.batch.booked_at = wall_of(record);
+    return work.items < count_max && lsn < end;
   });
-  if (error) {
-    why = "reading the journal: " + error.message();
-    return false;
-  }
-  if (items.empty()) scanned_ = seen;
-  return !items.empty();
+  if (error) why = "reading the journal: " + error.message();
+  if (error || !posted) return false;
+  if (work.items == 0) scanned_ = end;
+  return true;
 }
 
-bool Poster::post(Work& work, const std::vector<Item>& items, std::string& why) {
+bool Poster::add(Work& work, const Item& item) {
+  if (const auto* const final = std::get_if<Final>(&item.record)) return add(work, item, *final);
+  return add(work, item, std::get<Command>(item.record));
+}
+
+// Transfers, totals, cursor and seal of the batch, and its commit.
+bool Poster::finish(Work& work, std::string& why) {
   BatchRow& batch = work.batch;
-  batch.shard = shard_;
-  batch.id = last_batch_ + 1;
-  batch.prev_hash = last_hash_;
-  batch.booked_at = wall_of(items.back().record);
-  batch.period_from = std::numeric_limits<Period>::max();
-  for (const auto& item : items) {
-    const bool added = std::visit(
-        [&](const auto& value) {
-          if constexpr (requires { add(work, item.lsn, item.record, value); }) return add(work, item.lsn, item.record, value);
-          return true;
-        },
-        item.record);
-    if (!added) return false;
-  }
   batch.period_from = std::min(batch.period_from, batch.period_to);
   work.postings.finish(shard_, batch.id, batch.booked_at);
   for (const TransferRow& row : work.postings.transfers) {
     if (!inserts_.put(row, shard_)) return false;
+  }
+  batch.journal_hash = journal_.hash_at(batch.to_lsn);
+  if (batch.journal_hash == Sha256{}) {  // sealing over nothing would contradict the journal for ever
+    why = "the hash of the journal's record " + std::to_string(batch.to_lsn) + " cannot be read";
+    return false;
   }
   if (!write_totals(work) || !move_cursor(batch.to_lsn) || !write_batch(work)) return false;
   if (const auto sealed = seals_.find(batch.from_lsn); sealed != seals_.end() && sealed->second.chain != batch.hash) {
@@ -148,16 +144,15 @@ bool Poster::post(Work& work, const std::vector<Item>& items, std::string& why) 
   return db_.run("COMMIT");
 }
 
-bool Poster::add(Work& work, Lsn lsn, const Record& record, const Final& final) {
+bool Poster::add(Work& work, const Item& item, const Final& final) {
+  const Lsn lsn = item.lsn;
+  const Record& record = item.record;
   const Rated rated = rate(final, *work.book);
   UsageRow& row = work.row;
   fill(row, final, rated);
   row.lsn = lsn;
   row.batch = work.batch.id;
-  work.encoded.clear();
-  if (!metering::encode_to(record, work.encoded)) return false;
-  const Sha256 content = sha256(work.encoded);
-  row.content_hash.assign(reinterpret_cast<const char*>(content.data()), 16);
+  row.content_hash.assign(reinterpret_cast<const char*>(item.content.data()), 16);
   row.leaf = leaf_of(row, shard_);
   if (!inserts_.put(row, shard_)) return false;
   if (db_.changes() == 0) {
@@ -190,7 +185,9 @@ bool Poster::add(Work& work, Lsn lsn, const Record& record, const Final& final) 
   return true;
 }
 
-bool Poster::add(Work& work, Lsn lsn, const Record& record, const Command& command) {
+bool Poster::add(Work& work, const Item& item, const Command& command) {
+  const Lsn lsn = item.lsn;
+  const Record& record = item.record;
   if (find_command_.reset().bind(shard_).bind(command.id).row()) {
     const bool same = find_command_.text() == command.kind && find_command_.text() == command.body;
     find_command_.reset();
@@ -320,7 +317,6 @@ bool Poster::write_batch(Work& work) {
   batch.debit = work.postings.total.debit;
   batch.credit = work.postings.total.credit;
   batch.merkle_root = merkle_root(leaves);
-  batch.journal_hash = journal_.hash_at(batch.to_lsn);
   batch.hash = chain_hash(batch);
   return inserts_.put(batch);
 }

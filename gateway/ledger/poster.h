@@ -31,7 +31,8 @@ class Poster {
  private:
   struct Item {
     metering::Lsn lsn = 0;
-    metering::Record record;  // a FINAL or a COMMAND
+    const metering::Record& record;  // a FINAL or a COMMAND
+    Sha256 content{};         // of its encoding
   };
   struct Work;  // a batch in the making
 
@@ -41,10 +42,11 @@ class Poster {
   bool find_seals(std::string& why);
   void seal();
 
-  bool collect(std::vector<Item>& items, metering::Lsn& to, std::string& why);
-  bool post(Work& work, const std::vector<Item>& items, std::string& why);
-  bool add(Work& work, metering::Lsn lsn, const metering::Record& record, const metering::Final& final);
-  bool add(Work& work, metering::Lsn lsn, const metering::Record& record, const metering::Command& command);
+  bool collect(Work& work, std::string& why);
+  bool finish(Work& work, std::string& why);
+  bool add(Work& work, const Item& item);
+  bool add(Work& work, const Item& item, const metering::Final& final);
+  bool add(Work& work, const Item& item, const metering::Command& command);
   bool quarantine(Work& work, metering::Lsn lsn, const metering::Record& record, std::string subject, std::string reason);
   std::string apply(Work& work, const metering::Command& command);  // the command's result
   std::string publish(Work& work, const PriceVersion& price);

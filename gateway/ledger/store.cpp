@@ -93,6 +93,12 @@ Posting Ledger::topup(const std::string& tenant, const std::string& id, money::A
   return submit({"topup:" + tenant + ":" + id, "topup", wall_ms, topup_terms({tenant, amount})});
 }
 
+std::optional<money::Amount> Ledger::opening_balance(const std::string& tenant) {
+  const auto row = find_command("opening:" + tenant);
+  const auto topup = row ? read_topup(row->body) : std::nullopt;
+  return topup ? std::optional(topup->amount) : std::nullopt;
+}
+
 Posting Ledger::opening(const std::string& tenant, money::Amount amount, std::int64_t wall_ms) {
   if (tenant.empty() || amount.negative() || amount.zero()) return Posting::failed;
   return submit({"opening:" + tenant, "topup", wall_ms, topup_terms({tenant, amount})});

@@ -63,6 +63,7 @@ class Ledger {
   Posting topup(const std::string& tenant, const std::string& id, money::Amount amount, std::int64_t wall_ms);
   // The file's balance, posted once in the ledger's life; `conflict` when the file says another amount.
   Posting opening(const std::string& tenant, money::Amount amount, std::int64_t wall_ms);
+  std::optional<money::Amount> opening_balance(const std::string& tenant);  // none: not posted yet
   // Any other room's command: kept in order, without effect on money. Idempotent by its id.
   Posting submit(const metering::Command& command);
 

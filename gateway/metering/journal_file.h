@@ -59,6 +59,7 @@ class JournalFile final : public Journal {
   bool pump() override;
   void wait(std::int64_t ms_max) override;
   std::error_code read(Lsn from, const Visit& visit) override;
+  std::error_code take(Lsn from, std::uint32_t kinds, const Take& take) override;
   Sha256 hash_at(Lsn lsn) override;
   Lsn first() const override;
   Lsn last() const override;

@@ -81,6 +81,10 @@ void JournalFile::remember(const Cursor& cursor) {
 }
 
 std::error_code JournalFile::read(Lsn from, const Visit& visit) {
+  return take(from, UINT32_MAX, [&](Lsn lsn, Record& record, std::string_view) { return visit(lsn, record); });
+}
+
+std::error_code JournalFile::take(Lsn from, std::uint32_t kinds, const Take& take) {
   const Lsn until = released();
   if (from == 0) from = first();
   if (from > until) return {};
@@ -89,12 +93,25 @@ std::error_code JournalFile::read(Lsn from, const Visit& visit) {
   Frame frame;
   while (cursor.next <= until) {
     if (auto error = next_frame(cursor, frame)) return error;
-    const auto record = decode(frame.payload);
+    const auto kind = kind_of(frame.payload);
+    if (!kind) return damaged();
+    if ((kinds >> *kind & 1) == 0) continue;
+    auto record = decode(frame.payload);
     if (!record) return damaged();
-    if (!visit(frame.lsn, *record)) break;
+    if (!take(frame.lsn, *record, frame.payload)) break;
   }
   remember(cursor);
   return {};
+}
+
+std::error_code Journal::take(Lsn from, std::uint32_t kinds, const Take& take) {
+  std::string bytes;
+  return read(from, [&](Lsn lsn, const Record& record) {
+    if ((kinds >> record.index() & 1) == 0) return true;
+    Record copy = record;
+    bytes.clear();
+    return encode_to(copy, bytes) && take(lsn, copy, bytes);
+  });
 }
 
 Sha256 JournalFile::hash_at(Lsn lsn) {

@@ -338,4 +338,11 @@ std::optional<Record> decode(std::string_view bytes) {
   }
 }
 
+std::optional<std::size_t> kind_of(std::string_view bytes) {
+  if (bytes.size() < 2 || static_cast<std::uint8_t>(bytes[0]) != format_version) return std::nullopt;
+  const auto kind = static_cast<std::uint8_t>(bytes[1]);
+  if (kind < 1 || kind > std::variant_size_v<Record>) return std::nullopt;
+  return kind - 1;
+}
+
 }  // namespace trib::metering

@@ -131,5 +131,7 @@ std::string encode(const Record& record);  // empty when a bound is broken
 // One text for one value: refuses unknown versions, kinds and enumerators, lengths beyond the
 // bounds or the input, and trailing bytes. Any input is safe.
 std::optional<Record> decode(std::string_view bytes);
+// The record's index in the variant, without decoding; none: not a record of a known version.
+std::optional<std::size_t> kind_of(std::string_view bytes);
 
 }  // namespace trib::metering

@@ -26,7 +26,7 @@ void ClientSession::start() {
 
 void ClientSession::drain(bool close_idle) {
   draining_ = true;
-  if (close_idle && idle()) close();
+  if (close_idle && idle() && asked_) close();
 }
 
 void ClientSession::drain_expired() {
@@ -154,6 +154,7 @@ bool ClientSession::take_body(std::string_view& data) {
 
 void ClientSession::dispatch() {
   state_ = State::answering;
+  asked_ = true;
   deadline_.cancel();
   completed_ = false;
   in_dispatch_ = true;

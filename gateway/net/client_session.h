@@ -69,7 +69,8 @@ class ClientSession final : private StreamHandler, private Responder {
                 TimerWheel& wheel, std::function<void(ClientSession&)> closed);
   ~ClientSession();
   void start();
-  // Lets a running answer finish, then closes; idle ones close at once unless they are new.
+  // Lets a running answer finish, then closes; idle ones close at once unless they are new: those are
+  // about to ask, and get an answer.
   void drain(bool close_idle = true);
   void drain_expired();  // the grace is over
   bool idle() const { return operation_ == nullptr && state_ == State::head && in_.empty(); }
@@ -110,6 +111,7 @@ class ClientSession final : private StreamHandler, private Responder {
   State state_ = State::head;
   bool keep_alive_ = true, draining_ = false, head_request_ = false, http10_ = false, in_dispatch_ = false;
   bool completed_ = false, chunked_ = false, consuming_ = false, head_begun_ = false;
+  bool asked_ = false;           // it has had a request
   bool ended_ = false;           // the client has finished its side; what waits is still sent
   std::size_t unsent_seen_ = 0;  // at the last look
   bool taken_ = false;           // the client has taken something since the stall deadline was set

@@ -20,6 +20,8 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t pieces_max = 16;
+constexpr std::size_t cork_bytes_max = 32u << 10;  // gathered for one socket in one turn
+constexpr std::size_t cork_keep_bytes = 1u << 10;  // of memory between turns
 
 Fault socket_fault(const error_code& ec) {
   const bool refused = ec == asio::error::connection_refused;
@@ -51,6 +53,11 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   void write(std::span<const std::string_view> pieces);
   void shutdown();
   void close() {
+    if (corked_ && !failed_ && !writing_) {  // what was written leaves as if it had not been gathered
+      const std::string bytes = std::exchange(out_, {});
+      const std::string_view piece = bytes;
+      send_now({&piece, 1});
+    }
     handler_ = nullptr;
     error_code ignored;
     socket_.close(ignored);
@@ -79,17 +86,22 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   bool shut_ = false;        // we finish once the queue is empty
   bool writing_ = false;
   bool failed_ = false;
+  bool corked_ = false;      // out_ goes at the end of the turn
+  bool asked_ = false;       // the owner saw it unsent: it is told when it has left
   std::string out_;          // what the kernel did not take
   std::string sending_;      // the part of it that a pending write points into
   std::size_t sending_from_ = 0;
 
  private:
   using Ptr = boost::intrusive_ptr<SocketCore>;
+  friend class Corked;
+  void flush_cork();
   void on_read(const error_code& ec, std::size_t n);
   void deliver(std::string_view bytes);
   void deliver_tls(std::string_view bytes);
   void flush_tls();
   void send(std::span<const std::string_view> pieces);
+  void send_now(std::span<const std::string_view> pieces);
   void send_queue();
   void fail(Fault fault);
   void end();
@@ -97,6 +109,45 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
   // Most requests and events fit; more is read on into the worker's scratch in the same turn.
   std::array<char, 2048> buffer_;
 };
+
+// While one socket's bytes are being handled, small writes to any socket of the worker are gathered;
+// they leave together when the handling is done. Many events that came in one read so cost one write.
+class Corked {
+ public:
+  Corked() { ++depth_; }
+  ~Corked() {
+    if (--depth_ > 0) return;
+    // A flush may make a handler write more: those are flushed in the same walk.
+    for (std::size_t i = 0; i < gathered_.size(); ++i) {
+      const auto core = gathered_[i];
+      core->flush_cork();
+    }
+    gathered_.clear();
+  }
+  static bool on() { return depth_ > 0; }
+  static void add(SocketCore& core) { gathered_.emplace_back(&core); }
+
+ private:
+  static thread_local unsigned depth_;
+  static thread_local std::vector<boost::intrusive_ptr<SocketCore>> gathered_;
+};
+thread_local unsigned Corked::depth_ = 0;
+thread_local std::vector<boost::intrusive_ptr<SocketCore>> Corked::gathered_;
+
+void SocketCore::flush_cork() {
+  corked_ = false;
+  if (handler_ == nullptr || failed_ || writing_ || out_.empty()) return;
+  std::string bytes;
+  bytes.swap(out_);
+  const std::string_view piece = bytes;
+  send_now({&piece, 1});
+  if (out_.empty() && !failed_) {
+    bytes.clear();
+    if (bytes.capacity() <= cork_keep_bytes) out_.swap(bytes);  // its memory serves the next turn
+    finish_if_due();
+    if (std::exchange(asked_, false)) handler_->on_drained();
+  }
+}
 
 void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port) {
   error_code ec;
@@ -142,6 +193,7 @@ void SocketCore::read() {
 void SocketCore::on_read(const error_code& ec, std::size_t n) {
   reading_ = false;
   if (handler_ == nullptr) return;
+  const Corked turn;
   if (ec == asio::error::eof) {
     if (tls_ == nullptr) return end();
     tls_->feed_end();
@@ -203,6 +255,23 @@ void SocketCore::write(std::span<const std::string_view> pieces) {
 }
 
 void SocketCore::send(std::span<const std::string_view> pieces) {
+  std::size_t total = 0;
+  for (const auto& piece : pieces) total += piece.size();
+  if (Corked::on() && open_ && !writing_ && out_.size() + total <= cork_bytes_max) {
+    for (const auto& piece : pieces) out_ += piece;
+    if (!corked_) Corked::add(*this);
+    corked_ = true;
+    return;
+  }
+  if (corked_) {  // more than is worth gathering: what waits goes along
+    for (const auto& piece : pieces) out_ += piece;
+    flush_cork();
+    return;
+  }
+  send_now(pieces);
+}
+
+void SocketCore::send_now(std::span<const std::string_view> pieces) {
   TRIB_ASSERT(pieces.size() <= pieces_max);
   std::size_t total = 0;
   for (const auto& piece : pieces) total += piece.size();
@@ -269,6 +338,7 @@ void SocketCore::shutdown() {
     flush_tls();
   }
   shut_ = true;
+  if (corked_) flush_cork();
   finish_if_due();
 }
 
@@ -302,7 +372,10 @@ class SocketStream final : public Stream {
   }
   void pause() override { core_->paused_ = true; }
   void write(std::span<const std::string_view> pieces) override { core_->write(pieces); }
-  std::size_t unsent_bytes() const override { return core_->unsent(); }
+  std::size_t unsent_bytes() const override {
+    core_->asked_ = core_->asked_ || core_->corked_;
+    return core_->unsent();
+  }
   void shutdown() override { core_->shutdown(); }
   std::string peer() const override {
     error_code ec;

@@ -12,7 +12,7 @@
 
 namespace trib::net {
 
-class Worker {
+class Worker final : public Loop {
  public:
   Worker(unsigned index, Clock& clock);
   ~Worker();
@@ -23,13 +23,13 @@ class Worker {
   void stop();  // any thread
 
   // Any thread. Runs on the worker, in order; what arrives during one turn runs in one later turn.
-  void post(std::function<void()> task);
+  void post(std::function<void()> task) override;
 
   unsigned index() const { return index_; }
   boost::asio::io_context& io() { return io_; }
-  TimerWheel& wheel() { return wheel_; }
+  TimerWheel& wheel() override { return wheel_; }
   Clock& clock() { return clock_; }
-  Rng& rng() { return rng_; }
+  Rng& rng() override { return rng_; }
   // Shared by the sockets of this worker; valid during one read's upcall only.
   std::span<char> scratch() { return scratch_; }
 

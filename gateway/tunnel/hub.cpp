@@ -7,18 +7,18 @@ namespace {
 
 Fault lost(std::string why) { return {FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, std::move(why)}; }
 
-// The caller's half of a call that another worker carries out. Both halves keep this alive.
+// The caller's half of a call that another loop carries out. Both halves keep this alive.
 struct Front {
-  explicit Front(net::Worker& owner) : worker(owner) {}
-  net::Worker& worker;
+  explicit Front(Loop& owner) : loop(owner) {}
+  Loop& loop;
   http::CallEvents* events = nullptr;  // the caller's thread only; null once it has let go or been told the end
   std::atomic<bool> sent{false};
 };
 
-// The tunnel's half, on the tunnel's worker: hands every event to the caller's.
+// The tunnel's half, on the tunnel's loop: hands every event to the caller's.
 class Back final : public http::CallEvents, public std::enable_shared_from_this<Back> {
  public:
-  Back(net::Worker& worker, std::shared_ptr<Front> front) : worker(worker), front_(std::move(front)) {}
+  Back(Loop& on, std::shared_ptr<Front> front) : loop(on), front_(std::move(front)) {}
 
   void on_head(const http::ResponseHead& head) override {
     struct Kept {
@@ -48,14 +48,14 @@ class Back final : public http::CallEvents, public std::enable_shared_from_this<
     finish([fault](http::CallEvents& to) { to.on_fault(fault); });
   }
 
-  net::Worker& worker;
+  Loop& loop;
   std::unique_ptr<http::Call> call;
 
  private:
   template <class Say>
   void tell(Say say) {
     if (call != nullptr && call->sent()) front_->sent.store(true, std::memory_order_relaxed);
-    front_->worker.post([front = front_, say = std::move(say)] {
+    front_->loop.post([front = front_, say = std::move(say)] {
       if (front->events != nullptr) say(*front->events);
     });
   }
@@ -66,7 +66,7 @@ class Back final : public http::CallEvents, public std::enable_shared_from_this<
       say(to);
     });
     // Not within its own event: the call may still be on the stack.
-    worker.post([self = shared_from_this()] { self->call.reset(); });
+    loop.post([self = shared_from_this()] { self->call.reset(); });
   }
   std::shared_ptr<Front> front_;
 };
@@ -76,15 +76,15 @@ class RemoteCall final : public http::Call {
   RemoteCall(std::shared_ptr<Front> front, std::shared_ptr<Back> back) : front_(std::move(front)), back_(std::move(back)) {}
   ~RemoteCall() override {
     front_->events = nullptr;
-    back_->worker.post([back = back_] { back->call.reset(); });
+    back_->loop.post([back = back_] { back->call.reset(); });
   }
   void pause() override {
-    back_->worker.post([back = back_] {
+    back_->loop.post([back = back_] {
       if (back->call != nullptr) back->call->pause();
     });
   }
   void resume() override {
-    back_->worker.post([back = back_] {
+    back_->loop.post([back = back_] {
       if (back->call != nullptr) back->call->resume();
     });
   }
@@ -97,10 +97,10 @@ class RemoteCall final : public http::Call {
 
 }  // namespace
 
-// One tunnel, on its worker.
+// One tunnel, on its loop.
 struct Hub::Tunnel final : TunnelEvents, std::enable_shared_from_this<Tunnel> {
-  Tunnel(Hub& of, net::Worker& on, std::string of_site, std::uint64_t as)
-      : hub(of), worker(on), site(std::move(of_site)), number(as) {}
+  Tunnel(Hub& of, Loop& on, std::string of_site, std::uint64_t as)
+      : hub(of), loop(on), site(std::move(of_site)), number(as) {}
 
   void on_hello(const Hello& hello) override {
     hub.fleet_.tunnel_up(site, number, hello.devices);
@@ -126,12 +126,12 @@ struct Hub::Tunnel final : TunnelEvents, std::enable_shared_from_this<Tunnel> {
     hub.fleet_.tunnel_down(site, number);
     telemetry::log(telemetry::Level::info, "tunnel_down", {{"site", site}, {"why", fault.detail}});
     // The end is on the stack: it goes with the next turn.
-    worker.post([self = shared_from_this()] { self->end.reset(); });
+    loop.post([self = shared_from_this()] { self->end.reset(); });
     hub.forget(number);
   }
 
   Hub& hub;
-  net::Worker& worker;
+  Loop& loop;
   const std::string site;
   const std::uint64_t number;
   std::vector<fleet::AgentOffer> offers;
@@ -171,7 +171,7 @@ std::size_t Hub::open() const {
   return tunnels_.size();
 }
 
-void Hub::adopt(net::Worker& worker, std::unique_ptr<Stream> stream, const net::TlsPeer& peer) {
+void Hub::adopt(Loop& loop, std::unique_ptr<Stream> stream, const net::TlsPeer& peer) {
   const auto admission = registry_.admit(peer.site, peer.serial);
   if (admission != fleet::Admission::admitted) {
     telemetry::log(telemetry::Level::warning, "tunnel_refused",
@@ -179,7 +179,7 @@ void Hub::adopt(net::Worker& worker, std::unique_ptr<Stream> stream, const net::
     return;  // closed with the stream
   }
   const auto number = next_.fetch_add(1);
-  auto tunnel = std::make_shared<Tunnel>(*this, worker, peer.site, number);
+  auto tunnel = std::make_shared<Tunnel>(*this, loop, peer.site, number);
   GatewayTerms terms;
   terms.site = peer.site;
   terms.answer_bytes_max = answer_bytes_max_;
@@ -189,11 +189,11 @@ void Hub::adopt(net::Worker& worker, std::unique_ptr<Stream> stream, const net::
   const auto state = registry_.states();
   const auto found = state.find(peer.site);
   terms.welcome.state = fleet::name(found == state.end() ? fleet::SiteState::invited : found->second);
-  terms.on_dirty = [&worker, weak = std::weak_ptr<Tunnel>(tunnel)] {
+  terms.on_dirty = [&loop, weak = std::weak_ptr<Tunnel>(tunnel)] {
     const auto alive = weak.lock();
     if (alive == nullptr || alive->dirty) return;
     alive->dirty = true;
-    worker.post([weak] {
+    loop.post([weak] {
       const auto same = weak.lock();
       if (same == nullptr) return;
       same->dirty = false;
@@ -208,27 +208,27 @@ void Hub::adopt(net::Worker& worker, std::unique_ptr<Stream> stream, const net::
       if (candidate->site == peer.site) older = candidate;
     tunnels_.emplace(number, tunnel);
   }
-  tunnel->end = std::make_unique<GatewayEnd>(std::move(stream), *tunnel, worker.wheel(), clock_, std::move(terms));
+  tunnel->end = std::make_unique<GatewayEnd>(std::move(stream), *tunnel, loop.wheel(), clock_, std::move(terms));
   if (older != nullptr) {
-    older->worker.post([older] {
+    older->loop.post([older] {
       if (older->end != nullptr) older->end->close("replaced by a newer connection");
     });
   }
 }
 
-std::unique_ptr<http::Call> Hub::call(net::Worker& from, const fleet::Tunnelled& to, http::CallRequest request,
+std::unique_ptr<http::Call> Hub::call(Loop& from, const fleet::Tunnelled& to, http::CallRequest request,
                                       http::CallEvents& events) {
   const auto tunnel = find(to.tunnel);
   if (tunnel == nullptr) return nullptr;
-  if (&tunnel->worker == &from) {
+  if (&tunnel->loop == &from) {
     if (tunnel->end == nullptr) return nullptr;
     return tunnel->end->call(to.offer, std::move(request), events);
   }
   auto front = std::make_shared<Front>(from);
   front->events = &events;
-  auto back = std::make_shared<Back>(tunnel->worker, front);
+  auto back = std::make_shared<Back>(tunnel->loop, front);
   auto sent = std::make_shared<std::pair<std::string, http::CallRequest>>(to.offer, std::move(request));
-  tunnel->worker.post([tunnel, back, sent] {
+  tunnel->loop.post([tunnel, back, sent] {
     if (tunnel->end != nullptr) back->call = tunnel->end->call(sent->first, std::move(sent->second), *back);
     if (back->call == nullptr) back->on_fault(lost("the tunnel takes no call now"));
   });
@@ -243,7 +243,7 @@ void Hub::close_site(const std::string& site, const std::string& why) {
       if (tunnel->site == site) found.push_back(tunnel);
   }
   for (const auto& tunnel : found) {
-    tunnel->worker.post([tunnel, why] {
+    tunnel->loop.post([tunnel, why] {
       if (tunnel->end != nullptr) tunnel->end->close(why);
     });
   }
@@ -256,7 +256,7 @@ void Hub::drain() {
     for (const auto& [number, tunnel] : tunnels_) all.push_back(tunnel);
   }
   for (const auto& tunnel : all) {
-    tunnel->worker.post([tunnel] {
+    tunnel->loop.post([tunnel] {
       if (tunnel->end != nullptr) tunnel->end->drain();
     });
   }

@@ -25,11 +25,11 @@ class Hub {
       std::uint64_t answer_bytes_max);
   ~Hub();
 
-  // On `worker`: takes an agent's connection whose certificate names `site`. Refused ones are closed.
-  void adopt(net::Worker& worker, std::unique_ptr<Stream> stream, const net::TlsPeer& peer);
+  // On `loop`: takes an agent's connection whose certificate names `site`. Refused ones are closed.
+  void adopt(Loop& loop, std::unique_ptr<Stream> stream, const net::TlsPeer& peer);
 
   // On `from`: a call on an offer behind a tunnel. Never null: a tunnel that is gone is told by a fault.
-  std::unique_ptr<http::Call> call(net::Worker& from, const fleet::Tunnelled& to, http::CallRequest request,
+  std::unique_ptr<http::Call> call(Loop& from, const fleet::Tunnelled& to, http::CallRequest request,
                                    http::CallEvents& events);
 
   // Any thread.

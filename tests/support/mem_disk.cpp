@@ -306,9 +306,20 @@ void MemDisk::cut_power_at(std::uint64_t operation) {
   power_at_ = operation;
 }
 
+bool MemDisk::power_lost() const {
+  const std::lock_guard lock(mutex_);
+  return power_at_ != 0 && operations_ >= power_at_;
+}
+
 void MemDisk::full(bool on) {
   const std::lock_guard lock(mutex_);
   full_ = on;
+}
+
+void MemDisk::mend() {
+  const std::lock_guard lock(mutex_);
+  fail_first_ = fail_last_ = power_at_ = 0;
+  full_ = false;
 }
 
 std::string MemDisk::content(const std::string& path) const {

@@ -41,8 +41,11 @@ class MemDisk final : public Disk {
                  std::errc code);  // and all after it: a full disk, a dead one
   // From this operation on all fail with EIO until crash(); the operation itself may have happened.
   void cut_power_at(std::uint64_t operation);
+  bool power_lost() const;  // that operation has come; crash() gives the power back
   // Only writes, allocations and creations fail, from now on, until cleared with false.
   void full(bool on);
+
+  void mend();  // all faults that were set are forgotten; open files live on
 
   // What the kernel shows. Neither counts nor fails; a missing file is empty.
   std::string content(const std::string& path) const;

@@ -361,15 +361,15 @@ const Row unaries[] = {
     {"drained", "head half drain", "503:no_capacity:1", "failed", "draining"},
     {"no room for its bytes", "@buffers/50 head half", "503:no_capacity:1", "failed", "no_capacity"},
     {"larger than unary_hold", "head large rest end", "200:1200000", "completed 12+0>1000 claimed", "none"},
-    {"larger, cut", "head large cut", "200:1200000:aborted", "partial 0+0>1 estimate", "cut"},
-    {"larger, stalled", "head large stall", "200:1200000:aborted", "partial 0+0>1 estimate", "gap_timeout"},
-    {"larger, gone", "head large gone", "200:1200000:gone", "cancelled 9+0>1 estimate", "client_gone"},
-    {"larger, drained", "head large drain", "200:1200000:aborted", "partial 0+0>1 estimate", "draining"},
-    {"larger, cut at the second site", "s500 | head large cut", "200:1200000:aborted", "partial 0+0>1 estimate", "status_server,cut"},
+    {"larger, cut", "head large cut", "200:1195904:aborted", "partial 0+0>1 estimate", "cut"},
+    {"larger, stalled", "head large stall", "200:1195904:aborted", "partial 0+0>1 estimate", "gap_timeout"},
+    {"larger, gone", "head large gone", "200:1195904:gone", "cancelled 9+0>1 estimate", "client_gone"},
+    {"larger, drained", "head large drain", "200:1195904:aborted", "partial 0+0>1 estimate", "draining"},
+    {"larger, cut at the second site", "s500 | head large cut", "200:1195904:aborted", "partial 0+0>1 estimate", "status_server,cut"},
     {"full at admission", "@jfull", "503:journal_unavailable:5", "-", "-"},
     {"full at the end", "@nofinal head whole/12/3 end", "503:journal_unavailable:5", "-", "-"},
     {"failed in the body", "head half jfail rest end", "503:journal_unavailable:5", "-", "-"},
-    {"failed in a large body", "head large jfail rest end", "200:1200000:aborted", "-", "-"},
+    {"failed in a large body", "head large jfail rest end", "200:1195904:aborted", "-", "-"},
 };
 // clang-format on
 

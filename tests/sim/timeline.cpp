@@ -1,0 +1,54 @@
+#include "tests/sim/timeline.h"
+
+#include <algorithm>
+
+namespace trib::sim {
+
+Timeline::~Timeline() = default;
+
+void Timeline::after(std::int64_t delay_ns, std::function<void()> what) {
+  events_.push_back({now_ns_ + std::max<std::int64_t>(0, delay_ns), ++numbers_, std::move(what)});
+  std::push_heap(events_.begin(), events_.end());
+}
+
+bool Timeline::step() {
+  if (events_.empty()) return false;
+  // Timers are due at whole ticks; one that fires may ask for an event before the next one here.
+  const std::int64_t tick = (wheel_.now_ns() / TimerWheel::tick_ns + 1) * TimerWheel::tick_ns;
+  ++steps_;
+  if (tick <= events_.front().due_ns) {
+    now_ns_ = std::max(now_ns_, tick);
+    wheel_.advance(now_ns_);
+    return true;
+  }
+  std::pop_heap(events_.begin(), events_.end());
+  const Event event = std::move(events_.back());
+  events_.pop_back();
+  now_ns_ = std::max(now_ns_, event.due_ns);
+  event.what();
+  return true;
+}
+
+void Life::after(std::int64_t delay_ns, std::function<void()> what) {
+  timeline_.after(delay_ns, [alive = alive_, what = std::move(what)] {
+    if (*alive) what();
+  });
+}
+
+void Turns::post(std::function<void()> task) {
+  if (!life_.alive()) return;
+  inbox_.push_back(std::move(task));
+  if (inbox_.size() > 1) return;
+  life_.after(static_cast<std::int64_t>(rng_.below(20)) * us, [this] { run(); });
+}
+
+void Turns::run() {
+  std::vector<std::function<void()>> tasks;
+  tasks.swap(inbox_);
+  for (auto& task : tasks) {
+    if (!life_.alive()) return;
+    task();
+  }
+}
+
+}  // namespace trib::sim
