@@ -1,6 +1,7 @@
 #include "backends/engines/answer.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace trib::engines {
 namespace {
@@ -184,18 +185,12 @@ bool read_count(json::Cursor& in, std::uint64_t& out) {
     in.skip();
     return true;
   }
+  const bool number = in.peek() == json::Type::number;
+  const std::string_view raw = in.skip();
   std::int64_t value = 0;
-  if (in.peek() != json::Type::number) {
-    in.skip();
-    return false;
-  }
-  const json::Cursor before = in;
-  if (!in.read_integer(value)) {
-    in = before;
-    in.skip();
-    return false;
-  }
-  if (value < 0) return false;
+  if (!number) return false;
+  const auto [end, ec] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
+  if (ec != std::errc{} || end != raw.data() + raw.size() || value < 0) return false;
   out = static_cast<std::uint64_t>(value);
   return true;
 }
@@ -206,17 +201,20 @@ void read_usage(json::Cursor& in, AnswerFacts& out) {
     in.skip();
     return;
   }
-  std::uint64_t prompt = 0, completion = 0, cached = 0, reasoning = 0;
+  std::uint64_t prompt = 0, completion = 0, cached = 0, reasoning = 0, total = UINT64_MAX;
   bool fine = true, any = false;
   in.enter_object();
   std::string_view key;
+  Once once;
   while (in.next_key(key)) {
     if (key == "prompt_tokens") {
       any = true;
-      fine = read_count(in, prompt) && fine;
+      fine = read_count(in, prompt) && once(0) && fine;
     } else if (key == "completion_tokens") {
       any = true;
-      fine = read_count(in, completion) && fine;
+      fine = read_count(in, completion) && once(1) && fine;
+    } else if (key == "total_tokens") {
+      fine = read_count(in, total) && once(2) && fine;
     } else if ((key == "prompt_tokens_details" || key == "completion_tokens_details") &&
                in.peek() == json::Type::object) {
       const bool of_prompt = key == "prompt_tokens_details";
@@ -236,7 +234,8 @@ void read_usage(json::Cursor& in, AnswerFacts& out) {
     }
   }
   constexpr std::uint64_t tokens_max = 1'000'000'000;
-  fine = fine && any && cached <= prompt && reasoning <= completion && prompt <= tokens_max && completion <= tokens_max;
+  fine = fine && any && cached <= prompt && reasoning <= completion && prompt <= tokens_max && completion <= tokens_max &&
+         prompt + completion <= total;
   out.usage = fine ? UsageState::valid : UsageState::impossible;
   if (fine) out.counts = {prompt - cached, cached, 0, completion - reasoning, reasoning};
 }

@@ -290,8 +290,8 @@ TEST_CASE("error bodies of every known shape") {
       {"{\"error\":{\"message\":\"m\"", "m", "", ""},
       {"{\"error\":null}", "", "", ""},
       {"{\"error\":{\"error\":{\"error\":{\"message\":\"deep\"}}}}", "deep", "", ""},
-      {"[1,2]", "", "", ""},
-      {"7", "", "", ""},
+      {"[1,2]", "[1,2]", "", ""},
+      {"7", "7", "", ""},
       {"\xff\xfe", "", "", ""},
   };
   for (const auto& row : rows) {
