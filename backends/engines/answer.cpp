@@ -353,10 +353,11 @@ ErrorFacts read_error(std::string_view body) {
   } else if (json::valid_utf8(body)) {
     out.message = std::string(body.substr(0, body.find('\n')));
   }
-  if (out.message.size() > message_bytes_max) {
+  for (auto* const text : {&out.message, &out.type, &out.code}) {
+    if (text->size() <= message_bytes_max) continue;
     std::size_t cut = message_bytes_max;
-    while (cut > 0 && (static_cast<unsigned char>(out.message[cut]) & 0xc0) == 0x80) --cut;
-    out.message.resize(cut);
+    while (cut > 0 && (static_cast<unsigned char>((*text)[cut]) & 0xc0) == 0x80) --cut;
+    text->resize(cut);
   }
   return out;
 }
@@ -364,6 +365,8 @@ ErrorFacts read_error(std::string_view body) {
 Fault classify_status(int status, const ErrorFacts& error) {
   const auto says = [&](std::string_view text) { return error.message.find(text) != std::string::npos; };
   const std::string detail = "the engine answered " + std::to_string(status);
+  const bool busy = status == 429 || status == 503;  // whatever its words
+  if (busy) return {FaultKind::status_busy, Side::none, Retry::elsewhere, detail};
   if (error.type == "exceed_context_size_error" || error.code == "context_length_exceeded" ||
       says("maximum context length") || says("context length") || says("too large to process") ||
       says("exceeds the available context size"))
@@ -379,9 +382,6 @@ Fault classify_status(int status, const ErrorFacts& error) {
     case 404:
     case 405:
       return {FaultKind::status_config, Side::site, Retry::elsewhere, detail};
-    case 429:
-    case 503:
-      return {FaultKind::status_busy, Side::none, Retry::elsewhere, detail};
     default:
       break;
   }
