@@ -120,11 +120,11 @@ void Fleet::configure(const config::ConfigSnapshot& config, const std::map<std::
     const auto known = entries_.find(site.id);
     auto entry = std::make_shared<Entry>();
     if (known != entries_.end()) *entry = *known->second;
-    const bool same_engines = known != entries_.end() && known->second->config.engines.size() == site.engines.size();
-    if (!same_engines) entry->engines.assign(site.engines.size(), {});
-    for (std::size_t i = 0; i < site.engines.size() && same_engines; ++i) {
-      if (!(known->second->config.engines[i].endpoint == site.engines[i].endpoint)) entry->forget_engine(i);
+    for (std::size_t i = 0; i < entry->engines.size(); ++i) {
+      const bool stays = i < site.engines.size() && entry->config.engines[i].endpoint == site.engines[i].endpoint;
+      if (!stays) entry->forget_engine(i);
     }
+    entry->engines.resize(site.engines.size());
     entry->config = site;
     const auto state = states.find(site.id);
     if (state != states.end()) {

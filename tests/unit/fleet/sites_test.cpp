@@ -183,9 +183,13 @@ TEST_CASE("a reload applies what changed and keeps what did not") {
   CHECK(std::get<Dialled>(offer(fleet, "a/1/m")->link).endpoint.port == 7777);
 
   fleet.configure(config_of({dialled("a", {{"m"}})}), {});  // fewer engines
-  CHECK(offered(fleet).empty());
-  fleet.engine_found("a", 0, {}, {});
   CHECK(offered(fleet) == Ids{"a/0/m"});
+  fleet.configure(config_of({dialled("a", {{"m"}, {"m"}, {"m"}})}), {});  // more: the known one serves on
+  CHECK(offered(fleet) == Ids{"a/0/m"});
+  fleet.engine_found("a", 2, {}, {});
+  CHECK(offered(fleet) == Ids{"a/0/m", "a/2/m"});
+  fleet.configure(config_of({agents("a")}), {});  // an agent's site now
+  CHECK(offered(fleet).empty());
 }
 
 TEST_CASE("the load of an engine that was replaced is not the new one's") {
