@@ -230,12 +230,14 @@ void Exchange::commit_unary() {
 
 // All but the last bytes.
 void Exchange::pass_committed() {
-  if (!head_sent_ || held_.size() <= 2 * unary_tail_bytes) return;
-  const std::size_t ready = held_.size() - unary_tail_bytes;
-  responder_.body(std::string_view(held_).substr(0, ready), false);
-  held_.erase(0, ready);
-  world_.hold_bytes(-std::exchange(held_bytes_, 0));
-  last_sent_ns_ = last_byte_ns_;
+  if (!head_sent_) return;
+  if (held_.size() > 2 * unary_tail_bytes) {
+    const std::size_t ready = held_.size() - unary_tail_bytes;
+    responder_.body(std::string_view(held_).substr(0, ready), false);
+    held_.erase(0, ready);
+    world_.hold_bytes(-std::exchange(held_bytes_, 0));
+    last_sent_ns_ = last_byte_ns_;
+  }
   if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
     paused_ = true;
     call_->pause();
