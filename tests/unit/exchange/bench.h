@@ -292,6 +292,8 @@ class Bench final : public exchange::World, public net::Responder {
     return true;
   }
 
+  std::shared_ptr<const ledger::Book> book() const { return book_; }
+
   // ---- the customer's view ----
   int status = 0;
   std::string fields, body_text;
