@@ -1,6 +1,7 @@
 #include "backends/engines/answer.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace trib::engines {
 namespace {
@@ -184,18 +185,12 @@ bool read_count(json::Cursor& in, std::uint64_t& out) {
     in.skip();
     return true;
   }
+  const bool number = in.peek() == json::Type::number;
+  const std::string_view raw = in.skip();
   std::int64_t value = 0;
-  if (in.peek() != json::Type::number) {
-    in.skip();
-    return false;
-  }
-  const json::Cursor before = in;
-  if (!in.read_integer(value)) {
-    in = before;
-    in.skip();
-    return false;
-  }
-  if (value < 0) return false;
+  if (!number) return false;
+  const auto [end, ec] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
+  if (ec != std::errc{} || end != raw.data() + raw.size() || value < 0) return false;
   out = static_cast<std::uint64_t>(value);
   return true;
 }
@@ -206,17 +201,20 @@ void read_usage(json::Cursor& in, AnswerFacts& out) {
     in.skip();
     return;
   }
-  std::uint64_t prompt = 0, completion = 0, cached = 0, reasoning = 0;
+  std::uint64_t prompt = 0, completion = 0, cached = 0, reasoning = 0, total = UINT64_MAX;
   bool fine = true, any = false;
   in.enter_object();
   std::string_view key;
+  Once once;
   while (in.next_key(key)) {
     if (key == "prompt_tokens") {
       any = true;
-      fine = read_count(in, prompt) && fine;
+      fine = read_count(in, prompt) && once(0) && fine;
     } else if (key == "completion_tokens") {
       any = true;
-      fine = read_count(in, completion) && fine;
+      fine = read_count(in, completion) && once(1) && fine;
+    } else if (key == "total_tokens") {
+      fine = read_count(in, total) && once(2) && fine;
     } else if ((key == "prompt_tokens_details" || key == "completion_tokens_details") &&
                in.peek() == json::Type::object) {
       const bool of_prompt = key == "prompt_tokens_details";
@@ -236,7 +234,8 @@ void read_usage(json::Cursor& in, AnswerFacts& out) {
     }
   }
   constexpr std::uint64_t tokens_max = 1'000'000'000;
-  fine = fine && any && cached <= prompt && reasoning <= completion && prompt <= tokens_max && completion <= tokens_max;
+  fine = fine && any && cached <= prompt && reasoning <= completion && prompt <= tokens_max && completion <= tokens_max &&
+         prompt + completion <= total;
   out.usage = fine ? UsageState::valid : UsageState::impossible;
   if (fine) out.counts = {prompt - cached, cached, 0, completion - reasoning, reasoning};
 }
@@ -354,10 +353,11 @@ ErrorFacts read_error(std::string_view body) {
   } else if (json::valid_utf8(body)) {
     out.message = std::string(body.substr(0, body.find('\n')));
   }
-  if (out.message.size() > message_bytes_max) {
+  for (auto* const text : {&out.message, &out.type, &out.code}) {
+    if (text->size() <= message_bytes_max) continue;
     std::size_t cut = message_bytes_max;
-    while (cut > 0 && (static_cast<unsigned char>(out.message[cut]) & 0xc0) == 0x80) --cut;
-    out.message.resize(cut);
+    while (cut > 0 && (static_cast<unsigned char>((*text)[cut]) & 0xc0) == 0x80) --cut;
+    text->resize(cut);
   }
   return out;
 }
@@ -365,6 +365,8 @@ ErrorFacts read_error(std::string_view body) {
 Fault classify_status(int status, const ErrorFacts& error) {
   const auto says = [&](std::string_view text) { return error.message.find(text) != std::string::npos; };
   const std::string detail = "the engine answered " + std::to_string(status);
+  const bool busy = status == 429 || status == 503;  // whatever its words
+  if (busy) return {FaultKind::status_busy, Side::none, Retry::elsewhere, detail};
   if (error.type == "exceed_context_size_error" || error.code == "context_length_exceeded" ||
       says("maximum context length") || says("context length") || says("too large to process") ||
       says("exceeds the available context size"))
@@ -380,9 +382,6 @@ Fault classify_status(int status, const ErrorFacts& error) {
     case 404:
     case 405:
       return {FaultKind::status_config, Side::site, Retry::elsewhere, detail};
-    case 429:
-    case 503:
-      return {FaultKind::status_busy, Side::none, Retry::elsewhere, detail};
     default:
       break;
   }

@@ -90,8 +90,9 @@ void Probe::answer(int status, std::string_view body) {
         if (const auto build = text_at(object, "build_info"); !build.empty()) found_.version = build;
         found_.slots = number_at(object, "total_slots");
         if (const auto* const settings = object.if_contains("default_generation_settings");
-            settings != nullptr && settings->is_object())
-          found_.context = number_at(settings->get_object(), "n_ctx");
+            settings != nullptr && settings->is_object()) {
+          if (const auto window = number_at(settings->get_object(), "n_ctx"); window > 0) found_.context = window;
+        }
       }
       return;
     case 3:

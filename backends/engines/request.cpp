@@ -1,6 +1,7 @@
 #include "backends/engines/request.h"
 
 #include <algorithm>
+#include <charconv>
 #include <vector>
 
 namespace trib::engines {
@@ -10,7 +11,19 @@ RequestRefusal refusal(std::string message, std::string param = {}, std::string 
   return {std::move(message), std::move(param), std::move(code)};
 }
 
-// The text of a message's content: a string, or a list of parts of which the text ones count.
+// An integer literal that fits; anything else is passed over and is none.
+std::optional<std::int64_t> take_integer(json::Cursor& in) {
+  const bool number = in.peek() == json::Type::number;
+  const std::string_view raw = in.skip();
+  std::int64_t value = 0;
+  if (!number) return std::nullopt;
+  const auto [end, ec] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
+  if (ec != std::errc{} || end != raw.data() + raw.size()) return std::nullopt;
+  return value;
+}
+
+// The text of a message's content: a string, or a list of parts of which the text ones count. Numbers
+// are tokens already.
 void count_content(json::Cursor& in, std::uint64_t& pieces) {
   thread_local std::string text;
   if (in.peek() == json::Type::string) {
@@ -24,9 +37,16 @@ void count_content(json::Cursor& in, std::uint64_t& pieces) {
   in.enter_array();
   while (in.next_element()) {
     if (in.peek() != json::Type::object) {
-      if (in.peek() == json::Type::string && in.read_string(text)) {
-        pieces += count_pieces(text);
+      if (in.peek() == json::Type::string) {
+        if (in.read_string(text)) pieces += count_pieces(text);
+      } else if (in.peek() == json::Type::array) {
+        in.enter_array();
+        while (in.next_element()) {
+          pieces += in.peek() == json::Type::number ? 1 : 0;
+          in.skip();
+        }
       } else {
+        pieces += in.peek() == json::Type::number ? 1 : 0;
         in.skip();
       }
       continue;
@@ -102,7 +122,7 @@ std::optional<RequestRefusal> read_stream_options(json::Cursor& in, RequestFacts
   return wrong;
 }
 
-struct Edit {
+struct Patch {
   Span at;
   std::string text;
 };
@@ -175,15 +195,20 @@ std::optional<RequestRefusal> read_request(std::string_view body, Operation oper
         note(read_stream_options(in, out));
       }
     } else if (key == "max_tokens" || key == "max_completion_tokens") {
-      std::int64_t& length = lengths[key == "max_tokens" ? 1 : 0];
       const std::string param(key);
       if (in.peek() == json::Type::null) {
+        const std::size_t from = in.offset();
         in.skip();
-      } else if (in.peek() != json::Type::number || !in.read_integer(length)) {
-        if (in.ok()) in.skip();
+        if (param == "max_tokens") out.tokens_null_at = {from, in.offset()};
+        continue;
+      }
+      const auto length = take_integer(in);
+      if (!length) {
         note(refusal("`" + param + "` must be a whole number of at least 1", param));
-      } else if (length < 1) {
+      } else if (*length < 1) {
         note(refusal("`" + param + "` must be at least 1", param));
+      } else {
+        lengths[param == "max_tokens" ? 1 : 0] = *length;
       }
     } else if (key == "messages" && operation == Operation::chat) {
       has_prompt = true;
@@ -193,25 +218,25 @@ std::optional<RequestRefusal> read_request(std::string_view body, Operation oper
       has_prompt = true;
       count_content(in, out.text_pieces);
     } else if (key == "n") {
-      std::int64_t n = 1;
-      if (in.peek() == json::Type::number && in.read_integer(n) && n >= 1 && n <= 128) {
-        out.n = static_cast<std::uint32_t>(n);
-      } else if (in.peek() == json::Type::null) {
+      if (in.peek() == json::Type::null) {
         in.skip();
+        continue;
+      }
+      const auto n = take_integer(in);
+      if (n && *n >= 1 && *n <= 128) {
+        out.n = static_cast<std::uint32_t>(*n);
       } else {
-        if (in.ok()) in.skip();
         note(refusal("`n` must be a whole number from 1 to 128", "n"));
       }
     } else {
-      const bool empty = in.peek() == json::Type::null;
-      const std::string_view raw = [&] {
-        if (key == "tools" || key == "functions") out.tools = !empty;
-        if (key == "response_format" || key == "grammar" || key == "json_schema") out.grammar = !empty;
-        if (key == "logprobs" || key == "top_logprobs") out.logprobs = !empty;
-        if (key == "stop") out.stop = !empty;
-        return in.skip();
-      }();
-      if (raw == "false" || raw == "0" || raw == "[]") continue;
+      bool* const flag = key == "tools" || key == "functions"                                   ? &out.tools
+                         : key == "response_format" || key == "grammar" || key == "json_schema" ? &out.grammar
+                         : key == "logprobs" || key == "top_logprobs"                           ? &out.logprobs
+                         : key == "stop"                                                        ? &out.stop
+                                                                                                : nullptr;
+      const std::string_view raw = in.skip();
+      const bool nothing = raw == "null" || raw == "false" || raw == "0" || raw == "[]";
+      if (flag != nullptr && !nothing) *flag = true;
     }
   }
   out.close_at = in.offset() - 1;
@@ -220,6 +245,7 @@ std::optional<RequestRefusal> read_request(std::string_view body, Operation oper
   if (out.model.empty()) return refusal("`model` is missing", "model");
   if (operation == Operation::chat && !has_prompt)
     return refusal("`messages` must be a non-empty list of objects", "messages");
+  if (operation == Operation::embeddings) out.stream = false;  // there is no such thing
   const std::uint32_t window = context(who, out.model);
   for (int i = 0; i < 2; ++i) {
     if (lengths[i] < 0) continue;
@@ -236,7 +262,7 @@ std::optional<RequestRefusal> read_request(std::string_view body, Operation oper
 
 std::string engine_body(std::string_view body, const RequestFacts& facts, std::string_view engine_model,
                         const fleet::Capabilities& can, std::uint32_t context) {
-  std::vector<Edit> edits;
+  std::vector<Patch> edits;
   std::string tail;
   if (engine_model != facts.model) {
     std::string quoted;
@@ -257,9 +283,14 @@ std::string engine_body(std::string_view body, const RequestFacts& facts, std::s
     }
   }
   const bool missing_is_model_limit = can.dialect == "vllm" || can.dialect == "sglang";
-  if (facts.operation != Operation::embeddings && !facts.tokens_max && context > 0 && !missing_is_model_limit)
-    tail += ",\"max_tokens\":" + std::to_string(context);
-  std::sort(edits.begin(), edits.end(), [](const Edit& a, const Edit& b) { return a.at.from < b.at.from; });
+  if (facts.operation != Operation::embeddings && !facts.tokens_max && context > 0 && !missing_is_model_limit) {
+    if (facts.tokens_null_at.present()) {
+      edits.push_back({facts.tokens_null_at, std::to_string(context)});
+    } else {
+      tail += ",\"max_tokens\":" + std::to_string(context);
+    }
+  }
+  std::sort(edits.begin(), edits.end(), [](const Patch& a, const Patch& b) { return a.at.from < b.at.from; });
   std::string out;
   out.reserve(body.size() + tail.size() + 64);
   std::size_t at = 0;

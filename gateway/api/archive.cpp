@@ -56,6 +56,9 @@ std::optional<Files> read_tar(std::string_view archive) {
     std::memcpy(&header, archive.data(), block);
     archive.remove_prefix(block);
     if (std::memcmp(header.magic, "ustar", 5) != 0 || header.type != '0') return std::nullopt;
+    char checksum[8];
+    std::snprintf(checksum, sizeof checksum, "%06o", checksum_of(header));
+    if (std::memcmp(header.checksum, checksum, 7) != 0 || header.checksum[7] != ' ') return std::nullopt;
     std::uint64_t size = 0;
     for (std::size_t i = 0; i < 11; ++i) {
       if (header.size[i] < '0' || header.size[i] > '7') return std::nullopt;
@@ -64,9 +67,13 @@ std::optional<Files> read_tar(std::string_view archive) {
     const std::uint64_t padded = (size + block - 1) / block * block;
     if (padded > archive.size()) return std::nullopt;
     header.name[99] = '\0';
-    out.emplace_back(header.name, archive.substr(0, size));
+    const std::string_view name = header.name;
+    if (name.find('/') != name.npos || name == "." || name == "..") return std::nullopt;  // they become files
+    out.emplace_back(name, archive.substr(0, size));
     archive.remove_prefix(padded);
   }
+  // Two blocks of zeros end it: without them it is a part of one.
+  if (archive.size() != 2 * block || archive.find_first_not_of('\0') != archive.npos) return std::nullopt;
   return out;
 }
 

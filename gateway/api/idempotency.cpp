@@ -78,6 +78,7 @@ void IdempotencyTable::release(const std::string& key) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(key);
   if (found == entries_.end()) return;
+  drop_answer(found->second);
   order_.erase(found->second.place);
   entries_.erase(found);
 }
@@ -95,13 +96,17 @@ void IdempotencyTable::restore(const std::string& key, const Sha256& body, Reque
 }
 
 void IdempotencyTable::expire(std::int64_t wall_ms) {
-  while (!order_.empty()) {
-    const auto found = entries_.find(order_.front());
+  for (auto it = order_.begin(); it != order_.end();) {
+    const auto found = entries_.find(*it);
     Entry& entry = found->second;
-    if (entry.wall_ms + bounds_.keep_ms > wall_ms || entry.state == Entry::State::running) return;
+    if (entry.wall_ms + bounds_.keep_ms > wall_ms) return;
+    if (entry.state == Entry::State::running) {  // few: those that are being answered
+      ++it;
+      continue;
+    }
     drop_answer(entry);
     entries_.erase(found);
-    order_.pop_front();
+    it = order_.erase(it);
   }
 }
 

@@ -27,7 +27,15 @@ struct Fleet::Entry {
     if (slot == nullptr) slot = std::make_shared<OfferLoad>();
     return slot;
   }
+  // Another engine stands where this one did: nothing of the old one's is its.
+  void forget_engine(std::size_t index) {
+    engines[index] = {};
+    const std::string engine_id = config.id + '/' + std::to_string(index);
+    loads.erase(engine_id);
+    std::erase_if(rests, [&](const auto& rest) { return rest.first.starts_with(engine_id + '/'); });
+  }
   void rebuild();
+  void prune();
 };
 
 namespace {
@@ -95,6 +103,14 @@ void Fleet::Entry::rebuild() {
     offer->load = load(said.id);
     offers.push_back(std::move(offer));
   }
+  prune();
+}
+
+// An agent may name ever new offers: what nobody uses any more is not kept for ever.
+void Fleet::Entry::prune() {
+  const auto unused = [](const auto& figure) { return figure.second.use_count() == 1; };
+  if (loads.size() > offers_per_site_max) std::erase_if(loads, unused);
+  if (rests.size() > offers_per_site_max) std::erase_if(rests, unused);
 }
 
 void Fleet::configure(const config::ConfigSnapshot& config, const std::map<std::string, SiteState>& states) {
@@ -104,11 +120,11 @@ void Fleet::configure(const config::ConfigSnapshot& config, const std::map<std::
     const auto known = entries_.find(site.id);
     auto entry = std::make_shared<Entry>();
     if (known != entries_.end()) *entry = *known->second;
-    const bool same_engines = known != entries_.end() && known->second->config.engines.size() == site.engines.size();
-    if (!same_engines) entry->engines.assign(site.engines.size(), {});
-    for (std::size_t i = 0; i < site.engines.size() && same_engines; ++i) {
-      if (!(known->second->config.engines[i].endpoint == site.engines[i].endpoint)) entry->engines[i] = {};
+    for (std::size_t i = 0; i < entry->engines.size(); ++i) {
+      const bool stays = i < site.engines.size() && entry->config.engines[i].endpoint == site.engines[i].endpoint;
+      if (!stays) entry->forget_engine(i);
     }
+    entry->engines.resize(site.engines.size());
     entry->config = site;
     const auto state = states.find(site.id);
     if (state != states.end()) {

@@ -64,18 +64,21 @@ std::string unary(Bench& bench, std::string_view body) {
 
 TEST_CASE("the engine is asked in its own words") {
   Bench bench;
+  const bool tunnelled = GENERATE(false, true);
+  if (tunnelled)
+    for (auto& offer : bench.offers) offer->link = fleet::Tunnelled{7, "o"};
   bench.ask(ask_text(true, ",\"unknown\":[1,2]"));
   const auto& request = bench.far().request;
   CHECK(request.method == "POST");
-  CHECK(request.path == "/base/v1/chat/completions");
+  CHECK(request.path == (tunnelled ? "/v1/chat/completions" : "/base/v1/chat/completions"));
   CHECK(request.content_type == "application/json");
   CHECK(json::valid(request.body, {64, true}));
   CHECK(request.body.find("\"model\":\"engine-m\"") != std::string::npos);
   CHECK(request.body.find("\"include_usage\":true") != std::string::npos);
   CHECK(request.body.find("\"unknown\":[1,2]") != std::string::npos);
-  CHECK(request.attempt.empty());  // for sites in a tunnel only
+  CHECK(request.attempt == (tunnelled ? bench.id + "-1" : ""));
   bench.far().fault(FaultKind::connect_refused);
-  CHECK(bench.far().request.attempt.empty());
+  CHECK(bench.far().request.attempt == (tunnelled ? bench.id + "-2" : ""));
   bench.customer_leaves();
   bench.check_closed();
 }
@@ -335,7 +338,7 @@ TEST_CASE("the engine is read no further than the customer takes") {
       bench.far().body("{\"choices\":[{\"message\":{\"content\":\"" + std::string(1'100'000, 'x'));
     }
     REQUIRE(bench.status == 200);
-    const auto more = [&] { bench.far().body(as_stream ? text_chunk() : "xxxx"); };
+    const auto more = [&] { bench.far().body(as_stream ? text_chunk() : std::string(20'000, 'x')); };
     bench.unsent = 64u << 10;
     more();
     CHECK_FALSE(bench.far().paused);
