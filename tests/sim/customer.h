@@ -60,6 +60,7 @@ class Customer final : private StreamHandler {
   void go_on();
   void lose_patience();
   bool excused() const;
+  Timeline& timeline() { return life_->timeline(); }
   void bad(const std::string& rule, const std::string& what) { violated_(rule, what); }
 
   Net& net_;

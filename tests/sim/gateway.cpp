@@ -318,6 +318,15 @@ void Gateway::pump() {
 void Gateway::post() {
   post_asked_ = false;
   ledger_->post_once();
+  // Segments go whose records are posted and older than any request can be open.
+  const std::int64_t keep_ns = terms_.config->gateway.deadlines.total_ms * ms + 3 * second, now = timeline_.mono_ns();
+  marks_.emplace_back(now, journal_->last());
+  metering::Lsn old = 0;
+  while (now - marks_.front().first >= keep_ns) {
+    old = marks_.front().second;
+    marks_.pop_front();
+  }
+  if (old > 0) journal_->trim(std::min(old, ledger_->posted()));
 }
 
 void Gateway::topup(const std::string& tenant, const std::string& id, money::Amount amount) {

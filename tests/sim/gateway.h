@@ -2,6 +2,7 @@
 // together, with virtual loops for workers, the world's network for sockets and its disk for files.
 // Several lives follow one another on the same disk.
 #pragma once
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -119,6 +120,7 @@ class Gateway {
   std::unique_ptr<tunnel::Hub> hub_;
   std::vector<std::unique_ptr<Rig>> rigs_;
   std::int64_t held_bytes_ = 0;
+  std::deque<std::pair<std::int64_t, metering::Lsn>> marks_;  // when, and the newest record then
   bool pump_asked_ = false, post_asked_ = false, serving_ = false;
 };
 

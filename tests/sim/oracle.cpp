@@ -26,7 +26,8 @@ bool in(Outcome outcome, std::initializer_list<Outcome> list) { return std::find
 
 }  // namespace
 
-Oracle::Oracle(const config::ConfigSnapshot& config, Violated violated) : violated_(std::move(violated)) {
+Oracle::Oracle(const config::ConfigSnapshot& config, const Timeline& timeline, Violated violated)
+    : timeline_(timeline), violated_(std::move(violated)) {
   for (const auto& model : config.models) {
     const auto& p = model.prices.front();
     prices_[model.id] = {p.input.pico(), p.cached_input.pico(), p.cache_write.pico(), p.output.pico(), p.reasoning.pico()};
@@ -66,7 +67,12 @@ void Oracle::answered(const Asked& asked, const Answer& answer) {
   if (answer.replayed) ++figures_.replays;
   if (!answer.whole) {
     ++figures_.cuts;
-    if (!answer.excused) bad("cut", who + ": the answer was cut, though the customer stayed and the network was well");
+    // A large body whose head has left may only be cut, when it breaks: the FINAL says so.
+    const auto cut = RequestId::parse(answer.id);
+    const auto broken = cut ? requests_.find(*cut) : requests_.end();
+    const bool told = !asked.stream && answer.status == 200 && broken != requests_.end() && broken->second.final &&
+                      in(broken->second.final->outcome, {Outcome::partial, Outcome::recovered});
+    if (!answer.excused && !told && !journal_failed_) bad("cut", who + ": the answer was cut, though the customer stayed and the network was well");
     if (answer.done && asked.stream && answer.tokens != asked.tokens) bad("dressed up", who + ": [DONE] after " + std::to_string(answer.tokens) + " tokens of " + std::to_string(asked.tokens));
     return;
   }
@@ -109,6 +115,7 @@ void Oracle::answered(const Asked& asked, const Answer& answer) {
 void Oracle::appended(Lsn lsn, const metering::Record& record) {
   if (lsn != log_.size() + 1) return bad("journal", "LSN " + std::to_string(lsn) + " follows " + std::to_string(log_.size()));
   log_.push_back(record);
+  if (timeline_.tracing) tell(lsn, record);
   if (const auto* const admit = std::get_if<metering::Admit>(&record)) {
     Live& live = live_[admit->tenant];
     live.hold += admit->hold.pico();
@@ -121,6 +128,22 @@ void Oracle::appended(Lsn lsn, const metering::Record& record) {
     --live.in_flight;
     live.charged += charge_of(*final);
   }
+}
+
+void Oracle::tell(Lsn lsn, const metering::Record& record) {
+  const auto mark = [&](const metering::Admit& admit) {
+    const auto found = by_body_.find(to_hex(admit.body_hash));
+    return (found == by_body_.end() ? admit.id.text() : found->second->mark) + " ";
+  };
+  std::string out = "journal " + std::to_string(lsn) + ": ";
+  if (const auto* const admit = std::get_if<metering::Admit>(&record)) out += "ADMIT " + mark(*admit) + admit->id.text();
+  if (const auto* const final = std::get_if<metering::Final>(&record)) {
+    out += "FINAL " + mark(final->admit) + std::string(metering::name(final->outcome)) + ", " + std::to_string(final->counts.output) + " tokens";
+    for (std::size_t i = 0; i < final->results.size(); ++i)
+      out += "; " + final->attempts[i].site + " " + final->results[i].fault + " (" + final->results[i].side + ")";
+  }
+  if (const auto* const command = std::get_if<metering::Command>(&record)) out += "COMMAND " + command->id;
+  if (out.back() != ' ') timeline_.trace(out);
 }
 
 void Oracle::released(Lsn upto) {

@@ -18,6 +18,7 @@
 #include "gateway/metering/metering.h"
 #include "gateway/money/money.h"
 #include "gateway/tenancy/tenancy.h"
+#include "tests/sim/timeline.h"
 
 namespace trib::sim {
 
@@ -62,7 +63,7 @@ struct OracleFigures {
 class Oracle {
  public:
   using Violated = std::function<void(const std::string& rule, const std::string& what)>;
-  Oracle(const config::ConfigSnapshot& config, Violated violated);
+  Oracle(const config::ConfigSnapshot& config, const Timeline& timeline, Violated violated);
 
   // ---- customers and engines -----------------------------------------------------------------
   void asked(const std::string& body, std::shared_ptr<Asked> request);
@@ -103,6 +104,7 @@ class Oracle {
     std::int64_t input, cached, cache_write, output, reasoning;
   };
 
+  void tell(metering::Lsn lsn, const metering::Record& record);
   void see(const metering::Record& record);
   void forget(const metering::Record& record);
   void see_again();
@@ -116,6 +118,7 @@ class Oracle {
   void check_row(const ledger::RequestRow& row);
   void bad(const std::string& rule, const std::string& what) { violated_(rule, what); }
 
+  const Timeline& timeline_;
   Violated violated_;
   std::map<std::string, Price> prices_;  // by model
   std::map<std::string, config::SiteConfig> sites_;

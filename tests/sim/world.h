@@ -56,7 +56,6 @@ class World {
   void plan();
   void befall(Disaster what);
   void violated(const std::string& rule, const std::string& what);
-  void say(const std::string& what);
   std::int64_t some(std::int64_t ns) { return static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(ns))); }
   void start_gateway();
   void end_gateway(bool power, bool silent);
