@@ -7,6 +7,44 @@ namespace {
 
 constexpr std::size_t message_bytes_max = 512;
 
+// The members of one object that were read. One that stands twice is refused: who counts and who reads
+// might each take another.
+class Once {
+ public:
+  bool operator()(unsigned member) {
+    const bool first = (seen_ >> member & 1) == 0;
+    seen_ |= 1u << member;
+    return first;
+  }
+
+ private:
+  unsigned seen_ = 0;
+};
+
+// Of validated raw text between two quotes, without decoding it.
+std::uint64_t decoded_bytes(std::string_view raw) {
+  std::size_t i = raw.find('\\');
+  if (i == raw.npos) return raw.size();
+  std::uint64_t bytes = i;
+  for (; i < raw.size(); ++i, ++bytes) {
+    if (raw[i] != '\\') continue;
+    if (raw[++i] != 'u') continue;
+    unsigned point = 0;
+    for (const char c : raw.substr(i + 1, 4)) {
+      const unsigned digit = c <= '9' ? static_cast<unsigned>(c - '0') : static_cast<unsigned>((c | 0x20) - 'a') + 10;
+      point = point * 16 + digit;
+    }
+    i += 4;
+    if (point >= 0xd800 && point < 0xe000) {  // a pair: its other half follows
+      i += 6;
+      bytes += 3;
+    } else {
+      bytes += point < 0x80 ? 0u : point < 0x800 ? 1u : 2u;
+    }
+  }
+  return bytes;
+}
+
 void take_text(json::Cursor& in, bool whole, AnswerFacts& out) {
   if (in.peek() != json::Type::string) {
     in.skip();
@@ -15,14 +53,11 @@ void take_text(json::Cursor& in, bool whole, AnswerFacts& out) {
   const std::string_view raw = in.raw_string();
   if (raw.empty()) return;
   ++out.texts;
-  if (!whole && raw.find('\\') == std::string_view::npos) {
-    out.text_bytes += raw.size();
-    return;
-  }
+  out.text_bytes += decoded_bytes(raw);
+  if (!whole) return;
   std::string text;
   json::unescape(raw, text);
-  out.text_bytes += text.size();
-  if (whole) out.words += count_pieces(text);
+  out.words += count_pieces(text);
 }
 
 void read_tool_calls(json::Cursor& in, bool whole, AnswerFacts& out) {
@@ -46,8 +81,10 @@ void read_tool_calls(json::Cursor& in, bool whole, AnswerFacts& out) {
       }
       in.enter_object();
       std::string_view inner;
+      Once once;
       while (in.next_key(inner)) {
         if (inner == "arguments" || inner == "name") {
+          out.twice = !once(inner == "name") || out.twice;
           take_text(in, whole, out);
         } else {
           in.skip();
@@ -57,6 +94,14 @@ void read_tool_calls(json::Cursor& in, bool whole, AnswerFacts& out) {
   }
 }
 
+// 0: none that holds text.
+unsigned text_member(std::string_view key) {
+  if (key == "content") return 1;
+  if (key == "reasoning_content") return 2;
+  if (key == "reasoning") return 3;
+  return key == "refusal" ? 4 : 0;
+}
+
 void read_message(json::Cursor& in, bool whole, AnswerFacts& out) {
   if (in.peek() != json::Type::object) {
     in.skip();
@@ -64,13 +109,21 @@ void read_message(json::Cursor& in, bool whole, AnswerFacts& out) {
   }
   in.enter_object();
   std::string_view key;
+  Once once;
   while (in.next_key(key)) {
-    if (key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal") {
-      take_text(in, whole, out);
+    if (const auto text = text_member(key); text > 0) {
+      out.twice = !once(text) || out.twice;
+      const bool thought = text == 2 || text == 3;  // newer engines say it under both names
+      if (thought && !once(5)) {
+        in.skip();
+      } else {
+        take_text(in, whole, out);
+      }
     } else if (key == "role") {
       out.role = true;
       in.skip();
     } else if (key == "tool_calls") {
+      out.twice = !once(0) || out.twice;
       read_tool_calls(in, whole, out);
     } else {
       in.skip();
@@ -92,18 +145,36 @@ void read_choices(json::Cursor& in, bool whole, AnswerFacts& out) {
     }
     in.enter_object();
     std::string_view key;
+    Once once;
     while (in.next_key(key)) {
       if (key == "delta" || key == "message") {
+        out.twice = !once(key == "delta") || out.twice;
         read_message(in, whole, out);
       } else if (key == "text") {
+        out.twice = !once(2) || out.twice;
         take_text(in, whole, out);
       } else if (key == "finish_reason") {
-        out.finish = out.finish || in.peek() == json::Type::string;
-        in.skip();
+        if (in.peek() != json::Type::string) {
+          in.skip();
+        } else if (!in.raw_string().empty()) {  // some engines say "" until there is one
+          ++out.finishes;
+        }
       } else {
         in.skip();
       }
     }
+  }
+}
+
+void read_data(json::Cursor& in, AnswerFacts& out) {
+  if (in.peek() != json::Type::array) {
+    in.skip();
+    return;
+  }
+  in.enter_array();
+  while (in.next_element()) {
+    out.data = true;
+    in.skip();
   }
 }
 
@@ -170,15 +241,12 @@ void read_usage(json::Cursor& in, AnswerFacts& out) {
   if (fine) out.counts = {prompt - cached, cached, 0, completion - reasoning, reasoning};
 }
 
-// The member that was just read, with one of its commas, so that cutting it leaves an object.
-Span member(std::string_view json, std::size_t key_from, std::size_t value_to) {
-  std::size_t to = value_to;
-  while (to < json.size() && static_cast<unsigned char>(json[to]) <= ' ') ++to;
-  if (to < json.size() && json[to] == ',') return {key_from, to + 1};
-  std::size_t from = key_from;
-  while (from > 0 && static_cast<unsigned char>(json[from - 1]) <= ' ') --from;
-  if (from > 0 && json[from - 1] == ',') --from;
-  return {from, value_to};
+// 0: none of those that are read.
+unsigned top_member(std::string_view key) {
+  constexpr std::string_view names[] = {"choices", "usage", "timings", "model", "id", "created", "error", "data"};
+  for (unsigned i = 0; i < std::size(names); ++i)
+    if (key == names[i]) return i + 1;
+  return 0;
 }
 
 // Where the member's key begins: the quote before the colon before the value.
@@ -195,23 +263,28 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
   if (in.peek() != json::Type::object) return false;
   in.enter_object();
   std::string_view key;
+  Once once;
   while (in.next_key(key)) {
+    if (const auto member = top_member(key); member > 0 && !once(member)) return false;
     if (key == "choices") {
       read_choices(in, whole, out);
     } else if (key == "usage") {
       in.peek();
       const std::size_t from = in.offset();
       read_usage(in, out);
-      if (in.ok()) out.usage_at = member(json, key_start(json, from), in.offset());
+      out.usage_value_at = {from, in.offset()};
+      if (in.ok()) out.usage_at = {key_start(json, from), in.offset()};
     } else if (key == "timings") {
       in.peek();
       const std::size_t from = in.offset();
       in.skip();
-      if (in.ok()) out.timings_at = member(json, key_start(json, from), in.offset());
+      if (in.ok()) out.timings_at = {key_start(json, from), in.offset()};
     } else if (key == "model" && in.peek() == json::Type::string) {
       const std::size_t from = in.offset();
       out.model = in.raw_string();
       out.model_at = {from, in.offset()};
+    } else if (key == "data") {
+      read_data(in, out);
     } else if (key == "id") {
       out.id = in.skip();
     } else if (key == "created") {
@@ -227,7 +300,28 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
       in.skip();
     }
   }
-  return in.finish();
+  return in.finish() && !out.twice;
+}
+
+void write_edited(std::string_view json, std::span<Edit> edits, std::string& out) {
+  std::sort(edits.begin(), edits.end(), [](const Edit& a, const Edit& b) { return a.at.from < b.at.from; });
+  const auto blank = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
+  std::size_t at = 0;
+  for (const auto& edit : edits) {
+    if (edit.at.from > at) out.append(json.substr(at, edit.at.from - at));
+    out.append(edit.text);
+    at = edit.at.to;
+    if (!edit.text.empty()) continue;
+    while (at < json.size() && blank(json[at])) ++at;
+    if (at < json.size() && json[at] == ',') {
+      ++at;
+      continue;
+    }
+    // The last member, now or since those behind it were cut: the comma before it goes.
+    while (!out.empty() && blank(out.back())) out.pop_back();
+    if (!out.empty() && out.back() == ',') out.pop_back();
+  }
+  out.append(json.substr(at));
 }
 
 ErrorFacts read_error(std::string_view body) {

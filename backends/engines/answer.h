@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,7 +24,9 @@ struct AnswerFacts {
   std::uint64_t words = 0;       // count_pieces over them; whole bodies only
   bool role = false;
   bool tool_call = false;
-  bool finish = false;           // a finish_reason that is not null
+  unsigned finishes = 0;         // choices with a finish_reason, one that is not null or empty
+  bool data = false;             // at least one element (embeddings)
+  bool twice = false;            // a member that is counted stands twice: read_answer refuses it
   bool error = false;
   std::string error_message;
   UsageState usage = UsageState::absent;
@@ -31,12 +34,21 @@ struct AnswerFacts {
   std::string_view id, created;  // raw JSON values, or empty
   Span model_at;                 // the value
   std::string_view model;        // raw, without quotes
-  Span usage_at;                 // the member with its key and one comma, as far as it can be cut out
-  Span timings_at;               // likewise
+  Span usage_at, timings_at;     // the members, from their key on, without commas
+  Span usage_value_at;
 };
 
-// False: not valid JSON, or not an object. `whole`: a unary body (counts words too).
+// False: not valid JSON, not an object, or a member that matters stands twice. `whole`: a unary body (counts words too).
 bool read_answer(std::string_view json, bool whole, AnswerFacts& out);
+
+// A value to put in place of another, or, with an empty text, a member to cut out.
+struct Edit {
+  Span at;
+  std::string_view text;
+};
+// Appends `json`, edited. A cut member takes one of its commas along, so that valid JSON stays valid.
+// Sorts `edits`; they do not overlap.
+void write_edited(std::string_view json, std::span<Edit> edits, std::string& out);
 
 // An error body of any known shape (nested, flat, TGI, plain text), bounded.
 struct ErrorFacts {

@@ -129,7 +129,7 @@ void Exchange::on_journal_failed() {
     timer_.cancel();
     order_.tenant->settle(now(), order_.tokens_held, 0, final_.admit.hold, {});
   }
-  if (order_.concluded) {  // what was concluded is not on record: the answer is not one to repeat
+  if (order_.concluded && wait_last_ != 0) {  // what was concluded is not on record: the answer is not one to repeat
     final_.outcome = metering::Outcome::failed;
     final_.counts = {};
     order_.concluded(final_, {});

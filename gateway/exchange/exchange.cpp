@@ -200,7 +200,8 @@ void Exchange::on_end() {
   switch (mode_) {
     case Mode::events:
       if (done_seen_) return;  // FINAL is on its way
-      if (scanner_.held_bytes() > 0 || !finish_seen_) {
+      // Without [DONE] every choice must have said its finish.
+      if (scanner_.held_bytes() > 0 || finishes_ < order_.facts.n) {
         attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "the stream ended without a finish"});
         return;
       }
@@ -273,7 +274,8 @@ void Exchange::forget_attempt() {
   held_.clear();
   role_event_.clear();
   scanner_.reset();
-  finish_seen_ = paused_ = false;
+  paused_ = false;
+  finishes_ = 0;
   pieces_ = bytes_ = pieces_noted_ = 0;
   usage_ = engines::UsageState::absent;
   id_.clear();

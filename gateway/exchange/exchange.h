@@ -144,7 +144,8 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   // The answer so far.
   bool head_sent_ = false;
   bool paused_ = false;
-  bool finish_seen_ = false, done_seen_ = false;
+  bool done_seen_ = false;
+  std::uint64_t finishes_ = 0;  // choices that have said their finish
   bool tail_ready_ = false;     // FINAL is appended; the tail goes once it is released
   metering::Lsn wait_first_ = 0;  // the first byte waits for this
   metering::Lsn wait_last_ = 0;

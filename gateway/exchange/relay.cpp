@@ -7,31 +7,16 @@ namespace trib::exchange {
 namespace {
 
 constexpr std::size_t unsent_bytes_max = 64u << 10;  // above it the engine is read no further
+constexpr std::size_t role_bytes_max = 64u << 10;    // of events that say nothing, before the first text
 constexpr std::uint64_t progress_pieces = 32;
 constexpr std::int64_t progress_ns = 1'000'000'000;
 constexpr std::size_t unary_tail_bytes = 4u << 10;  // of a large answer, kept back to its end
 
-struct Edit {
-  engines::Span at;
-  std::string_view text;
-};
-
-// The JSON of an event with what is the gateway's own put in place.
-void write_edited(std::string_view json, std::span<Edit> edits, std::string& out) {
-  std::sort(edits.begin(), edits.end(), [](const Edit& a, const Edit& b) { return a.at.from < b.at.from; });
-  std::size_t at = 0;
-  for (const auto& edit : edits) {
-    if (edit.at.from < at) continue;  // two cuts that share a comma
-    out.append(json.substr(at, edit.at.from - at)).append(edit.text);
-    at = edit.at.to;
-  }
-  out.append(json.substr(at));
-}
-
 }  // namespace
 
 void Exchange::read_events(std::string_view bytes) {
-  std::string out;
+  thread_local std::string out;  // keeps its memory: no allocation an event; always empty between reads
+  out.clear();
   http::SseEvent event;
   while (true) {
     const auto status = scanner_.next(bytes, event);
@@ -59,7 +44,7 @@ void Exchange::read_events(std::string_view bytes) {
 // False: the attempt has ended, and `this` may be gone.
 bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (event.data == "[DONE]") {
-    if (!finish_seen_) {
+    if (finishes_ == 0) {
       if (!forward(out)) return false;
       attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "[DONE] without a finish"});
       return false;
@@ -89,10 +74,10 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   }
   pieces_ += facts.texts;
   bytes_ += facts.text_bytes;
-  finish_seen_ = finish_seen_ || facts.finish;
+  finishes_ += facts.finishes;
 
   std::string quoted;
-  std::array<Edit, 3> edits;
+  std::array<engines::Edit, 3> edits;
   std::size_t n = 0;
   if (facts.model_at.present() && facts.model != order_.facts.model) {
     json::quote(order_.facts.model, quoted);
@@ -101,13 +86,13 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (facts.usage_at.present() && facts.usage != engines::UsageState::absent) edits[n++] = {facts.usage_at, {}};
   if (facts.timings_at.present()) edits[n++] = {facts.timings_at, {}};
 
-  const bool says_something = facts.texts > 0 || facts.tool_call || facts.finish;
-  std::string& to = says_something ? out : role_event_;
-  if (!says_something) {
-    // The role alone waits for the first text, so that a site which falls silent can be replaced. A
-    // later empty delta says nothing and is not passed on.
-    if (head_sent_ || !role_event_.empty() || !out.empty() || !held_.empty()) return true;
-  } else if (!role_event_.empty()) {
+  const bool says_something = facts.texts > 0 || facts.tool_call || facts.finishes > 0;
+  const bool begun = head_sent_ || !held_.empty() || !out.empty();
+  // What says nothing, such as a role, waits for the first text, so that a site which then falls silent
+  // can be replaced. It may still carry something for the customer, so it is kept, up to a bound.
+  if (!says_something && !begun && role_event_.size() > role_bytes_max) return true;
+  std::string& to = says_something || begun ? out : role_event_;
+  if (says_something && !role_event_.empty()) {
     out += role_event_;
     role_event_.clear();
   }
@@ -115,7 +100,9 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
     to += event.raw;
   } else {
     to += "data: ";
-    write_edited(event.data, {edits.data(), n}, to);
+    const auto from = static_cast<std::ptrdiff_t>(to.size());
+    engines::write_edited(event.data, {edits.data(), n}, to);
+    std::replace(to.begin() + from, to.end(), '\n', ' ');  // of several data lines: only between tokens
     to += "\n\n";
   }
   return true;
@@ -244,12 +231,14 @@ void Exchange::commit_unary() {
 
 // All but the last bytes.
 void Exchange::pass_committed() {
-  if (!head_sent_ || held_.size() <= 2 * unary_tail_bytes) return;
-  const std::size_t ready = held_.size() - unary_tail_bytes;
-  responder_.body(std::string_view(held_).substr(0, ready), false);
-  held_.erase(0, ready);
-  world_.hold_bytes(-std::exchange(held_bytes_, 0));
-  last_sent_ns_ = last_byte_ns_;
+  if (!head_sent_) return;
+  if (held_.size() > 2 * unary_tail_bytes) {
+    const std::size_t ready = held_.size() - unary_tail_bytes;
+    responder_.body(std::string_view(held_).substr(0, ready), false);
+    held_.erase(0, ready);
+    world_.hold_bytes(-std::exchange(held_bytes_, 0));
+    last_sent_ns_ = last_byte_ns_;
+  }
   if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
     paused_ = true;
     call_->pause();
@@ -285,13 +274,13 @@ void Exchange::finish_committed() {
   std::string usage = engines::usage_json(counts, order_.facts.operation), engine_model, model;
   json::quote(offer_->engine_model, engine_model);
   json::quote(order_.facts.model, model);
-  std::array<Edit, 2> edits;
+  std::array<engines::Edit, 2> edits;
   std::size_t n = 0;
   if (usage_at.present() && !(facts.usage == engines::UsageState::valid && counts == claimed_)) edits[n++] = {usage_at, usage};
   const auto model_at = value_of("\"model\":");
   if (model_at.present() && held_.compare(model_at.from, model_at.to - model_at.from, engine_model) == 0)
     edits[n++] = {model_at, model};
-  write_edited(held_, {edits.data(), n}, tail_);
+  engines::write_edited(held_, {edits.data(), n}, tail_);
   held_.clear();
   if (!head_sent_) held_.swap(tail_);  // the head has waited so long that all goes at once
   conclude(metering::Outcome::completed, 200);
@@ -320,11 +309,12 @@ void Exchange::finish_unary() {
     return;
   }
   const bool generates = order_.facts.operation != engines::Operation::embeddings;
-  if (generates && !facts.choices) {
-    attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "an answer without choices"});
+  if (generates ? !facts.choices : !facts.data) {
+    attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere,
+                    generates ? "an answer without choices" : "an answer without data"});
     return;
   }
-  if (generates && !facts.finish) {
+  if (generates && facts.finishes == 0) {
     attempt_failed({FaultKind::cut, Side::engine, Retry::elsewhere, "an answer without a finish_reason"});
     return;
   }
@@ -337,7 +327,7 @@ void Exchange::finish_unary() {
   metering::CountSource source{};
   const auto counts = billed(metering::Outcome::completed, source);
   std::string quoted, usage;
-  std::array<Edit, 3> edits;
+  std::array<engines::Edit, 3> edits;
   std::size_t n = 0;
   if (facts.model_at.present() && facts.model != order_.facts.model) {
     json::quote(order_.facts.model, quoted);
@@ -345,14 +335,11 @@ void Exchange::finish_unary() {
   }
   if (facts.timings_at.present()) edits[n++] = {facts.timings_at, {}};
   if (!(facts.usage == engines::UsageState::valid && counts == claimed_)) {  // the customer sees what is billed
-    usage = "\"usage\":" + engines::usage_json(counts, order_.facts.operation);
-    if (facts.usage_at.present()) {
-      const bool comma_after = held_[facts.usage_at.to - 1] == ',';
-      const bool comma_before = held_[facts.usage_at.from] == ',';
-      usage = (comma_before ? "," : "") + usage + (comma_after ? "," : "");
-      edits[n++] = {facts.usage_at, usage};
+    usage = engines::usage_json(counts, order_.facts.operation);
+    if (facts.usage_value_at.present()) {
+      edits[n++] = {facts.usage_value_at, usage};
     } else {
-      usage.insert(0, 1, ',');
+      usage.insert(0, ",\"usage\":");
       const auto close = held_.rfind('}');
       edits[n++] = {{close, close}, usage};
     }
@@ -360,7 +347,7 @@ void Exchange::finish_unary() {
   if (n > 0) {
     std::string out;
     out.reserve(held_.size() + 128);
-    write_edited(held_, {edits.data(), n}, out);
+    engines::write_edited(held_, {edits.data(), n}, out);
     held_ = std::move(out);
   }
   conclude(metering::Outcome::completed, 200);

@@ -7,6 +7,10 @@ Waiter::~Waiter() {
 }
 
 ReleaseQueue::Now ReleaseQueue::wait(Waiter& waiter, metering::Lsn lsn) {
+  if (lsn == 0) {  // no record at all
+    cancel(waiter);
+    return Now::failed;
+  }
   waiter.lsn_ = lsn;
   if (waiter.queue_ == nullptr) {
     waiter.queue_ = this;
@@ -20,7 +24,7 @@ ReleaseQueue::Now ReleaseQueue::wait(Waiter& waiter, metering::Lsn lsn) {
     cancel(waiter);
     return Now::released;
   }
-  if (lsn == 0 || journal_.failed()) {
+  if (journal_.failed()) {
     cancel(waiter);
     return Now::failed;
   }
@@ -36,20 +40,27 @@ void ReleaseQueue::cancel(Waiter& waiter) {
     waiters_.pop_back();
     count_.store(waiters_.size());
   }
-  for (auto& due : due_)  // it may be about to be told
-    if (due == &waiter) due = nullptr;
+  if (waiter.due_at_ == 0) return;
+  due_[waiter.due_at_ - 1] = nullptr;  // it was about to be told
+  waiter.due_at_ = 0;
 }
 
 void ReleaseQueue::advance() {
   const bool failed = static_cast<bool>(journal_.failed());
   const auto released = journal_.released();
-  for (Waiter* waiter : waiters_)
-    if (failed || waiter->lsn_ <= released) due_.push_back(waiter);
+  for (Waiter* waiter : waiters_) {
+    if (!failed && waiter->lsn_ > released) continue;
+    due_.push_back(waiter);
+    waiter->due_at_ = due_.size();
+  }
   for (std::size_t i = 0; i < due_.size(); ++i) {
     Waiter* const waiter = due_[i];
     if (waiter == nullptr) continue;
-    due_[i] = nullptr;
     const bool ready = waiter->lsn_ <= released;
+    if (!ready && !failed) {  // one told before it made it wait anew
+      waiter->due_at_ = 0;
+      continue;
+    }
     cancel(*waiter);
     if (ready) {
       waiter->on_released();

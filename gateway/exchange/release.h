@@ -21,12 +21,13 @@ class Waiter {
  protected:
   virtual void on_released() = 0;        // the record waited for may be relied on
   virtual void on_journal_failed() = 0;  // it never will
-  ~Waiter();
+  virtual ~Waiter();
 
  private:
   friend class ReleaseQueue;
   ReleaseQueue* queue_ = nullptr;
   std::size_t at_ = 0;
+  std::size_t due_at_ = 0;  // its place among those about to be told, from 1; 0: none
   metering::Lsn lsn_ = 0;
 };
 

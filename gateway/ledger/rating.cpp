@@ -1,6 +1,7 @@
 #include "gateway/ledger/rating.h"
 
 #include <algorithm>
+#include <array>
 
 #include "gateway/ledger/period.h"
 
@@ -44,6 +45,10 @@ std::string share_tokens(const Final& final, std::vector<TokenCounts>& out) {
   if (first < 0) return "tokens are billed but no attempt delivered";
   const auto at = static_cast<std::size_t>(first);
 
+  if (results.size() == 1) {  // nearly always
+    out.assign(1, final.counts);
+    return {};
+  }
   out.assign(results.size(), {});
   std::vector<std::uint64_t> weights(results.size(), 0);
   std::uint64_t delivered = 0;
@@ -63,13 +68,16 @@ std::string share_tokens(const Final& final, std::vector<TokenCounts>& out) {
   return {};
 }
 
+// Who shares, in the contract's fixed order.
 struct Weighted {
-  std::vector<std::string> parties;
-  std::vector<std::uint32_t> weights;
-  void add(std::string party, std::uint32_t ppm) {
+  static constexpr std::size_t kinds = 4;
+  std::array<std::string, kinds> parties;
+  std::array<std::uint32_t, kinds> weights{};
+  std::size_t size = 0;
+  void add(std::string_view kind, std::string_view name, std::uint32_t ppm) {
     if (ppm == 0) return;
-    parties.push_back(std::move(party));
-    weights.push_back(ppm);
+    parties[size].append(kind).append(name);
+    weights[size++] = ppm;
   }
 };
 
@@ -80,10 +88,10 @@ Weighted parties_of(const metering::Attempt& attempt, const ContractVersion& con
     shares.referrer = 0;
   }
   Weighted out;
-  out.add("platform", shares.platform);
-  out.add("site:" + attempt.site, shares.site);
-  out.add("vendor:" + attempt.vendor, shares.vendor);
-  out.add("referrer:" + contract.referrer_party, shares.referrer);
+  out.add("platform", {}, shares.platform);
+  out.add("site:", attempt.site, shares.site);
+  out.add("vendor:", attempt.vendor, shares.vendor);
+  out.add("referrer:", contract.referrer_party, shares.referrer);
   return out;
 }
 
@@ -125,7 +133,8 @@ Rated rate(const Final& final, const Book& book) {
   out.gross = gross(*price, final.counts);
   if (out.gross.pico() >= gross_pico_end) return quarantined("the charge is above the bound of one request");
 
-  const std::string id = final.admit.id.text();
+  char id[32];
+  final.admit.id.write_hex(id);
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i].total() == 0) continue;
     const metering::Attempt& attempt = final.attempts[i];
@@ -134,9 +143,11 @@ Rated rate(const Final& final, const Book& book) {
     const money::Amount share = gross(*price, tokens[i]);
     out.shares.push_back({attempt.n, tokens[i], share});
     Weighted weighted = parties_of(attempt, *contract, final.admit.wall_ms);
-    const auto amounts =
-        money::split(share, weighted.weights, money::split_rotation(id, weighted.parties.size()));
-    for (std::size_t k = 0; k < amounts.size(); ++k) {
+    std::array<money::Amount, Weighted::kinds> amounts;
+    money::split_into(share, {weighted.weights.data(), weighted.size}, money::split_rotation({id, sizeof id}, weighted.size),
+                      {amounts.data(), weighted.size});
+    out.parts.reserve(out.parts.size() + weighted.size);
+    for (std::size_t k = 0; k < weighted.size; ++k) {
       out.parts.push_back({attempt.n, std::move(weighted.parties[k]), attempt.contract, attempt.contract_version, amounts[k]});
     }
   }

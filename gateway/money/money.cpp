@@ -1,6 +1,7 @@
 #include "gateway/money/money.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "gateway/base/base.h"
@@ -53,15 +54,12 @@ std::string decimal_text(bool negative, std::uint64_t whole, std::uint64_t fract
   return out;
 }
 
-// Indices by falling remainder; equal ones in list order starting at `rotation`.
-template <class T>
-std::vector<std::size_t> by_remainder(const std::vector<T>& rest, std::uint64_t rotation) {
-  const std::size_t n = rest.size();
-  std::vector<std::size_t> order(n);
+// Indices by falling remainder; equal ones in list order.
+std::vector<std::size_t> by_remainder(const std::vector<int128>& rest) {
+  std::vector<std::size_t> order(rest.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  const auto rank = [&](std::size_t i) { return (i + n - rotation % n) % n; };
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return rest[a] != rest[b] ? rest[a] > rest[b] : rank(a) < rank(b);
+    return rest[a] != rest[b] ? rest[a] > rest[b] : a < b;
   });
   return order;
 }
@@ -131,11 +129,16 @@ Amount charge(std::uint64_t quantity, Price price) {
 }
 
 std::vector<Amount> split(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation) {
+  std::vector<Amount> parts(weights_ppm.size());
+  split_into(gross, weights_ppm, rotation, parts);
+  return parts;
+}
+
+void split_into(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation, std::span<Amount> parts) {
   const std::size_t n = weights_ppm.size();
-  TRIB_ASSERT(n > 0 && !gross.negative());
+  TRIB_ASSERT(n > 0 && n <= parties_max && parts.size() == n && !gross.negative());
   TRIB_ASSERT(std::accumulate(weights_ppm.begin(), weights_ppm.end(), std::uint64_t{0}) == ppm_whole);
-  std::vector<Amount> parts(n);
-  std::vector<std::uint32_t> rest(n);
+  std::array<std::uint32_t, parties_max> rest;
   Amount left = gross;
   for (std::size_t i = 0; i < n; ++i) {
     int128 product = 0;
@@ -144,13 +147,19 @@ std::vector<Amount> split(Amount gross, std::span<const std::uint32_t> weights_p
     rest[i] = static_cast<std::uint32_t>(product % ppm_whole);
     left -= parts[i];
   }
-  const auto order = by_remainder(rest, rotation);
-  for (std::size_t i = 0; !left.zero(); ++i) {
-    TRIB_ASSERT(i < n);
-    parts[order[i]] += Amount::pico(1);
-    left -= Amount::pico(1);
+  // Fewer units are left than parties: each goes to the largest remainder that has none yet, ties to
+  // the first from the rotation on.
+  TRIB_ASSERT(left.pico() < static_cast<int128>(n));
+  std::array<bool, parties_max> given{};
+  for (; !left.zero(); left -= Amount::pico(1)) {
+    std::size_t best = n;
+    for (std::size_t k = 0; k < n; ++k) {
+      const std::size_t i = (rotation % n + k) % n;
+      if (!given[i] && (best == n || rest[i] > rest[best])) best = i;
+    }
+    given[best] = true;
+    parts[best] += Amount::pico(1);
   }
-  return parts;
 }
 
 std::uint64_t split_rotation(std::string_view request_id_text, std::size_t parties) {
@@ -174,7 +183,7 @@ std::vector<std::uint64_t> apportion(std::uint64_t total, std::span<const std::u
     rest[i] = product % sum;
     left -= out[i];
   }
-  const auto order = by_remainder(rest, 0);
+  const auto order = by_remainder(rest);
   for (std::size_t i = 0; left > 0; ++i, --left) ++out[order[i]];
   return out;
 }

@@ -71,7 +71,11 @@ constexpr std::uint32_t ppm_whole = 1'000'000;
 // Splits `gross` >= 0 by integer weights in ppm that sum to 1,000,000, by largest remainder: floors
 // first, then the leftover units one each to the largest remainders; ties go in list order rotated by
 // `rotation` (position (rotation + i) mod n comes first). Parts sum to gross exactly.
+// At most `parties_max` parties.
+constexpr std::size_t parties_max = 16;
 std::vector<Amount> split(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation);
+// The same into `parts`, as many as weights.
+void split_into(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation, std::span<Amount> parts);
 
 // The rotation of a request: the first 8 bytes, big-endian, of SHA-256 of the id's text, mod n.
 std::uint64_t split_rotation(std::string_view request_id_text, std::size_t parties);
