@@ -113,7 +113,7 @@ void Customer::next() {
   const auto pace = rng_.below(24);
   pause_ns_max_ = pace == 0 ? 6 * second : pace < 4 ? 250 * ms : 0;
   if (pause_ns_max_ > 0) ++figures_.slow;
-  taken_ = paused_at_ = 0;
+  taken_ = paused_at_ = patience_taken_ = 0;
   leave_after_ = rng_.below(10) == 0 ? rng_.below(3'000) : UINT64_MAX;
   after(terms_.patience_ns, &Customer::lose_patience);
   reused_ = stream_ != nullptr;
@@ -165,7 +165,7 @@ void Customer::on_bytes(std::string_view bytes) {
     }
   }
   if (taken_ >= leave_after_) return leave();
-  if (pause_ns_max_ > 0 && taken_ > paused_at_ + 100) {
+  if (pause_ns_max_ > 0 && taken_ > paused_at_ + 600) {
     paused_at_ = taken_;
     stalls_ = stalls_ || pause_ns_max_ > second;
     stream_->pause();
@@ -342,6 +342,10 @@ void Customer::leave() {
 
 void Customer::lose_patience() {
   if (waiting_.empty()) return;
+  if (taken_ > patience_taken_) {  // it comes, if slowly
+    patience_taken_ = taken_;
+    return after(terms_.patience_ns, &Customer::lose_patience);
+  }
   ++figures_.given_up;
   if (!excused()) bad("silence", waiting_.front().asked->mark + ": no end of an answer within " + std::to_string(terms_.patience_ns / second) + " s");
   drop(true);

@@ -185,7 +185,7 @@ std::string Gateway::start(metering::Lsn must_have) {
   metering::JournalError error;
   auto opened = metering::open_journal(disk_, timeline_, options, error);
   if (opened == nullptr) return "journal: " + error.segment + " record " + std::to_string(error.record) + ": " + error.why;
-  journal_ = std::make_unique<WatchedJournal>(std::move(opened), oracle_);
+  journal_ = std::make_unique<WatchedJournal>(std::move(opened), oracle_, terms_.sabotage);
   if (!oracle_.reopened(*journal_, must_have)) return "journal: the disk fails";
   journal_->on_released([this] {
     if (!serving_) return;

@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "gateway/telemetry/telemetry.h"
 #include "tests/sim/world.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -163,7 +162,6 @@ int main(int argc, char** argv) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_set_death_callback(last_words);
 #endif
-  trib::telemetry::set_log_level(verbose ? trib::telemetry::Level::info : trib::telemetry::Level::error);
   const auto begun = std::chrono::steady_clock::now();
   Sum sum;
   if (one) run_one(from, verbose, calm, sum);

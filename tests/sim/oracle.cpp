@@ -180,6 +180,12 @@ bool Oracle::reopened(metering::Journal& journal, Lsn must_have) {
     log_.resize(last);
     if (last < seen_) see_again();
   }
+  // Idempotency keys are known as far back as the journal is kept.
+  for (Lsn lsn = 1; lsn < journal.first() && lsn <= log_.size(); ++lsn) {
+    const auto* const final = std::get_if<metering::Final>(&log_[lsn - 1]);
+    const auto asked = final == nullptr ? by_body_.end() : by_body_.find(to_hex(final->admit.body_hash));
+    if (asked != by_body_.end()) asked->second->charged_finals = 0;
+  }
   live_.clear();
   credits_.clear();
   admitted_here_.clear();

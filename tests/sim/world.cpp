@@ -26,6 +26,7 @@ std::shared_ptr<config::ConfigSnapshot> make_config(Rng& rng) {
   g.deadlines = {2'000, 3'000, 500, 2'000, 40, 1'500, 2'000, 400, 5'000, 12'000, 2'000};
   g.limits.unary_hold_bytes = rng.below(3) == 0 ? 600 : 64u << 10;
   if (rng.below(6) == 0) g.limits.buffers_bytes = 6u << 10;
+  g.limits.idempotent_answer_bytes = 48u << 10;
   g.limits.event_bytes = 8u << 10;
   g.limits.body_bytes = 32u << 10;
   g.journal.segment_bytes = 24u << 10;
@@ -101,6 +102,7 @@ void World::violated(const std::string& rule, const std::string& what) {
 
 void World::build() {
   timeline_.tracing = options_.verbose;
+  telemetry::set_log_level(options_.verbose ? telemetry::Level::info : telemetry::Level::error);
   config_ = make_config(rng_);
   const auto tell = [this](const std::string& rule, const std::string& what) { violated(rule, what); };
   oracle_ = std::make_unique<Oracle>(*config_, timeline_, tell);
@@ -141,6 +143,7 @@ void World::build() {
   }
   terms_.config = config_;
   terms_.vfs = vfs_->name();
+  terms_.sabotage = options_.sabotage;
   terms_.customers_weather = far;
   terms_.sites_weather = tunnel;
   terms_.batch_max = rng_.below(3) == 0 ? 3 : 10'000;

@@ -22,6 +22,7 @@ struct WorldOptions {
   std::uint64_t seed = 1;
   bool verbose = false;
   bool calm = false;  // nothing befalls anyone: for looking at the world itself
+  Sabotage sabotage = Sabotage::none;
 };
 
 struct WorldFigures {
