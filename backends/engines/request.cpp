@@ -12,7 +12,7 @@ RequestRefusal refusal(std::string message, std::string param = {}, std::string 
 
 // The text of a message's content: a string, or a list of parts of which the text ones count.
 void count_content(json::Cursor& in, std::uint64_t& pieces) {
-  std::string text;
+  thread_local std::string text;
   if (in.peek() == json::Type::string) {
     if (in.read_string(text)) pieces += count_pieces(text);
     return;
@@ -131,7 +131,8 @@ std::optional<RequestRefusal> read_request(std::string_view body, Operation oper
                                            const void* who, RequestFacts& out) {
   out = {};
   out.operation = operation;
-  json::Cursor in(body, {.depth = 64, .unique_keys = true});
+  thread_local json::Cursor in({}, {.depth = 64, .unique_keys = true});  // keeps its buffers
+  in.reset(body);
   std::optional<RequestRefusal> wrong;
   const auto note = [&](std::optional<RequestRefusal> r) {
     if (!wrong) wrong = std::move(r);

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -54,6 +55,11 @@ struct Endpoint {
   std::string trust;           // path of a CA file or pinned certificate; empty: the system's
   friend bool operator==(const Endpoint&, const Endpoint&) = default;
   std::string key() const;     // a text that is equal exactly when the endpoints are
+  struct Hash {
+    std::size_t operator()(const Endpoint& e) const noexcept {
+      return std::hash<std::string_view>{}(e.host) * 31 + e.port;
+    }
+  };
 };
 
 class Transport {

@@ -145,6 +145,7 @@ void Exchange::on_journal_failed() {
     return;
   }
   std::string fields;
+  fields.reserve(192);
   http::write_field(fields, "Content-Type", "application/json");
   http::write_field(fields, "Retry-After", "5");
   http::write_field(fields, "x-request-id", final_.admit.id.text());
@@ -165,6 +166,7 @@ void Exchange::send_tail() {
     return;
   }
   std::string fields;
+  fields.reserve(192);
   if (status_ == 200 && stream_) {
     send_head();
     responder_.body(tail_, true);

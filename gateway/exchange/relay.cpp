@@ -145,6 +145,7 @@ void Exchange::send_head() {
   last_sent_ns_ = now();
   world_.figures().first_token.observe_ns(last_sent_ns_ - started_ns_);
   std::string fields;
+  fields.reserve(192);
   http::write_field(fields, "Content-Type", stream_ ? "text/event-stream; charset=utf-8" : "application/json");
   if (stream_) http::write_field(fields, "Cache-Control", "no-cache");
   http::write_field(fields, "x-request-id", final_.admit.id.text());

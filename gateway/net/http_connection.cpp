@@ -10,10 +10,9 @@ constexpr std::int64_t ms = 1'000'000;
 }  // namespace
 
 void HttpCall::begin(bool fresh) {
-  std::string key = to_.key();
-  HttpConnection* connection = fresh ? nullptr : pool_.take_idle(key);
+  HttpConnection* connection = fresh ? nullptr : pool_.take_idle(to_);
   const bool reused = connection != nullptr;
-  if (!reused) connection = &pool_.connect(to_, std::move(key));
+  if (!reused) connection = &pool_.connect(to_);
   connection->reused_ = reused;
   connection->start(*this);
 }
@@ -32,8 +31,8 @@ void HttpCall::resume() {
   if (connection_ != nullptr) connection_->resume();
 }
 
-HttpConnection::HttpConnection(HttpPool& pool, const Endpoint& to, std::string key)
-    : pool_(pool), key_(std::move(key)), reader_(pool.limits_.head) {
+HttpConnection::HttpConnection(HttpPool& pool, const Endpoint& to)
+    : pool_(pool), to_(to), reader_(pool.limits_.head) {
   stream_ = pool.transport_.dial(to, *this);
   pool.wheel_.arm(deadline_, pool.wheel_.now_ns() + pool.limits_.connect_ms * ms);
 }

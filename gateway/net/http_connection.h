@@ -32,7 +32,7 @@ class HttpCall final : public http::Call {
 
 class HttpConnection final : private StreamHandler {
  public:
-  HttpConnection(HttpPool& pool, const Endpoint& to, std::string key);
+  HttpConnection(HttpPool& pool, const Endpoint& to);
   ~HttpConnection() {
     if (destroyed_ != nullptr) *destroyed_ = true;
     if (call_ != nullptr) call_->connection_ = nullptr;  // the pool goes first
@@ -42,7 +42,7 @@ class HttpConnection final : private StreamHandler {
   void pause() { stream_->pause(); }
   void resume() { stream_->resume(); }
   void park();                 // watched for its end while idle
-  const std::string& key() const { return key_; }
+  const Endpoint& to() const { return to_; }
 
  private:
   friend class HttpCall;
@@ -62,7 +62,7 @@ class HttpConnection final : private StreamHandler {
   void on_deadline();
 
   HttpPool& pool_;
-  const std::string key_;
+  const Endpoint to_;
   State state_ = State::connecting;
   bool reused_ = false;      // this call found the connection in the pool
   bool heard_ = false;       // bytes have come since the request was sent

@@ -24,16 +24,16 @@ PoolFigures HttpPool::figures() const {
   return out;
 }
 
-HttpConnection& HttpPool::connect(const Endpoint& to, std::string key) {
+HttpConnection& HttpPool::connect(const Endpoint& to) {
   ++figures_.dialled;
-  auto made = std::make_unique<HttpConnection>(*this, to, std::move(key));
+  auto made = std::make_unique<HttpConnection>(*this, to);
   HttpConnection& connection = *made;
   connections_.emplace(&connection, std::move(made));
   return connection;
 }
 
-HttpConnection* HttpPool::take_idle(const std::string& key) {
-  const auto found = idle_.find(key);
+HttpConnection* HttpPool::take_idle(const Endpoint& to) {
+  const auto found = idle_.find(to);
   if (found == idle_.end() || found->second.empty()) return nullptr;
   HttpConnection* connection = found->second.back();
   found->second.pop_back();
@@ -42,7 +42,7 @@ HttpConnection* HttpPool::take_idle(const std::string& key) {
 }
 
 void HttpPool::park(HttpConnection& connection) {
-  auto& list = idle_[connection.key()];
+  auto& list = idle_[connection.to()];
   if (list.size() >= limits_.idle_per_endpoint) {
     discard(connection);
     return;
@@ -52,7 +52,7 @@ void HttpPool::park(HttpConnection& connection) {
 }
 
 void HttpPool::discard(HttpConnection& connection) {
-  const auto found = idle_.find(connection.key());
+  const auto found = idle_.find(connection.to());
   if (found != idle_.end()) {
     auto& list = found->second;
     list.erase(std::remove(list.begin(), list.end(), &connection), list.end());

@@ -39,8 +39,8 @@ class HttpPool {
  private:
   friend class HttpConnection;
   friend class HttpCall;
-  HttpConnection& connect(const Endpoint& to, std::string key);
-  HttpConnection* take_idle(const std::string& key);
+  HttpConnection& connect(const Endpoint& to);
+  HttpConnection* take_idle(const Endpoint& to);
   void park(HttpConnection& connection);     // back to the idle list, or closed when it is full
   void discard(HttpConnection& connection);  // destroys it; it may be on the stack
 
@@ -49,7 +49,7 @@ class HttpPool {
   const PoolLimits limits_;
   PoolFigures figures_;
   std::unordered_map<HttpConnection*, std::unique_ptr<HttpConnection>> connections_;
-  std::unordered_map<std::string, std::vector<HttpConnection*>> idle_;  // the last is the warmest
+  std::unordered_map<Endpoint, std::vector<HttpConnection*>, Endpoint::Hash> idle_;  // the last is the warmest
 };
 
 }  // namespace trib::net
