@@ -329,12 +329,31 @@ void Gateway::post() {
   if (old > 0) journal_->trim(std::min(old, ledger_->posted()));
 }
 
+// As the administrative door does it, and a bookkeeper who asks until there is an answer.
 void Gateway::topup(const std::string& tenant, const std::string& id, money::Amount amount) {
-  // As the administrative door does it.
-  if (ledger_->topup(tenant, id, amount, timeline_.wall_ms()) != ledger::Posting::posted) return;
-  tenants().tenant(tenant)->credit(amount);
-  oracle_.credited(tenant, amount);
+  switch (ledger_->topup(tenant, id, amount, timeline_.wall_ms())) {
+    case ledger::Posting::posted:
+      tenants().tenant(tenant)->credit(amount);
+      oracle_.credited(tenant, amount);
+      break;
+    case ledger::Posting::repeated:
+      break;
+    case ledger::Posting::conflict:
+      oracle_.violated("top-up", id + " conflicts with itself");
+      break;
+    case ledger::Posting::failed:
+      life_->after(500 * ms, [this, tenant, id, amount] { topup(tenant, id, amount); });
+      break;
+  }
 }
+
+// As a reload publishes: what is refused changes nothing.
+std::string Gateway::publish(const config::ConfigSnapshot& next) {
+  const auto problem = ledger_->publish(next, timeline_.wall_ms());
+  return problem ? problem->path + ": " + problem->why : std::string();
+}
+
+void Gateway::close_site(const std::string& site) { hub_->close_site(site, "the site is not let in any more"); }
 
 bool Gateway::quiet() const {
   return figures_->open.value() == 0 && journal_->durable() == journal_->last() && ledger_->posted() >= journal_->money();
@@ -347,6 +366,9 @@ std::string Gateway::unrest() const {
 }
 
 std::string Gateway::leftovers() const {
+  for (const auto& [id, tenant] : tenants().all())
+    if (tenant->view().balance != ledger_->tenant_balance(id)) return id + " may spend " + tenant->view().balance.text() + ", the ledger says " + ledger_->tenant_balance(id).text();
+
   if (held_bytes_ != 0) return std::to_string(held_bytes_) + " held bytes";
   for (const auto& [model, offers] : fleet_.snapshot()->by_model)
     for (const auto& offer : offers)

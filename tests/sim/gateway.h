@@ -98,6 +98,8 @@ class Gateway {
 
   void turn();  // after each event: asks for the writer's and the poster's turns where they are due
   void topup(const std::string& tenant, const std::string& id, money::Amount amount);
+  std::string publish(const config::ConfigSnapshot& next);  // empty: published
+  void close_site(const std::string& site);
   bool quiet() const;      // nothing open, all durable and posted
   std::string unrest() const;     // why it is not quiet
   std::string leftovers() const;  // what should be gone when all is quiet; empty: nothing

@@ -52,6 +52,7 @@ std::vector<std::pair<const char*, std::uint64_t>> listed(const WorldFigures& f)
           {"kills", f.kills},                  {"power cuts", f.power_cuts},         {"drains", f.drains},
           {"disk faults", f.disk_faults},      {"journal deaths", f.journal_deaths}, {"engine deaths", f.engine_deaths},
           {"agent deaths", f.agent_deaths},    {"clock steps", f.clock_steps},       {"top-ups", f.topups},
+          {"prices", f.prices},
           {"links", f.net.links},              {"resets", f.net.resets},             {"stalls", f.net.stalls},
           {"silences", f.net.freezes},         {"dials lost", f.net.lost},           {"dials refused", f.net.refused},
           {"slow readers", f.customers.slow},  {"leavers", f.customers.left},        {"pipelined", f.customers.pipelined},

@@ -28,10 +28,6 @@ bool in(Outcome outcome, std::initializer_list<Outcome> list) { return std::find
 
 Oracle::Oracle(const config::ConfigSnapshot& config, const Timeline& timeline, Violated violated)
     : timeline_(timeline), violated_(std::move(violated)) {
-  for (const auto& model : config.models) {
-    const auto& p = model.prices.front();
-    prices_[model.id] = {p.input.pico(), p.cached_input.pico(), p.cache_write.pico(), p.output.pico(), p.reasoning.pico()};
-  }
   for (const auto& site : config.sites) sites_[site.id] = site;
   for (const auto& contract : config.contracts) shares_[contract.id] = contract.shares;
   for (const auto& tenant : config.tenants) privacy_[tenant.id] = tenant.privacy;
@@ -116,6 +112,7 @@ void Oracle::appended(Lsn lsn, const metering::Record& record) {
   if (lsn != log_.size() + 1) return bad("journal", "LSN " + std::to_string(lsn) + " follows " + std::to_string(log_.size()));
   log_.push_back(record);
   if (timeline_.tracing) tell(lsn, record);
+  if (const auto* const command = std::get_if<metering::Command>(&record)) learn_price(*command);
   if (const auto* const admit = std::get_if<metering::Admit>(&record)) {
     Live& live = live_[admit->tenant];
     live.hold += admit->hold.pico();
@@ -128,6 +125,16 @@ void Oracle::appended(Lsn lsn, const metering::Record& record) {
     --live.in_flight;
     live.charged += charge_of(*final);
   }
+}
+
+// A version is what the journal's command says, whether or not whoever published it learned of it.
+void Oracle::learn_price(const metering::Command& command) {
+  if (command.kind != "publish_price" || !published_.insert(command.id).second) return;
+  const auto p = ledger::read_price(command.body);
+  if (!p) return bad("price", command.id + " cannot be read");
+  auto& versions = prices_[p->model];
+  if (!versions.empty() && p->from_ms <= versions.back().from_ms) return;  // refused when it is posted
+  versions.push_back({p->from_ms, p->input.pico(), p->cached_input.pico(), p->cache_write.pico(), p->output.pico(), p->reasoning.pico()});
 }
 
 void Oracle::tell(Lsn lsn, const metering::Record& record) {
@@ -178,6 +185,10 @@ bool Oracle::reopened(metering::Journal& journal, Lsn must_have) {
     figures_.records_lost += log_.size() - last;
     for (Lsn lsn = last; lsn < seen_; ++lsn) forget(log_[lsn]);
     log_.resize(last);
+    prices_.clear();
+    published_.clear();
+    for (const auto& record : log_)
+      if (const auto* const command = std::get_if<metering::Command>(&record)) learn_price(*command);
     if (last < seen_) see_again();
   }
   // Idempotency keys are known as far back as the journal is kept.
@@ -231,6 +242,16 @@ void Oracle::see_admit(const metering::Admit& admit) {
   if (!requests_.try_emplace(admit.id, Request{admit, {}, {}, {}, 0}).second) return bad("admit", admit.id.text() + " was admitted twice");
   open_.insert(admit.id);
   ++figures_.requests;
+  // The version that was in force; the newest may have been journaled and not yet posted then.
+  const auto& prices = prices_[admit.model];
+  const auto in_force = [&](std::size_t versions) {
+    std::uint32_t out = 0;
+    for (std::uint32_t i = 0; i < versions; ++i)
+      if (prices[i].from_ms <= admit.wall_ms) out = i + 1;
+    return out;
+  };
+  if (prices.empty() || (admit.price_version != in_force(prices.size()) && admit.price_version != in_force(prices.size() - 1)))
+    bad("price", admit.id.text() + " is pinned to version " + std::to_string(admit.price_version) + " of " + std::to_string(prices.size()));
   if (!privacy_.contains(admit.tenant)) bad("admit", admit.id.text() + ": an unknown tenant");
   const auto asked = by_body_.find(to_hex(admit.body_hash));
   if (asked == by_body_.end()) return bad("admit", admit.id.text() + ": a body that no customer sent");
@@ -266,7 +287,9 @@ void Oracle::see_progress(const metering::Progress& progress) {
 }
 
 int128 Oracle::charge_of(const metering::Final& final) const {
-  const Price& p = prices_.at(final.admit.model);
+  const auto found = prices_.find(final.admit.model);
+  if (found == prices_.end() || final.admit.price_version == 0 || final.admit.price_version > found->second.size()) return -1;
+  const Price& p = found->second[final.admit.price_version - 1];
   const auto& c = final.counts;
   const auto of = [](std::uint64_t n, std::int64_t price) { return static_cast<int128>(n) * price; };
   return of(c.input, p.input) + of(c.cached_input, p.cached) + of(c.cache_write, p.cache_write) + of(c.output, p.output) + of(c.reasoning, p.reasoning);

@@ -65,6 +65,8 @@ class Oracle {
   using Violated = std::function<void(const std::string& rule, const std::string& what)>;
   Oracle(const config::ConfigSnapshot& config, const Timeline& timeline, Violated violated);
 
+  void violated(const std::string& rule, const std::string& what) { violated_(rule, what); }
+
   // ---- customers and engines -----------------------------------------------------------------
   void asked(const std::string& body, std::shared_ptr<Asked> request);
   std::shared_ptr<Run> run(const std::string& site, const std::string& mark, const std::string& body);
@@ -101,10 +103,11 @@ class Oracle {
     money::int128 charge = 0;
   };
   struct Price {
-    std::int64_t input, cached, cache_write, output, reasoning;
+    std::int64_t from_ms, input, cached, cache_write, output, reasoning;
   };
 
   void tell(metering::Lsn lsn, const metering::Record& record);
+  void learn_price(const metering::Command& command);
   void see(const metering::Record& record);
   void forget(const metering::Record& record);
   void see_again();
@@ -120,7 +123,8 @@ class Oracle {
 
   const Timeline& timeline_;
   Violated violated_;
-  std::map<std::string, Price> prices_;  // by model
+  std::map<std::string, std::vector<Price>> prices_;  // by model; [i] is version i + 1, as the journal publishes them
+  std::set<std::string> published_;
   std::map<std::string, config::SiteConfig> sites_;
   std::map<std::string, config::Shares> shares_;    // by contract
   std::map<std::string, config::Privacy> privacy_;  // by tenant

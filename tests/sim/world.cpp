@@ -261,6 +261,24 @@ void World::befall(Disaster what) {
       ++counts_.clock_steps;
       timeline_.shift_wall(static_cast<std::int64_t>(rng_.below(60'000)) - 30'000);
       break;
+    case Disaster::price: {
+      if (gateway_ == nullptr) break;
+      auto next = std::make_shared<config::ConfigSnapshot>(*config_);
+      auto p = next->models[0].prices.back();
+      p.from_ms = timeline_.wall_ms() + 100 + some(1'500);
+      p.input = p.cache_write = price(400'000 + some(300'000));
+      p.output = p.reasoning = price(1'500'000 + some(900'000));
+      next->models[0].prices.push_back(p);
+      const std::string why = gateway_->publish(*next);
+      timeline_.trace("a new price: " + (why.empty() ? "published" : why));
+      if (!why.empty()) break;
+      ++counts_.prices;
+      terms_.config = config_ = next;
+      break;
+    }
+    case Disaster::close_site:
+      if (gateway_ != nullptr) gateway_->close_site(rng_.below(2) == 0 ? "dc-far" : "cafe-one");
+      break;
     case Disaster::topup:
       if (gateway_ == nullptr) break;
       ++counts_.topups;
