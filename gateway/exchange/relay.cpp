@@ -186,7 +186,8 @@ void Exchange::take_unary(std::string_view bytes) {
     }
     held_bytes_ += grown;
     held_.append(bytes);
-    if (held_.size() > order_.terms->limits.unary_hold_bytes) commit_unary();
+    // Below that a committed answer would send nothing yet: its break would be billed for no byte.
+    if (held_.size() > std::max<std::uint64_t>(order_.terms->limits.unary_hold_bytes, 2 * unary_tail_bytes)) commit_unary();
     return;
   }
   // Committed: relayed as it comes, but for the end, where the usage stands.

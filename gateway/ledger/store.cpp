@@ -13,6 +13,12 @@ namespace trib::ledger {
 using metering::Command;
 using metering::Lsn;
 
+namespace {
+
+constexpr std::size_t unsure_max = 10'000;  // commands of which no call has learned what became of them
+
+}  // namespace
+
 Ledger::Ledger(const LedgerOptions& options, Clock& clock, metering::Journal& journal)
     : options_(options),
       clock_(clock),
@@ -72,20 +78,38 @@ std::optional<CommandRow> Ledger::find_command(const std::string& id) {
   return reader_->command(id);
 }
 
-// What became of a command: its own row, or the row of an earlier one with its id.
+Posting Ledger::submit(const Command& command) {
+  if (find_command(command.id)) return outcome(command, 0);
+  const Lsn lsn = journal_.append(command);
+  if (lsn == 0) return Posting::failed;
+  if (await(lsn)) return outcome(command, lsn);
+  const std::lock_guard lock(unsure_mutex_);
+  remember(command.id, lsn);
+  return Posting::failed;
+}
+
+// What became of a command: its own row, or the row of an earlier one with its id. An effect is told as
+// `posted` once, to this call or to the one that asks again after a call that was told nothing, so that
+// whoever keeps figures in memory counts it once.
 Posting Ledger::outcome(const Command& command, Lsn lsn) {
+  const std::lock_guard lock(unsure_mutex_);
   const auto row = find_command(command.id);
-  if (!row) return Posting::failed;
+  if (!row) {
+    remember(command.id, lsn);
+    return Posting::failed;
+  }
+  if (const auto unsure = unsure_.find(command.id); unsure != unsure_.end()) {
+    lsn = unsure->second;
+    unsure_.erase(unsure);
+  }
   if (row->kind != command.kind || row->body != command.body) return Posting::conflict;
   if (row->result.compare(0, 7, "refused") == 0) return Posting::failed;
   return row->lsn == lsn ? Posting::posted : Posting::repeated;
 }
 
-Posting Ledger::submit(const Command& command) {
-  if (find_command(command.id)) return outcome(command, 0);
-  const Lsn lsn = journal_.append(command);
-  if (lsn == 0 || !await(lsn)) return Posting::failed;
-  return outcome(command, lsn);
+// The first record of an id is the one that counts.
+void Ledger::remember(const std::string& id, Lsn lsn) {
+  if (lsn != 0 && unsure_.size() < unsure_max) unsure_.emplace(id, lsn);
 }
 
 Posting Ledger::topup(const std::string& tenant, const std::string& id, money::Amount amount, std::int64_t wall_ms) {

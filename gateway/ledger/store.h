@@ -4,6 +4,7 @@
 #pragma once
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,7 +39,7 @@ struct PublishProblem {
 };
 
 enum class Posting {
-  posted,    // by this call
+  posted,    // by this call, or by an earlier one of this process that was told `failed`
   repeated,  // the same was there already
   conflict,  // the id is taken by something else; nothing changed
   failed,    // refused, or not known to be durable: asking again with the same id is safe
@@ -84,6 +85,7 @@ class Ledger {
  private:
   Ledger(const LedgerOptions& options, Clock& clock, metering::Journal& journal);
   Posting outcome(const metering::Command& command, metering::Lsn lsn);
+  void remember(const std::string& id, metering::Lsn lsn);  // with unsure_mutex_ held
   bool await(metering::Lsn lsn);
   std::optional<CommandRow> find_command(const std::string& id);
 
@@ -99,6 +101,8 @@ class Ledger {
   std::mutex reader_mutex_;  // reader_
   std::unique_ptr<Reader> reader_;
   std::mutex publish_mutex_;
+  std::mutex unsure_mutex_;
+  std::map<std::string, metering::Lsn> unsure_;  // by id: appended, and given up waiting for
 };
 
 }  // namespace trib::ledger

@@ -314,7 +314,7 @@ void ClientSession::on_deadline() {
 }
 
 void ClientSession::expect_taking() {
-  unsent_seen_ = stream_->unsent_bytes();
+  watch_unsent();  // what was taken since the last look counts for a deadline that runs already
   if (unsent_seen_ == 0 || stall_.armed()) return;
   taken_ = false;
   wheel_.arm(stall_, wheel_.now_ns() + limits_.stall_ms * ms);

@@ -38,7 +38,8 @@ Customer::Sent Customer::make() {
   asked->tenant = terms_.tenant;
   asked->stream = rng_.below(100) < 65;
   asked->include_usage = asked->stream && rng_.below(2) == 0;
-  const std::uint64_t wish = 1 + rng_.below(rng_.below(8) == 0 ? 4 * terms_.tokens_max : terms_.tokens_max);
+  const auto size = rng_.below(100);
+  const std::uint64_t wish = 1 + rng_.below(size < 1 ? 900 : size < 12 ? 4 * terms_.tokens_max : terms_.tokens_max);
   const std::uint64_t limit = rng_.below(5) == 0 ? 1 + rng_.below(wish) : wish + rng_.below(20);
   asked->tokens = std::min(wish, limit);
   for (std::uint64_t i = 0; i < asked->tokens; ++i) asked->expected += asked->mark + '.' + std::to_string(i) + ' ';
@@ -112,7 +113,7 @@ void Customer::next() {
   const auto pace = rng_.below(24);
   pause_ns_max_ = pace == 0 ? 6 * second : pace < 4 ? 250 * ms : 0;
   if (pause_ns_max_ > 0) ++figures_.slow;
-  taken_ = paused_at_ = 0;
+  taken_ = paused_at_ = patience_taken_ = 0;
   leave_after_ = rng_.below(10) == 0 ? rng_.below(3'000) : UINT64_MAX;
   after(terms_.patience_ns, &Customer::lose_patience);
   reused_ = stream_ != nullptr;
@@ -132,6 +133,7 @@ void Customer::send_waiting() {
   std::string all;
   for (auto& sent : waiting_) {
     ++sent.tries;
+    if (timeline().tracing) timeline().trace(sent.asked->mark + " is asked, try " + std::to_string(sent.tries) + (answered_ ? ", on a kept connection" : ""));
     all += sent.bytes;
     ++figures_.sent;
   }
@@ -163,7 +165,7 @@ void Customer::on_bytes(std::string_view bytes) {
     }
   }
   if (taken_ >= leave_after_) return leave();
-  if (pause_ns_max_ > 0 && taken_ > paused_at_ + 100) {
+  if (pause_ns_max_ > 0 && taken_ > paused_at_ + 600) {
     paused_at_ = taken_;
     stalls_ = stalls_ || pause_ns_max_ > second;
     stream_->pause();
@@ -192,6 +194,7 @@ bool Customer::take_head() {
   if (answer_.status == 503 || answer_.status == 429) {
     if (reader_.field("retry-after").empty()) bad("head", sent.asked->mark + ": status " + std::to_string(answer_.status) + " without Retry-After");
   }
+  if (timeline().tracing) timeline().trace(sent.asked->mark + " gets status " + std::to_string(answer_.status) + ", " + answer_.id + (answer_.replayed ? ", again" : ""));
   oracle_.head_came(*sent.asked, answer_);
   return true;
 }
@@ -290,6 +293,9 @@ void Customer::finish(bool whole) {
   waiting_.pop_front();
   answer_.whole = whole;
   const bool closes = whole && reader_.closes();
+  if (timeline().tracing)
+    timeline().trace(sent.asked->mark + (whole ? " is answered: " : " is cut: ") + std::to_string(answer_.tokens) + " tokens of " + std::to_string(sent.asked->tokens) +
+                     (answer_.done ? ", [DONE]" : "") + (answer_.error ? ", " + answer_.code : "") + (answer_.excused ? ", excused" : ""));
   oracle_.answered(*sent.asked, answer_);
   // A customer with a key asks again when it cannot know, and sometimes out of curiosity.
   const bool unsure = !whole || answer_.status != 200 || answer_.error;
@@ -336,6 +342,10 @@ void Customer::leave() {
 
 void Customer::lose_patience() {
   if (waiting_.empty()) return;
+  if (taken_ > patience_taken_) {  // it comes, if slowly
+    patience_taken_ = taken_;
+    return after(terms_.patience_ns, &Customer::lose_patience);
+  }
   ++figures_.given_up;
   if (!excused()) bad("silence", waiting_.front().asked->mark + ": no end of an answer within " + std::to_string(terms_.patience_ns / second) + " s");
   drop(true);

@@ -17,7 +17,7 @@ struct CustomerTerms {
   std::string door;
   unsigned requests = 3;
   std::int64_t start_ns = 0;
-  std::int64_t patience_ns = 60 * second;
+  std::int64_t patience_ns = 40 * second;
   std::uint64_t tokens_max = 30;
 };
 
@@ -60,6 +60,7 @@ class Customer final : private StreamHandler {
   void go_on();
   void lose_patience();
   bool excused() const;
+  Timeline& timeline() { return life_->timeline(); }
   void bad(const std::string& rule, const std::string& what) { violated_(rule, what); }
 
   Net& net_;
@@ -79,7 +80,7 @@ class Customer final : private StreamHandler {
   bool stalls_ = false;  // on this connection it has taken nothing for long
   std::int64_t pause_ns_max_ = 0;
   std::uint64_t leave_after_ = UINT64_MAX;  // bytes of the present answer
-  std::uint64_t taken_ = 0, paused_at_ = 0;
+  std::uint64_t taken_ = 0, paused_at_ = 0, patience_taken_ = 0;
   std::uint64_t connection_ = 0;  // how many it has opened
   std::uint64_t turn_ = 0;  // what was planned for an earlier turn is void
 

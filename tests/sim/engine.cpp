@@ -84,6 +84,9 @@ class Engine::Running final : public net::Operation {
     run_->claims.output = tokens_;
     run_->lies = mood_ == Mood::usage_missing || mood_ == Mood::usage_negative || mood_ == Mood::usage_huge || mood_ == Mood::usage_low;
     cut_at_ = rng.below(tokens_ + 1);
+    if (engine_.timeline_.tracing)
+      engine_.timeline_.trace(mark + " reaches " + engine_.terms_.site + ": " + std::to_string(tokens_) + " tokens" + (stream_ ? ", streamed" : "") +
+                              (trouble ? ", trouble " + std::to_string(static_cast<int>(mood_)) + " at token " + std::to_string(cut_at_) : ""));
     if (!refuse()) stream_ ? plan_stream() : plan_unary();
     next();
   }
@@ -93,7 +96,10 @@ class Engine::Running final : public net::Operation {
     waiting_ = false;
     next();
   }
-  void on_gone(const Fault&) override { *here_ = false; }
+  void on_gone(const Fault& fault) override {
+    if (run_ != nullptr && engine_.timeline_.tracing) engine_.timeline_.trace(run_->mark + " is given up at " + engine_.terms_.site + ": " + fault.detail);
+    *here_ = false;
+  }
 
  private:
   enum class Act { head, body, end, abort, hang, raw, reset, mark_surplus };
@@ -226,6 +232,8 @@ class Engine::Running final : public net::Operation {
   void plan_unary() {
     std::string all;
     for (std::uint64_t i = 0; i < tokens_; ++i) all += text(i);
+    // Of a large body the gateway does not see the whole: what is wrong with its words it cannot tell.
+    if (all.size() > 6'000 && (mood_ == Mood::bad_event || mood_ == Mood::done_only || mood_ == Mood::no_finish)) mood_ = Mood::whole;
     std::string body = opening() + "\"choices\":[{\"index\":0," +
                        (chat_ ? "\"message\":{\"role\":\"assistant\",\"content\":\"" + all + "\"}" : "\"text\":\"" + all + '"') +
                        ",\"finish_reason\":" + (mood_ == Mood::done_only || mood_ == Mood::no_finish ? "null" : limited_ ? "\"length\"" : "\"stop\"") + "}]";
@@ -272,6 +280,7 @@ class Engine::Running final : public net::Operation {
       run_->tokens = step.tokens;
       run_->finished = run_->finished || step.finishes;
     }
+    if (run_ != nullptr && step.finishes && engine_.timeline_.tracing) engine_.timeline_.trace(run_->mark + " is finished by " + engine_.terms_.site);
     switch (step.act) {
       case Act::head:
         responder_.head(step.status, step.fields, step.length);

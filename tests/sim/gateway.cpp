@@ -185,7 +185,7 @@ std::string Gateway::start(metering::Lsn must_have) {
   metering::JournalError error;
   auto opened = metering::open_journal(disk_, timeline_, options, error);
   if (opened == nullptr) return "journal: " + error.segment + " record " + std::to_string(error.record) + ": " + error.why;
-  journal_ = std::make_unique<WatchedJournal>(std::move(opened), oracle_);
+  journal_ = std::make_unique<WatchedJournal>(std::move(opened), oracle_, terms_.sabotage);
   if (!oracle_.reopened(*journal_, must_have)) return "journal: the disk fails";
   journal_->on_released([this] {
     if (!serving_) return;
@@ -318,14 +318,42 @@ void Gateway::pump() {
 void Gateway::post() {
   post_asked_ = false;
   ledger_->post_once();
+  // Segments go whose records are posted and older than any request can be open.
+  const std::int64_t keep_ns = terms_.config->gateway.deadlines.total_ms * ms + 3 * second, now = timeline_.mono_ns();
+  marks_.emplace_back(now, journal_->last());
+  metering::Lsn old = 0;
+  while (now - marks_.front().first >= keep_ns) {
+    old = marks_.front().second;
+    marks_.pop_front();
+  }
+  if (old > 0) journal_->trim(std::min(old, ledger_->posted()));
 }
 
+// As the administrative door does it, and a bookkeeper who asks until there is an answer.
 void Gateway::topup(const std::string& tenant, const std::string& id, money::Amount amount) {
-  // As the administrative door does it.
-  if (ledger_->topup(tenant, id, amount, timeline_.wall_ms()) != ledger::Posting::posted) return;
-  tenants().tenant(tenant)->credit(amount);
-  oracle_.credited(tenant, amount);
+  switch (ledger_->topup(tenant, id, amount, timeline_.wall_ms())) {
+    case ledger::Posting::posted:
+      tenants().tenant(tenant)->credit(amount);
+      oracle_.credited(tenant, amount);
+      break;
+    case ledger::Posting::repeated:
+      break;
+    case ledger::Posting::conflict:
+      oracle_.violated("top-up", id + " conflicts with itself");
+      break;
+    case ledger::Posting::failed:
+      life_->after(500 * ms, [this, tenant, id, amount] { topup(tenant, id, amount); });
+      break;
+  }
 }
+
+// As a reload publishes: what is refused changes nothing.
+std::string Gateway::publish(const config::ConfigSnapshot& next) {
+  const auto problem = ledger_->publish(next, timeline_.wall_ms());
+  return problem ? problem->path + ": " + problem->why : std::string();
+}
+
+void Gateway::close_site(const std::string& site) { hub_->close_site(site, "the site is not let in any more"); }
 
 bool Gateway::quiet() const {
   return figures_->open.value() == 0 && journal_->durable() == journal_->last() && ledger_->posted() >= journal_->money();
@@ -338,6 +366,9 @@ std::string Gateway::unrest() const {
 }
 
 std::string Gateway::leftovers() const {
+  for (const auto& [id, tenant] : tenants().all())
+    if (tenant->view().balance != ledger_->tenant_balance(id)) return id + " may spend " + tenant->view().balance.text() + ", the ledger says " + ledger_->tenant_balance(id).text();
+
   if (held_bytes_ != 0) return std::to_string(held_bytes_) + " held bytes";
   for (const auto& [model, offers] : fleet_.snapshot()->by_model)
     for (const auto& offer : offers)

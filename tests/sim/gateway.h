@@ -2,6 +2,7 @@
 // together, with virtual loops for workers, the world's network for sockets and its disk for files.
 // Several lives follow one another on the same disk.
 #pragma once
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,6 +18,8 @@
 
 namespace trib::sim {
 
+enum class Sabotage : std::uint8_t;
+
 struct GatewayTerms {
   std::shared_ptr<const config::ConfigSnapshot> config;
   std::string customers = "gateway:8080", sites = "gateway:8443";
@@ -25,19 +28,30 @@ struct GatewayTerms {
   Weather customers_weather, sites_weather;
   std::int64_t sync_ns_max = 3 * ms;  // how long the writer's turn takes
   std::size_t batch_max = 10'000;
+  Sabotage sabotage{};
 };
+
+// A rule that the world breaks on purpose, to see that its checkers find it.
+enum class Sabotage : std::uint8_t { none, bill_more, second_final, lose_final, early_release };
 
 // A Journal that tells the oracle what goes in and what is released.
 class WatchedJournal final : public metering::Journal {
  public:
-  WatchedJournal(std::unique_ptr<metering::Journal> inner, Oracle& oracle) : inner_(std::move(inner)), oracle_(oracle) {}
-  metering::Lsn append(const metering::Record& record) override {
+  WatchedJournal(std::unique_ptr<metering::Journal> inner, Oracle& oracle, Sabotage sabotage)
+      : inner_(std::move(inner)), oracle_(oracle), sabotage_(sabotage) {}
+  metering::Lsn append(const metering::Record& given) override {
+    metering::Record record = given;
+    if (auto* const final = std::get_if<metering::Final>(&record); final != nullptr && sabotage_ != Sabotage::none) {
+      if (sabotage_ == Sabotage::lose_final) return inner_->last();
+      if (sabotage_ == Sabotage::second_final) oracle_.appended(inner_->append(record), record);
+      if (sabotage_ == Sabotage::bill_more && final->outcome == metering::Outcome::completed) ++final->counts.output;
+    }
     const auto lsn = inner_->append(record);
     if (lsn != 0) oracle_.appended(lsn, record);
     if (std::holds_alternative<metering::Final>(record) || std::holds_alternative<metering::Command>(record)) money_ = lsn;
     return lsn;
   }
-  metering::Lsn released() const override { return inner_->released(); }
+  metering::Lsn released() const override { return sabotage_ == Sabotage::early_release ? inner_->last() : inner_->released(); }
   metering::Lsn durable() const override { return inner_->durable(); }
   std::error_code failed() const override { return inner_->failed(); }
   void on_released(std::function<void()> wake) override {
@@ -67,6 +81,7 @@ class WatchedJournal final : public metering::Journal {
   metering::Lsn money_ = 0;
   std::unique_ptr<metering::Journal> inner_;
   Oracle& oracle_;
+  const Sabotage sabotage_;
 };
 
 // One life. After its death only the destructor may be called.
@@ -83,6 +98,8 @@ class Gateway {
 
   void turn();  // after each event: asks for the writer's and the poster's turns where they are due
   void topup(const std::string& tenant, const std::string& id, money::Amount amount);
+  std::string publish(const config::ConfigSnapshot& next);  // empty: published
+  void close_site(const std::string& site);
   bool quiet() const;      // nothing open, all durable and posted
   std::string unrest() const;     // why it is not quiet
   std::string leftovers() const;  // what should be gone when all is quiet; empty: nothing
@@ -119,6 +136,7 @@ class Gateway {
   std::unique_ptr<tunnel::Hub> hub_;
   std::vector<std::unique_ptr<Rig>> rigs_;
   std::int64_t held_bytes_ = 0;
+  std::deque<std::pair<std::int64_t, metering::Lsn>> marks_;  // when, and the newest record then
   bool pump_asked_ = false, post_asked_ = false, serving_ = false;
 };
 

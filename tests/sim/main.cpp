@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "gateway/telemetry/telemetry.h"
 #include "tests/sim/world.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -53,6 +52,7 @@ std::vector<std::pair<const char*, std::uint64_t>> listed(const WorldFigures& f)
           {"kills", f.kills},                  {"power cuts", f.power_cuts},         {"drains", f.drains},
           {"disk faults", f.disk_faults},      {"journal deaths", f.journal_deaths}, {"engine deaths", f.engine_deaths},
           {"agent deaths", f.agent_deaths},    {"clock steps", f.clock_steps},       {"top-ups", f.topups},
+          {"prices", f.prices},
           {"links", f.net.links},              {"resets", f.net.resets},             {"stalls", f.net.stalls},
           {"silences", f.net.freezes},         {"dials lost", f.net.lost},           {"dials refused", f.net.refused},
           {"slow readers", f.customers.slow},  {"leavers", f.customers.left},        {"pipelined", f.customers.pipelined},
@@ -163,7 +163,6 @@ int main(int argc, char** argv) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_set_death_callback(last_words);
 #endif
-  trib::telemetry::set_log_level(verbose ? trib::telemetry::Level::info : trib::telemetry::Level::error);
   const auto begun = std::chrono::steady_clock::now();
   Sum sum;
   if (one) run_one(from, verbose, calm, sum);

@@ -6,6 +6,13 @@
 
 namespace trib::sim {
 
+namespace {
+
+// Above 64 KiB the gateway and the agent read their engines no further; one read and one event still come.
+constexpr std::size_t queue_bytes_max = 112u << 10;
+
+}  // namespace
+
 // A link. Held by its ends and by what is in flight.
 class Pipe : public std::enable_shared_from_this<Pipe> {
  public:
@@ -57,6 +64,8 @@ class Pipe : public std::enable_shared_from_this<Pipe> {
     if (!open) return;
     take(side);
     if (!way.queue.empty()) way.drain_due = true;
+    net_.figures_.queue_bytes_max = std::max(net_.figures_.queue_bytes_max, way.queue.size());
+    if (way.queue.size() > queue_bytes_max) net_.violated_("a process holds " + std::to_string(way.queue.size()) + " bytes for a peer that does not take them");
   }
 
   // The kernel takes what it has room for.

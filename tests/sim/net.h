@@ -59,6 +59,7 @@ class PipeEnd final : public Stream {
 
 struct NetFigures {
   std::uint64_t links = 0, refused = 0, lost = 0, resets = 0, stalls = 0, freezes = 0, bytes = 0, pieces = 0;
+  std::size_t queue_bytes_max = 0;  // of what a process held because its peer did not take it
 };
 
 class Net {

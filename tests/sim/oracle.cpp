@@ -26,11 +26,8 @@ bool in(Outcome outcome, std::initializer_list<Outcome> list) { return std::find
 
 }  // namespace
 
-Oracle::Oracle(const config::ConfigSnapshot& config, Violated violated) : violated_(std::move(violated)) {
-  for (const auto& model : config.models) {
-    const auto& p = model.prices.front();
-    prices_[model.id] = {p.input.pico(), p.cached_input.pico(), p.cache_write.pico(), p.output.pico(), p.reasoning.pico()};
-  }
+Oracle::Oracle(const config::ConfigSnapshot& config, const Timeline& timeline, Violated violated)
+    : timeline_(timeline), violated_(std::move(violated)) {
   for (const auto& site : config.sites) sites_[site.id] = site;
   for (const auto& contract : config.contracts) shares_[contract.id] = contract.shares;
   for (const auto& tenant : config.tenants) privacy_[tenant.id] = tenant.privacy;
@@ -66,7 +63,12 @@ void Oracle::answered(const Asked& asked, const Answer& answer) {
   if (answer.replayed) ++figures_.replays;
   if (!answer.whole) {
     ++figures_.cuts;
-    if (!answer.excused) bad("cut", who + ": the answer was cut, though the customer stayed and the network was well");
+    // A large body whose head has left may only be cut, when it breaks: the FINAL says so.
+    const auto cut = RequestId::parse(answer.id);
+    const auto broken = cut ? requests_.find(*cut) : requests_.end();
+    const bool told = !asked.stream && answer.status == 200 && broken != requests_.end() && broken->second.final &&
+                      in(broken->second.final->outcome, {Outcome::partial, Outcome::recovered});
+    if (!answer.excused && !told && !journal_failed_) bad("cut", who + ": the answer was cut, though the customer stayed and the network was well");
     if (answer.done && asked.stream && answer.tokens != asked.tokens) bad("dressed up", who + ": [DONE] after " + std::to_string(answer.tokens) + " tokens of " + std::to_string(asked.tokens));
     return;
   }
@@ -109,6 +111,8 @@ void Oracle::answered(const Asked& asked, const Answer& answer) {
 void Oracle::appended(Lsn lsn, const metering::Record& record) {
   if (lsn != log_.size() + 1) return bad("journal", "LSN " + std::to_string(lsn) + " follows " + std::to_string(log_.size()));
   log_.push_back(record);
+  if (timeline_.tracing) tell(lsn, record);
+  if (const auto* const command = std::get_if<metering::Command>(&record)) learn_price(*command);
   if (const auto* const admit = std::get_if<metering::Admit>(&record)) {
     Live& live = live_[admit->tenant];
     live.hold += admit->hold.pico();
@@ -121,6 +125,32 @@ void Oracle::appended(Lsn lsn, const metering::Record& record) {
     --live.in_flight;
     live.charged += charge_of(*final);
   }
+}
+
+// A version is what the journal's command says, whether or not whoever published it learned of it.
+void Oracle::learn_price(const metering::Command& command) {
+  if (command.kind != "publish_price" || !published_.insert(command.id).second) return;
+  const auto p = ledger::read_price(command.body);
+  if (!p) return bad("price", command.id + " cannot be read");
+  auto& versions = prices_[p->model];
+  if (!versions.empty() && p->from_ms <= versions.back().from_ms) return;  // refused when it is posted
+  versions.push_back({p->from_ms, p->input.pico(), p->cached_input.pico(), p->cache_write.pico(), p->output.pico(), p->reasoning.pico()});
+}
+
+void Oracle::tell(Lsn lsn, const metering::Record& record) {
+  const auto mark = [&](const metering::Admit& admit) {
+    const auto found = by_body_.find(to_hex(admit.body_hash));
+    return (found == by_body_.end() ? admit.id.text() : found->second->mark) + " ";
+  };
+  std::string out = "journal " + std::to_string(lsn) + ": ";
+  if (const auto* const admit = std::get_if<metering::Admit>(&record)) out += "ADMIT " + mark(*admit) + admit->id.text();
+  if (const auto* const final = std::get_if<metering::Final>(&record)) {
+    out += "FINAL " + mark(final->admit) + std::string(metering::name(final->outcome)) + ", " + std::to_string(final->counts.output) + " tokens";
+    for (std::size_t i = 0; i < final->results.size(); ++i)
+      out += "; " + final->attempts[i].site + " " + final->results[i].fault + " (" + final->results[i].side + ")";
+  }
+  if (const auto* const command = std::get_if<metering::Command>(&record)) out += "COMMAND " + command->id;
+  if (out.back() != ' ') timeline_.trace(out);
 }
 
 void Oracle::released(Lsn upto) {
@@ -155,7 +185,17 @@ bool Oracle::reopened(metering::Journal& journal, Lsn must_have) {
     figures_.records_lost += log_.size() - last;
     for (Lsn lsn = last; lsn < seen_; ++lsn) forget(log_[lsn]);
     log_.resize(last);
+    prices_.clear();
+    published_.clear();
+    for (const auto& record : log_)
+      if (const auto* const command = std::get_if<metering::Command>(&record)) learn_price(*command);
     if (last < seen_) see_again();
+  }
+  // Idempotency keys are known as far back as the journal is kept.
+  for (Lsn lsn = 1; lsn < journal.first() && lsn <= log_.size(); ++lsn) {
+    const auto* const final = std::get_if<metering::Final>(&log_[lsn - 1]);
+    const auto asked = final == nullptr ? by_body_.end() : by_body_.find(to_hex(final->admit.body_hash));
+    if (asked != by_body_.end()) asked->second->charged_finals = 0;
   }
   live_.clear();
   credits_.clear();
@@ -202,6 +242,16 @@ void Oracle::see_admit(const metering::Admit& admit) {
   if (!requests_.try_emplace(admit.id, Request{admit, {}, {}, {}, 0}).second) return bad("admit", admit.id.text() + " was admitted twice");
   open_.insert(admit.id);
   ++figures_.requests;
+  // The version that was in force; the newest may have been journaled and not yet posted then.
+  const auto& prices = prices_[admit.model];
+  const auto in_force = [&](std::size_t versions) {
+    std::uint32_t out = 0;
+    for (std::uint32_t i = 0; i < versions; ++i)
+      if (prices[i].from_ms <= admit.wall_ms) out = i + 1;
+    return out;
+  };
+  if (prices.empty() || (admit.price_version != in_force(prices.size()) && admit.price_version != in_force(prices.size() - 1)))
+    bad("price", admit.id.text() + " is pinned to version " + std::to_string(admit.price_version) + " of " + std::to_string(prices.size()));
   if (!privacy_.contains(admit.tenant)) bad("admit", admit.id.text() + ": an unknown tenant");
   const auto asked = by_body_.find(to_hex(admit.body_hash));
   if (asked == by_body_.end()) return bad("admit", admit.id.text() + ": a body that no customer sent");
@@ -237,7 +287,9 @@ void Oracle::see_progress(const metering::Progress& progress) {
 }
 
 int128 Oracle::charge_of(const metering::Final& final) const {
-  const Price& p = prices_.at(final.admit.model);
+  const auto found = prices_.find(final.admit.model);
+  if (found == prices_.end() || final.admit.price_version == 0 || final.admit.price_version > found->second.size()) return -1;
+  const Price& p = found->second[final.admit.price_version - 1];
   const auto& c = final.counts;
   const auto of = [](std::uint64_t n, std::int64_t price) { return static_cast<int128>(n) * price; };
   return of(c.input, p.input) + of(c.cached_input, p.cached) + of(c.cache_write, p.cache_write) + of(c.output, p.output) + of(c.reasoning, p.reasoning);

@@ -18,6 +18,7 @@
 #include "gateway/metering/metering.h"
 #include "gateway/money/money.h"
 #include "gateway/tenancy/tenancy.h"
+#include "tests/sim/timeline.h"
 
 namespace trib::sim {
 
@@ -62,7 +63,9 @@ struct OracleFigures {
 class Oracle {
  public:
   using Violated = std::function<void(const std::string& rule, const std::string& what)>;
-  Oracle(const config::ConfigSnapshot& config, Violated violated);
+  Oracle(const config::ConfigSnapshot& config, const Timeline& timeline, Violated violated);
+
+  void violated(const std::string& rule, const std::string& what) { violated_(rule, what); }
 
   // ---- customers and engines -----------------------------------------------------------------
   void asked(const std::string& body, std::shared_ptr<Asked> request);
@@ -100,9 +103,11 @@ class Oracle {
     money::int128 charge = 0;
   };
   struct Price {
-    std::int64_t input, cached, cache_write, output, reasoning;
+    std::int64_t from_ms, input, cached, cache_write, output, reasoning;
   };
 
+  void tell(metering::Lsn lsn, const metering::Record& record);
+  void learn_price(const metering::Command& command);
   void see(const metering::Record& record);
   void forget(const metering::Record& record);
   void see_again();
@@ -116,8 +121,10 @@ class Oracle {
   void check_row(const ledger::RequestRow& row);
   void bad(const std::string& rule, const std::string& what) { violated_(rule, what); }
 
+  const Timeline& timeline_;
   Violated violated_;
-  std::map<std::string, Price> prices_;  // by model
+  std::map<std::string, std::vector<Price>> prices_;  // by model; [i] is version i + 1, as the journal publishes them
+  std::set<std::string> published_;
   std::map<std::string, config::SiteConfig> sites_;
   std::map<std::string, config::Shares> shares_;    // by contract
   std::map<std::string, config::Privacy> privacy_;  // by tenant

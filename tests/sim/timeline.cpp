@@ -1,10 +1,16 @@
 #include "tests/sim/timeline.h"
 
 #include <algorithm>
+#include <cstdio>
 
 namespace trib::sim {
 
 Timeline::~Timeline() = default;
+
+void Timeline::trace(const std::string& what) const {
+  if (!tracing) return;
+  std::printf("%9.3f s  step %llu  %s\n", static_cast<double>(now_ns_) / 1e9, static_cast<unsigned long long>(steps_), what.c_str());
+}
 
 void Timeline::after(std::int64_t delay_ns, std::function<void()> what) {
   events_.push_back({now_ns_ + std::max<std::int64_t>(0, delay_ns), ++numbers_, std::move(what)});

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "gateway/base/base.h"
@@ -31,6 +32,10 @@ class Timeline final : public Clock {
   TimerWheel& wheel() { return wheel_; }
   std::uint64_t steps() const { return steps_; }
   void clear() { events_.clear(); }
+
+  // What --verbose prints: one line an occurrence. Ask `tracing` before composing one.
+  bool tracing = false;
+  void trace(const std::string& what) const;
 
  private:
   static constexpr std::int64_t start_wall_ms = 1'793'930'000'000;  // 2026-11-06, Asia/Shanghai

@@ -1,7 +1,5 @@
 #include "tests/sim/world.h"
 
-#include <cstdio>
-
 namespace trib::sim {
 namespace {
 
@@ -26,7 +24,9 @@ std::shared_ptr<config::ConfigSnapshot> make_config(Rng& rng) {
   g.data = "var";
   out->store_path = "var/ledger.db";
   g.deadlines = {2'000, 3'000, 500, 2'000, 40, 1'500, 2'000, 400, 5'000, 12'000, 2'000};
-  g.limits.unary_hold_bytes = 64u << 10;
+  g.limits.unary_hold_bytes = rng.below(3) == 0 ? 600 : 64u << 10;
+  if (rng.below(6) == 0) g.limits.buffers_bytes = 6u << 10;
+  g.limits.idempotent_answer_bytes = 48u << 10;
   g.limits.event_bytes = 8u << 10;
   g.limits.body_bytes = 32u << 10;
   g.journal.segment_bytes = 24u << 10;
@@ -100,15 +100,13 @@ void World::violated(const std::string& rule, const std::string& what) {
   failure_ = {timeline_.steps(), timeline_.mono_ns() / ms, rule, what};
 }
 
-void World::say(const std::string& what) {
-  if (options_.verbose) std::printf("%9.3f s  step %llu  %s\n", static_cast<double>(timeline_.mono_ns()) / 1e9, static_cast<unsigned long long>(timeline_.steps()), what.c_str());
-}
-
 void World::build() {
+  timeline_.tracing = options_.verbose;
+  telemetry::set_log_level(options_.verbose ? telemetry::Level::info : telemetry::Level::error);
   config_ = make_config(rng_);
   const auto tell = [this](const std::string& rule, const std::string& what) { violated(rule, what); };
-  oracle_ = std::make_unique<Oracle>(*config_, tell);
-  net_ = std::make_unique<Net>(timeline_, rng_, [this](std::string what) { violated("reuse", what); });
+  oracle_ = std::make_unique<Oracle>(*config_, timeline_, tell);
+  net_ = std::make_unique<Net>(timeline_, rng_, [this](std::string what) { violated("connection", what); });
   vfs_ = std::make_unique<test::DiskVfs>("sim", disk_, timeline_, options_.seed);
 
   // How bad it is: a third of the worlds are nearly calm, so that order is tested too.
@@ -145,6 +143,7 @@ void World::build() {
   }
   terms_.config = config_;
   terms_.vfs = vfs_->name();
+  terms_.sabotage = options_.sabotage;
   terms_.customers_weather = far;
   terms_.sites_weather = tunnel;
   terms_.batch_max = rng_.below(3) == 0 ? 3 : 10'000;
@@ -200,28 +199,28 @@ void World::befall(Disaster what) {
       if (gateway_ != nullptr) end_gateway(true, rng_.below(2) == 0);
       break;
     case Disaster::power_soon:
-      say("the power will go within some operations of the disk");
+      timeline_.trace("the power will go within some operations of the disk");
       disk_.cut_power_at(disk_.operations() + 1 + rng_.below(400));
       break;
     case Disaster::drain:
       if (gateway_ == nullptr || draining_) break;
-      say("SIGTERM");
+      timeline_.trace("SIGTERM");
       ++counts_.drains;
       draining_ = true;
       gateway_->terminate([this] {
-        say("drained");
+        timeline_.trace("drained");
         if (!gateway_->journal().failed()) oracle_->nothing_open("after a drain");
         end_gateway(false, false);
       });
       break;
     case Disaster::disk_error:
-      say("an error of the disk is near");
+      timeline_.trace("an error of the disk is near");
       ++counts_.disk_faults;
       fault_set_ = true;
       disk_.fail_at(disk_.operations() + 1 + rng_.below(300), rng_.below(2) == 0 ? std::errc::io_error : std::errc::no_space_on_device);
       break;
     case Disaster::disk_full:
-      say("the disk is full");
+      timeline_.trace("the disk is full");
       ++counts_.disk_faults;
       fault_set_ = true;
       disk_.full(true);
@@ -230,7 +229,7 @@ void World::befall(Disaster what) {
     case Disaster::engine: {
       auto& engine = *engines_[rng_.below(engines_.size())];
       if (!engine.up()) break;
-      say("the engine of " + engine.terms().site + " dies");
+      timeline_.trace("the engine of " + engine.terms().site + " dies");
       ++counts_.engine_deaths;
       engine.die();
       timeline_.after(some(4 * second), [&engine] {
@@ -241,7 +240,7 @@ void World::befall(Disaster what) {
     case Disaster::agent:
     case Disaster::agent_silent: {
       auto& agent = *agents_[rng_.below(agents_.size())];
-      say("an agent dies");
+      timeline_.trace("an agent dies");
       ++counts_.agent_deaths;
       agent.die(what == Disaster::agent_silent);
       timeline_.after(some(3 * second), [&agent] { agent.start(); });
@@ -249,7 +248,7 @@ void World::befall(Disaster what) {
     }
     case Disaster::agent_drain: {
       auto& agent = *agents_[rng_.below(agents_.size())];
-      say("an agent says goodbye");
+      timeline_.trace("an agent says goodbye");
       agent.drain();
       timeline_.after(2 * second + some(2 * second), [&agent] {
         agent.die(false);
@@ -258,9 +257,27 @@ void World::befall(Disaster what) {
       break;
     }
     case Disaster::clock:
-      say("the wall clock steps");
+      timeline_.trace("the wall clock steps");
       ++counts_.clock_steps;
       timeline_.shift_wall(static_cast<std::int64_t>(rng_.below(60'000)) - 30'000);
+      break;
+    case Disaster::price: {
+      if (gateway_ == nullptr) break;
+      auto next = std::make_shared<config::ConfigSnapshot>(*config_);
+      auto p = next->models[0].prices.back();
+      p.from_ms = timeline_.wall_ms() + 100 + some(1'500);
+      p.input = p.cache_write = price(400'000 + some(300'000));
+      p.output = p.reasoning = price(1'500'000 + some(900'000));
+      next->models[0].prices.push_back(p);
+      const std::string why = gateway_->publish(*next);
+      timeline_.trace("a new price: " + (why.empty() ? "published" : why));
+      if (!why.empty()) break;
+      ++counts_.prices;
+      terms_.config = config_ = next;
+      break;
+    }
+    case Disaster::close_site:
+      if (gateway_ != nullptr) gateway_->close_site(rng_.below(2) == 0 ? "dc-far" : "cafe-one");
       break;
     case Disaster::topup:
       if (gateway_ == nullptr) break;
@@ -275,21 +292,21 @@ void World::start_gateway() {
   auto fresh = std::make_unique<Gateway>(timeline_, *net_, rng_, disk_, *oracle_, terms_);
   const std::string why = fresh->start(promised_);
   if (!why.empty()) {
-    say("the gateway does not start: " + why);
+    timeline_.trace("the gateway does not start: " + why);
     const bool power = disk_.power_lost();
     if (!faulty && !power) return violated("start", why);
     fresh->die(false);
     gateway_ = std::move(fresh);
     return end_gateway(power, false);
   }
-  say("the gateway serves");
+  timeline_.trace("the gateway serves");
   gateway_ = std::move(fresh);
   draining_ = false;
 }
 
 // The process ends at once; the next one comes a little later.
 void World::end_gateway(bool power, bool silent) {
-  say(power ? "the gateway's power is cut" : "the gateway dies");
+  timeline_.trace(power ? "the gateway's power is cut" : "the gateway dies");
   ++(power ? counts_.power_cuts : counts_.kills);
   durable_ = std::max(durable_, gateway_->promise(true));
   promised_ = power ? durable_ : std::max(promised_, gateway_->promise(false));
@@ -307,7 +324,7 @@ void World::watch() {
     if (gateway_->journal().failed() && !end_asked_) {
       end_asked_ = true;
       ++counts_.journal_deaths;
-      say("the journal has failed: " + gateway_->journal().failed().message());
+      timeline_.trace("the journal has failed: " + gateway_->journal().failed().message());
       timeline_.after(some(1'500 * ms), [this] {
         end_asked_ = false;
         if (gateway_ != nullptr && gateway_->journal().failed()) end_gateway(false, false);
@@ -363,6 +380,7 @@ void World::final_look() {
   // Once more from the disk alone: a last life finds the same.
   if (!failure_.rule.empty()) return;
   end_gateway(true, false);
+  --counts_.power_cuts;
   start_gateway();
   if (!failure_.rule.empty() || gateway_ == nullptr) return;
   read();

@@ -22,6 +22,7 @@ struct WorldOptions {
   std::uint64_t seed = 1;
   bool verbose = false;
   bool calm = false;  // nothing befalls anyone: for looking at the world itself
+  Sabotage sabotage = Sabotage::none;
 };
 
 struct WorldFigures {
@@ -30,7 +31,7 @@ struct WorldFigures {
   CustomerFigures customers;
   EngineFigures engines;
   std::uint64_t kills = 0, power_cuts = 0, drains = 0, disk_faults = 0, journal_deaths = 0, engine_deaths = 0, agent_deaths = 0, topups = 0,
-                clock_steps = 0, steps = 0;
+                clock_steps = 0, prices = 0, steps = 0;
   std::int64_t virtual_ms = 0;
   std::uint64_t digest = 0;  // of everything that arrived anywhere, and when
 };
@@ -51,12 +52,11 @@ class World {
   WorldFigures figures() const;
 
  private:
-  enum class Disaster : std::uint8_t { kill, power, power_soon, drain, disk_error, disk_full, engine, agent, agent_silent, agent_drain, clock, topup };
+  enum class Disaster : std::uint8_t { kill, power, power_soon, drain, disk_error, disk_full, engine, agent, agent_silent, agent_drain, clock, price, close_site, topup };
   void build();
   void plan();
   void befall(Disaster what);
   void violated(const std::string& rule, const std::string& what);
-  void say(const std::string& what);
   std::int64_t some(std::int64_t ns) { return static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(ns))); }
   void start_gateway();
   void end_gateway(bool power, bool silent);
