@@ -65,6 +65,9 @@ struct Services {
   std::atomic<Readiness> readiness{Readiness::starting};
 };
 
+// The token of an Authorization field; empty: none, or another scheme.
+std::string_view bearer(std::string_view authorization);
+
 // The customers' listener: OpenAI's doors, the admin API, /metrics, /healthz, /readyz.
 class Api final : public net::RequestHandler {
  public:

@@ -57,8 +57,7 @@ AdminRequest copy_of(const net::Request& request, std::string body) {
 
 std::unique_ptr<net::Operation> Api::admin(const net::Request& request, net::Responder& responder, std::string body) {
   const auto live = services_.live.load();
-  const std::string_view authorization = request.head.find("Authorization");
-  const std::string_view token = authorization.starts_with("Bearer ") ? authorization.substr(7) : std::string_view{};
+  const std::string_view token = bearer(request.head.find("Authorization"));
   if (!live->admin_token || token.empty() || !equal_constant_time(*live->admin_token, sha256(token))) {
     refuse(responder, 401, "The admin token is missing or wrong. Send it as `Authorization: Bearer TOKEN`; the gateway "
                            "takes it from the variable that gateway.admin.token_env names.", {}, "invalid_admin_token");

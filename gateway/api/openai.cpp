@@ -9,14 +9,7 @@ namespace {
 
 constexpr std::uint64_t template_tokens_max = 1024;  // of a chat template, beyond the bytes of the body
 constexpr std::size_t idempotency_key_max = 255;
-
-std::string_view bearer(std::string_view authorization) {
-  constexpr std::string_view scheme = "Bearer ";
-  if (authorization.size() <= scheme.size() || !http::iequals(authorization.substr(0, scheme.size()), scheme)) return {};
-  auto token = authorization.substr(scheme.size());
-  while (!token.empty() && token.front() == ' ') token.remove_prefix(1);
-  return token;
-}
+constexpr std::size_t model_name_shown_max = 200;
 
 std::uint32_t context_of(const void* who, std::string_view model) {
   const auto& contexts = static_cast<const Live*>(who)->contexts;
@@ -42,7 +35,23 @@ std::string retry_after(std::int64_t seconds) {
   return out;
 }
 
+// A name is repeated to show what was read, not at any length.
+std::string no_such_model(std::string_view name) {
+  std::size_t end = std::min(name.size(), model_name_shown_max);
+  while (end < name.size() && end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
+  return "The model `" + std::string(name.substr(0, end)) + (end < name.size() ? "..." : "") +
+         "` does not exist. GET /v1/models lists those that do.";
+}
+
 }  // namespace
+
+std::string_view bearer(std::string_view authorization) {
+  constexpr std::string_view scheme = "Bearer ";
+  if (authorization.size() <= scheme.size() || !http::iequals(authorization.substr(0, scheme.size()), scheme)) return {};
+  auto token = authorization.substr(scheme.size());
+  while (!token.empty() && token.front() == ' ') token.remove_prefix(1);
+  return token;
+}
 
 void Api::refuse(net::Responder& responder, int status, std::string_view message, std::string_view param,
                  std::string_view code, std::string_view extra_fields) {
@@ -142,8 +151,7 @@ void Api::models(const net::Request& request, net::Responder& responder, std::st
             ",\"owned_by\":\"tributary\",\"context_length\":" + std::to_string(model.context) + "}";
   }
   if (!one.empty() && list.empty()) {
-    refuse(responder, 404, "The model `" + std::string(one) + "` does not exist. GET /v1/models lists those that do.",
-           "model", "model_not_found");
+    refuse(responder, 404, no_such_model(one), "model", "model_not_found");
     return;
   }
   const std::string text = one.empty() ? "{\"object\":\"list\",\"data\":[" + list + "]}" : list;
@@ -183,8 +191,7 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
   order.context = context_of(live.get(), order.facts.model);
   order.price = order.book->price_at(order.facts.model, wall_ms);
   if (order.context == 0 || order.price == nullptr) {
-    refuse(responder, 404, "The model `" + order.facts.model + "` does not exist. GET /v1/models lists those that do.",
-           "model", "model_not_found");
+    refuse(responder, 404, no_such_model(order.facts.model), "model", "model_not_found");
     return nullptr;
   }
   order.privacy = order.tenant->privacy();

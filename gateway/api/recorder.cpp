@@ -1,9 +1,16 @@
 #include "gateway/api/recorder.h"
 
+#include <utility>
+
 namespace trib::api {
 
 Recorded::~Recorded() {
   inner_.reset();
+  settle();
+}
+
+void Recorded::settle() {
+  if (std::exchange(settled_, true)) return;
   if (!charged_) {
     table_.release(key_);
   } else if (whole_ && sent_whole_ && !overflow_) {
@@ -32,6 +39,7 @@ void Recorded::body(std::span<const std::string_view> pieces, bool last) {
     if (!overflow_) answer_.body.append(piece);
   }
   sent_whole_ = last;
+  if (last) settle();  // the key may come again on the same connection, before this goes
   out_.body(pieces, last);  // may destroy this
 }
 

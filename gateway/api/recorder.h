@@ -29,6 +29,7 @@ class Recorded final : public net::Operation, private net::Responder {
   }
 
  private:
+  void settle();  // tells the table what became of the key; once
   void head(int status, std::string_view fields, std::optional<std::uint64_t> length) override;
   void body(std::span<const std::string_view> pieces, bool last) override;
   void abort() override { out_.abort(); }
@@ -39,7 +40,7 @@ class Recorded final : public net::Operation, private net::Responder {
   const std::uint64_t bytes_max_;
   net::Responder& out_;
   KeptAnswer answer_;
-  bool charged_ = false, whole_ = false, overflow_ = false, sent_whole_ = false;
+  bool charged_ = false, whole_ = false, overflow_ = false, sent_whole_ = false, settled_ = false;
   std::unique_ptr<exchange::Exchange> inner_;
 };
 

@@ -253,7 +253,8 @@ int Gateway::open_ledger() {
   // What was open when the last process ended is ended now, from the journal alone.
   std::vector<metering::OpenRequest> open;
   if (const auto ec = metering::open_requests(*journal_, open)) return fail(1, "journal: " + ec.message());
-  for (const auto& request : open) journal_->append(metering::recover(request, system_clock().wall_ms()));
+  metering::Lsn recovered = 0;
+  for (const auto& request : open) recovered = journal_->append(metering::recover(request, system_clock().wall_ms()));
   if (!open.empty())
     telemetry::log(telemetry::Level::warning, "recovered", {{"requests", static_cast<std::int64_t>(open.size())}});
   engines_ = std::make_unique<Engines>(*journal_);
@@ -267,6 +268,9 @@ int Gateway::open_ledger() {
   if (why = publish(*config_); !why.empty()) return fail(2, why);
   while (ledger_->post_once()) {
   }
+  // Balances are read below: what was just recovered must be in them.
+  if (!ledger_->await(recovered))
+    return fail(1, "store: the recovered requests could not be posted: " + ledger_->failure());
   const std::int64_t since = system_clock().wall_ms() - 24 * 3'600'000;
   const auto ec = journal_->read(0, [&](metering::Lsn, const metering::Record& record) {
     const auto* const final = std::get_if<metering::Final>(&record);

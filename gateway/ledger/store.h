@@ -72,6 +72,9 @@ class Ledger {
   // failed (see failure(); the next turn tries again). Any thread; turns exclude each other.
   bool post_once();
   metering::Lsn posted() const { return posted_.load(std::memory_order_acquire); }
+  // Blocks until the record `lsn`, a FINAL or a command, is durable and posted; false when the journal or
+  // the store fails or `command_ms_max` passes. Any thread.
+  bool await(metering::Lsn lsn);
   std::string failure() const;  // why the last turn did not commit; empty: it did
 
   // Any thread. A reader for long walks has a connection and a moment of its own.
@@ -86,7 +89,6 @@ class Ledger {
   Ledger(const LedgerOptions& options, Clock& clock, metering::Journal& journal);
   Posting outcome(const metering::Command& command, metering::Lsn lsn);
   void remember(const std::string& id, metering::Lsn lsn);  // with unsure_mutex_ held
-  bool await(metering::Lsn lsn);
   std::optional<CommandRow> find_command(const std::string& id);
 
   LedgerOptions options_;

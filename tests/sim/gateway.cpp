@@ -194,7 +194,8 @@ std::string Gateway::start(metering::Lsn must_have) {
 
   std::vector<metering::OpenRequest> open;
   if (const auto code = metering::open_requests(*journal_, open)) return "journal: " + code.message();
-  for (const auto& request : open) journal_->append(metering::recover(request, timeline_.wall_ms()));
+  metering::Lsn recovered = 0;
+  for (const auto& request : open) recovered = journal_->append(metering::recover(request, timeline_.wall_ms()));
   ledger::LedgerOptions ledger_options;
   ledger_options.path = config.store_path;
   ledger_options.vfs = terms_.vfs;
@@ -213,6 +214,7 @@ std::string Gateway::start(metering::Lsn must_have) {
   }
   while (journal_->pump() || ledger_->post_once()) {
   }
+  if (!ledger_->await(recovered)) return "store: the recovered requests could not be posted: " + ledger_->failure();
   const std::int64_t since = now - 24 * 3'600'000;
   const auto code = journal_->read(0, [&](metering::Lsn, const metering::Record& record) {
     const auto* const final = std::get_if<metering::Final>(&record);
