@@ -35,7 +35,8 @@ bool Check::batch(const BatchRow& row) {
 }
 
 bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves) {
-  Statement select = by_batch("SELECT " + usage_columns + " FROM usage WHERE shard = ? AND batch = ? ORDER BY lsn", row.id);
+  Statement select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE place BETWEEN ? AND ? ORDER BY place");
+  select.reset().bind(place_of(shard_, row.from_lsn)).bind(place_of(shard_, row.to_lsn));
   UsageRow usage;
   BatchRow seen;
   Statement::Step step{};

@@ -41,17 +41,17 @@ bool Check::journal_records(Lsn first) {
   if (error == std::errc::result_out_of_range) return false;
   if (error) return fail("journal", error.message());
   if (!out_.place.empty()) return false;
-  Statement select = db_.prepare("SELECT count(*) FROM usage WHERE shard = ? AND lsn >= ?");
-  if (!select.reset().bind(shard_).bind(static_cast<std::int64_t>(first)).row()) return fail("table usage", db_.error());
+  Statement select = db_.prepare("SELECT count(*) FROM usage WHERE place >= ? AND shard = ?");
+  if (!select.reset().bind(place_of(shard_, first)).bind(shard_).row()) return fail("table usage", db_.error());
   return select.number<std::uint64_t>() == matched_ || fail("table usage", "a row that the journal does not know");
 }
 
 bool Check::journaled(Lsn lsn, const metering::Record& record, const metering::Final& final) {
   const std::string place = "journal, record " + std::to_string(lsn) + ", request " + final.admit.id.text();
   Statement& select = find_usage_;
-  if (!select) select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE shard = ? AND request_id = ?");
+  if (!select) select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE request_id = ? AND shard = ?");
   const std::string id = id_bytes(final.admit.id);
-  if (!select.reset().bind(shard_).blob(id).row()) return fail(place, "it was posted without a row");
+  if (!select.reset().blob(id).bind(shard_).row()) return fail(place, "it was posted without a row");
   UsageRow row;
   read(select, row);
   select.reset();

@@ -157,7 +157,7 @@ bool Poster::add(Work& work, const Item& item, const Final& final) {
   if (!inserts_.put(row, shard_)) return false;
   if (db_.changes() == 0) {
     const std::string id = id_bytes(row.id);
-    if (!find_usage_.reset().bind(shard_).blob(id).row()) return false;
+    if (!find_usage_.reset().blob(id).row()) return false;
     const bool same = find_usage_.bytes() == row.content_hash;
     find_usage_.reset();
     if (same) {

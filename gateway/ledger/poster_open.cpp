@@ -59,7 +59,7 @@ bool Poster::open(const std::string& path, const std::string& vfs, std::string& 
     return false;
   }
   if (!ensure_schema(db_, why)) return false;
-  find_usage_ = db_.prepare("SELECT content_hash FROM usage WHERE shard = ? AND request_id = ?");
+  find_usage_ = db_.prepare("SELECT content_hash FROM usage WHERE request_id = ?");
   find_command_ = db_.prepare("SELECT kind, body FROM command WHERE shard = ? AND id = ?");
   add_balance_ = db_.prepare(add_balance_sql);
   add_site_ = db_.prepare(add_site_sql);

@@ -92,9 +92,7 @@ bool Reader::decode(Statement& from, RequestRow& out) {
 }
 
 std::optional<RequestRow> Reader::request(const RequestId& id) {
-  // The shard stands in the id, but a store may hold rows of a gateway whose number has changed.
-  Statement select = db_.prepare("SELECT " + usage_columns +
-                                 " FROM usage WHERE shard IN (SELECT shard FROM cursor) AND request_id = ?");
+  Statement select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE request_id = ?");
   const std::string bytes = id_bytes(id);
   if (!select.reset().blob(bytes).row()) return std::nullopt;
   RequestRow out;
@@ -132,16 +130,22 @@ std::optional<CommandRow> Reader::command(const std::string& id) {
 }
 
 bool Reader::usage(Period period, const std::function<bool(const RequestRow&)>& visit) {
-  // Few batches touch a period; the index by batch finds their rows.
-  Statement select = db_.prepare(
-      "SELECT " + usage_columns + " FROM usage u WHERE (u.shard, u.batch) IN (SELECT shard, id FROM batch WHERE " +
-      "period_from <= ?1 AND period_to >= ?1) AND u.period = ?1 ORDER BY u.shard, u.batch, u.lsn");
-  select.reset().bind(period);
+  // Few batches touch a period; the rows of a batch lie side by side.
+  Statement batch = db_.prepare("SELECT shard, from_lsn, to_lsn FROM batch WHERE period_from <= ?1 AND period_to >= ?1 ORDER BY shard, id");
+  Statement select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE place BETWEEN ? AND ? AND period = ? ORDER BY place");
+  batch.reset().bind(period);
   RequestRow row;
   Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    if (!decode(select, row)) return false;
-    if (!visit(row)) return true;
+  while ((step = batch.step()) == Statement::Step::row) {
+    const auto shard = batch.number<std::uint16_t>();
+    const auto from = batch.number<std::uint64_t>(), to = batch.number<std::uint64_t>();
+    select.reset().bind(place_of(shard, from)).bind(place_of(shard, to)).bind(period);
+    Statement::Step inner{};
+    while ((inner = select.step()) == Statement::Step::row) {
+      if (!decode(select, row)) return false;
+      if (!visit(row)) return true;
+    }
+    if (inner == Statement::Step::failed) return failed("usage");
   }
   return step == Statement::Step::done || failed("usage");
 }

@@ -4,7 +4,8 @@ namespace trib::ledger {
 namespace {
 
 // An amount is two columns: micro-CNY floored, and the pico remainder. STRICT, because SQLite would
-// otherwise turn an integer overflow into a REAL silently.
+// otherwise turn an integer overflow into a REAL silently. `usage` lies in the journal's order, so that it
+// only ever grows at its end: place = shard * 2^48 + lsn.
 constexpr const char* tables = R"sql(
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
@@ -22,8 +23,9 @@ CREATE TABLE IF NOT EXISTS contract_version(
   PRIMARY KEY(contract, version)) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS usage(
-  shard INTEGER NOT NULL, request_id BLOB NOT NULL CHECK(length(request_id) = 16),
-  lsn INTEGER NOT NULL, batch INTEGER NOT NULL, state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 2),
+  place INTEGER PRIMARY KEY, request_id BLOB NOT NULL UNIQUE CHECK(length(request_id) = 16),
+  shard INTEGER AS (place >> 48) VIRTUAL, lsn INTEGER AS (place & 281474976710655) VIRTUAL,
+  batch INTEGER NOT NULL, state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 2),
   tenant TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
   outcome INTEGER NOT NULL, status INTEGER NOT NULL, source INTEGER NOT NULL,
   admit_ms INTEGER NOT NULL, final_ms INTEGER NOT NULL, period INTEGER NOT NULL,
@@ -33,9 +35,7 @@ CREATE TABLE IF NOT EXISTS usage(
   gross_mu INTEGER, gross_pf INTEGER CHECK(gross_pf BETWEEN 0 AND 999999),
   parts BLOB NOT NULL, attempts BLOB NOT NULL, key_hash BLOB NOT NULL,
   content_hash BLOB NOT NULL, leaf BLOB NOT NULL,
-  CHECK((gross_mu IS NULL) = (state = 2)), CHECK((gross_mu IS NULL) = (gross_pf IS NULL)),
-  PRIMARY KEY(shard, request_id)) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS usage_by_batch ON usage(shard, batch, lsn);
+  CHECK((gross_mu IS NULL) = (state = 2)), CHECK((gross_mu IS NULL) = (gross_pf IS NULL))) STRICT;
 
 CREATE TABLE IF NOT EXISTS command(
   shard INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, batch INTEGER NOT NULL,

@@ -2,10 +2,11 @@
 
 namespace trib::ledger {
 
-const std::string usage_columns =
-    "request_id, lsn, batch, state, tenant, model, operation, outcome, status, source, admit_ms, final_ms, period, "
+const std::string usage_stored =  // beside its place
+    "request_id, batch, state, tenant, model, operation, outcome, status, source, admit_ms, final_ms, period, "
     "price_version, book_revision, tokens_input, tokens_cached_input, tokens_cache_write, tokens_output, "
     "tokens_reasoning, bytes_delivered, parts, attempts, key_hash, content_hash, leaf, gross_mu, gross_pf";
+const std::string usage_columns = "lsn, " + usage_stored;
 const std::string command_columns = "id, lsn, batch, kind, wall_ms, body, result, leaf";
 const std::string quarantine_columns = "lsn, batch, subject, reason, record, leaf";
 const std::string transfer_columns =
@@ -58,6 +59,11 @@ void read_enum(Statement& from, E& to) {
 
 }  // namespace
 
+std::int64_t place_of(std::uint16_t shard, metering::Lsn lsn) {
+  constexpr unsigned lsn_bits = 48;
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(shard) << lsn_bits | (lsn & ((1ull << lsn_bits) - 1)));
+}
+
 std::string id_bytes(const RequestId& id) {
   std::string out(16, '\0');
   put_id(id, out.data());
@@ -65,7 +71,7 @@ std::string id_bytes(const RequestId& id) {
 }
 
 bool Inserts::prepare(Connection& db) {
-  usage = db.prepare(insert("usage", "shard, " + usage_columns) + " ON CONFLICT DO NOTHING");
+  usage = db.prepare(insert("usage", "place, " + usage_stored) + " ON CONFLICT DO NOTHING");
   command = db.prepare(insert("command", "shard, " + command_columns));
   quarantine = db.prepare(insert("quarantine", "shard, " + quarantine_columns));
   transfer = db.prepare(insert("transfer", "shard, " + transfer_columns));
@@ -77,8 +83,8 @@ bool Inserts::prepare(Connection& db) {
 bool Inserts::put(const UsageRow& row, std::uint16_t shard) {
   char id[16];
   put_id(row.id, id);
-  usage.reset().bind(shard).blob(std::string_view(id, sizeof id));
-  usage.bind(signed_of(row.lsn)).bind(signed_of(row.batch)).bind(static_cast<std::int64_t>(row.state));
+  usage.reset().bind(place_of(shard, row.lsn)).blob(std::string_view(id, sizeof id));
+  usage.bind(signed_of(row.batch)).bind(static_cast<std::int64_t>(row.state));
   usage.bind(row.tenant).bind(row.model).bind(row.operation);
   usage.bind(static_cast<std::int64_t>(row.outcome)).bind(row.status).bind(static_cast<std::int64_t>(row.source));
   usage.bind(row.admit_ms).bind(row.final_ms).bind(row.period);
@@ -134,8 +140,8 @@ bool Inserts::put(const BatchRow& row) {
 }
 
 void read(Statement& from, UsageRow& to) {
-  read_id(from, to.id);
   to.lsn = from.number<std::uint64_t>();
+  read_id(from, to.id);
   to.batch = from.number<std::uint64_t>();
   read_enum(from, to.state);
   to.tenant = from.text();

@@ -29,6 +29,7 @@ void read(Statement& from, QuarantineRow& to);
 void read(Statement& from, TransferRow& to);  // without its legs
 void read(Statement& from, BatchRow& to);
 
+std::int64_t place_of(std::uint16_t shard, metering::Lsn lsn);  // of a usage row; shard < 2^15, lsn < 2^48
 std::string id_bytes(const RequestId& id);  // 16 bytes, big-endian, so that they sort as the id does
 
 }  // namespace trib::ledger

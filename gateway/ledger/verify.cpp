@@ -156,9 +156,9 @@ bool Check::sites() {
 }
 
 bool Check::cursor() {
-  Statement later = db_.prepare("SELECT max(batch) FROM transfer WHERE shard = ?1 UNION SELECT max(batch) FROM usage WHERE shard = ?1 "
-                                "UNION SELECT max(batch) FROM command WHERE shard = ?1");
-  later.reset().bind(shard_);
+  Statement later = db_.prepare("SELECT max(batch) FROM transfer WHERE shard = ?1 UNION "
+                                "SELECT max(batch) FROM usage WHERE place >= ?2 AND shard = ?1 UNION SELECT max(batch) FROM command WHERE shard = ?1");
+  later.reset().bind(shard_).bind(place_of(shard_, last_.to_lsn + 1));
   while (later.row()) {
     if (later.number<std::uint64_t>() > last_.id) return fail(in_batch("batch", last_.id + 1), "the batch is missing");
   }

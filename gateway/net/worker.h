@@ -45,7 +45,8 @@ class Worker final : public Loop {
 
   const unsigned index_;
   Clock& clock_;
-  boost::asio::io_context io_{1};
+  // Sockets are touched on the loop's own thread only, so they need no locks; posting has its own.
+  boost::asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   boost::asio::steady_timer timer_{io_};
   TimerWheel wheel_;
   SeededRng rng_;
