@@ -35,8 +35,15 @@ class ByteWriter {
   }
   // Seven bits a byte, low first.
   void number(std::uint64_t value) {
-    for (; value >= 128; value >>= 7) out_ += static_cast<char>((value & 127) | 128);
-    out_ += static_cast<char>(value);
+    if (value < 128) {
+      out_ += static_cast<char>(value);
+      return;
+    }
+    char bytes[10];
+    std::size_t size = 0;
+    for (; value >= 128; value >>= 7) bytes[size++] = static_cast<char>((value & 127) | 128);
+    bytes[size++] = static_cast<char>(value);
+    out_.append(bytes, size);
   }
   void name(std::string_view value) {
     number(value.size());

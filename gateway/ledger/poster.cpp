@@ -18,7 +18,8 @@ struct Poster::Work {
   std::size_t items = 0;  // records posted
   UsageRow row;           // reused
   std::vector<Sha256> usage, commands, quarantine;  // leaves
-  std::map<std::pair<std::string, std::string>, std::int64_t> rated;  // latest admit by (kind, id)
+  // The latest admission under a model's prices and under a contract.
+  std::map<std::string, std::int64_t, std::less<>> rated_prices, rated_contracts;
   std::shared_ptr<const Book> book;
 };
 
@@ -176,12 +177,12 @@ bool Poster::add(Work& work, const Item& item, const Final& final) {
   }
   work.batch.gross += rated.gross;
   work.postings.charge(row, final, rated);
-  const auto raise = [&](const char* kind, const std::string& id, std::int64_t wall_ms) {
-    auto& last = work.rated[{kind, id}];
-    last = std::max(last, wall_ms);
+  const auto raise = [&](auto& rated_of, const std::string& id) {
+    auto& last = rated_of[id];
+    last = std::max(last, row.admit_ms);
   };
-  raise("price", row.model, row.admit_ms);
-  for (const Part& part : rated.parts) raise("contract", part.contract, row.admit_ms);
+  raise(work.rated_prices, row.model);
+  for (const Part& part : rated.parts) raise(work.rated_contracts, part.contract);
   return true;
 }
 
@@ -294,8 +295,9 @@ bool Poster::write_totals(const Work& work) {
     }
     if (!add_site_.bind(use.gross).done()) return false;
   }
-  for (const auto& [key, last_ms] : work.rated) {
-    if (!raise_rated_.reset().bind(key.first).bind(key.second).bind(last_ms).done()) return false;
+  for (const auto& [kind, rated] : {std::pair("price", &work.rated_prices), std::pair("contract", &work.rated_contracts)}) {
+    for (const auto& [id, last_ms] : *rated)
+      if (!raise_rated_.reset().bind(kind).bind(id).bind(last_ms).done()) return false;
   }
   return true;
 }

@@ -77,7 +77,7 @@ std::error_code JournalFile::write_again(std::uint64_t begin, std::uint64_t end)
   return {};
 }
 
-Lsn JournalFile::append(const Record& record) {
+Lsn JournalFile::append(RecordRef record) {
   thread_local std::string payload;  // keeps its memory: no allocation a record
   payload.clear();
   if (!encode_to(record, payload)) return 0;

@@ -40,7 +40,7 @@ class Journal {
 
   // Any thread. Returns the record's LSN, or 0 when the journal has failed, its queue is full or
   // the record breaks a bound of encode(): the caller answers 503. Never blocks on the disk.
-  virtual Lsn append(const Record& record) = 0;
+  virtual Lsn append(RecordRef record) = 0;
 
   // Any thread. Records up to this LSN may be relied on: durable with sync always, in the kernel
   // with a window.

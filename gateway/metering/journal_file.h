@@ -50,7 +50,7 @@ class JournalFile final : public Journal {
   // segment. Once, before anything else.
   std::error_code start(Scan scan);
 
-  Lsn append(const Record& record) override;
+  Lsn append(RecordRef record) override;
   Lsn released() const override { return released_.load(std::memory_order_acquire); }
   Lsn durable() const override { return durable_.load(std::memory_order_acquire); }
   std::error_code failed() const override;

@@ -296,18 +296,18 @@ std::string_view name(Outcome outcome) {
   return "unknown";
 }
 
-bool encode_to(const Record& record, std::string& out) {
+bool encode_to(RecordRef record, std::string& out) {
   const std::size_t before = out.size();
   Writer writer(out);
   writer(format_version);
   writer(static_cast<std::uint8_t>(record.index() + 1));  // kinds are frozen in the variant's order
-  std::visit([&](const auto& value) { fields(writer, value); }, record);
+  record.visit([&](const auto& value) { fields(writer, value); });
   if (out.size() - before > record_bytes_max) writer.ok = false;
   if (!writer.ok) out.resize(before);
   return writer.ok;
 }
 
-std::string encode(const Record& record) {
+std::string encode(RecordRef record) {
   std::string out;
   encode_to(record, out);
   return out;

@@ -1,6 +1,7 @@
 // The journal's records. Plain values; their binary form is encode/decode in records.cpp, version
 // 1, little-endian, length-prefixed strings, and is frozen by a golden test.
 #pragma once
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -119,6 +120,28 @@ struct Seal {
 
 using Record = std::variant<Admit, Attempt, Progress, Final, Command, Seal>;
 
+// A record of any kind by reference, so that it is written without being copied. Must not outlive it.
+class RecordRef {
+ public:
+  template <class T>
+    requires std::constructible_from<std::variant<const Admit*, const Attempt*, const Progress*, const Final*, const Command*, const Seal*>, const T*>
+  RecordRef(const T& record) : at_(&record) {}
+  RecordRef(const Record& record) {
+    std::visit([this](const auto& one) { at_ = &one; }, record);
+  }
+  std::size_t index() const { return at_.index(); }  // the kind's in Record
+  template <class Visitor>
+  auto visit(Visitor&& visitor) const {
+    return std::visit([&](const auto* one) { return visitor(*one); }, at_);
+  }
+  Record copy() const {
+    return visit([](const auto& one) { return Record(one); });
+  }
+
+ private:
+  std::variant<const Admit*, const Attempt*, const Progress*, const Final*, const Command*, const Seal*> at_;
+};
+
 // Bounds of the binary form. A string is at most 65,535 bytes, a command's body
 // record_body_bytes_max, a FINAL's lists record_attempts_max entries each.
 constexpr std::size_t record_body_bytes_max = 4u << 20;
@@ -126,8 +149,8 @@ constexpr std::size_t record_attempts_max = 1024;
 constexpr std::size_t record_bytes_max = 8u << 20;  // encoded, whatever the kind
 
 // Appends the binary form; false, and `out` as it was, when a bound is broken.
-bool encode_to(const Record& record, std::string& out);
-std::string encode(const Record& record);  // empty when a bound is broken
+bool encode_to(RecordRef record, std::string& out);
+std::string encode(RecordRef record);  // empty when a bound is broken
 // One text for one value: refuses unknown versions, kinds and enumerators, lengths beyond the
 // bounds or the input, and trailing bytes. Any input is safe.
 std::optional<Record> decode(std::string_view bytes);

@@ -39,8 +39,8 @@ class WatchedJournal final : public metering::Journal {
  public:
   WatchedJournal(std::unique_ptr<metering::Journal> inner, Oracle& oracle, Sabotage sabotage)
       : inner_(std::move(inner)), oracle_(oracle), sabotage_(sabotage) {}
-  metering::Lsn append(const metering::Record& given) override {
-    metering::Record record = given;
+  metering::Lsn append(metering::RecordRef given) override {
+    metering::Record record = given.copy();
     if (auto* const final = std::get_if<metering::Final>(&record); final != nullptr && sabotage_ != Sabotage::none) {
       if (sabotage_ == Sabotage::lose_final) return inner_->last();
       if (sabotage_ == Sabotage::second_final) oracle_.appended(inner_->append(record), record);

@@ -14,7 +14,8 @@ namespace trib::test {
 
 class HandJournal final : public metering::Journal {
  public:
-  metering::Lsn append(const metering::Record& record) override {
+  metering::Lsn append(metering::RecordRef given) override {
+    const metering::Record record = given.copy();
     if (failed_ || (refuse && refuse(record))) return 0;
     records.push_back(record);
     if (at_once) released_ = records.size();

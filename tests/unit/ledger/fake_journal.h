@@ -10,7 +10,8 @@ namespace trib::test {
 
 class FakeJournal final : public metering::Journal {
  public:
-  metering::Lsn append(const metering::Record& record) override {
+  metering::Lsn append(metering::RecordRef given) override {
+    const metering::Record record = given.copy();
     const std::lock_guard lock(mutex_);
     if (refuse || (refuse_seals && std::holds_alternative<metering::Seal>(record))) return 0;
     records.push_back(record);
