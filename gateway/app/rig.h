@@ -48,7 +48,7 @@ class Rig final : public exchange::World {
   void join() { if (thread_.joinable()) thread_.join(); }
   void wake_if_waiting();   // any thread: the journal released something
 
-  Clock& clock() override { return shared_.clock; }
+  Clock& clock() override { return worker_.clock(); }
   TimerWheel& wheel() override { return worker_.wheel(); }
   Rng& rng() override { return worker_.rng(); }
   metering::Journal& journal() override { return shared_.journal; }

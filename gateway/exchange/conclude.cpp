@@ -165,13 +165,13 @@ void Exchange::send_tail() {
     }
     return;
   }
-  std::string fields;
-  fields.reserve(192);
   if (status_ == 200 && stream_) {
     send_head();
     responder_.body(tail_, true);
     return;
   }
+  thread_local std::string fields;  // keeps its memory
+  fields.clear();
   http::write_field(fields, "Content-Type", "application/json");
   if (status_ == 503) http::write_field(fields, "Retry-After", static_cast<std::uint64_t>(whole_seconds(retry_after_ms_)));
   http::write_field(fields, "x-request-id", final_.admit.id.text());

@@ -15,7 +15,7 @@ namespace trib::http {
 struct CallRequest {
   std::string method = "POST";
   std::string path;               // with the engine's base path
-  std::string content_type;       // empty: none
+  std::string_view content_type;  // empty: none; outlives the call
   std::string body;               // moved in; one buffer
   std::string accept;             // empty: */*
   // Attempt headers of a tunnelled site; durations in ms, never wall times. Ignored when dialled.

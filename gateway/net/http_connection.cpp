@@ -47,8 +47,8 @@ void HttpConnection::start(HttpCall& call) {
 
 void HttpConnection::send() {
   const http::CallRequest& request = call_->request_;
-  std::string head;
-  head.reserve(256);
+  thread_local std::string head;  // keeps its memory
+  head.clear();
   head.append(request.method).append(" ").append(request.path).append(" HTTP/1.1\r\n");
   const Endpoint& to = call_->to_;
   const bool v6 = to.host.find(':') != std::string::npos;

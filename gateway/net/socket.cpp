@@ -194,6 +194,7 @@ void SocketCore::on_read(const error_code& ec, std::size_t n) {
   reading_ = false;
   if (handler_ == nullptr) return;
   const Corked turn;
+  worker_.clock().turn();
   if (ec == asio::error::eof) {
     if (tls_ == nullptr) return end();
     tls_->feed_end();

@@ -36,10 +36,12 @@ void Worker::run_inbox() {
     const std::lock_guard lock(inbox_mutex_);
     tasks.swap(inbox_);
   }
+  clock_.turn();
   for (auto& task : tasks) task();
 }
 
 void Worker::tick() {
+  clock_.turn();
   wheel_.advance(clock_.mono_ns());
   timer_.expires_after(std::chrono::nanoseconds(TimerWheel::tick_ns));
   timer_.async_wait([this](const boost::system::error_code& ec) {

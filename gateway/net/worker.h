@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "gateway/base/base.h"
@@ -17,6 +18,27 @@ namespace trib::net {
 // A socket of a worker's own loop. The loop's executor by its own type: the type-erased one costs at
 // each operation.
 using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+
+// The time as a loop sees it: asked of the real clock once a turn. The loop's thread only. A turn that
+// did not begin with turn() sees a time that is old by a tick of the wheel at most.
+class TurnClock final : public Clock {
+ public:
+  explicit TurnClock(Clock& real) : real_(real) {}
+  void turn() { mono_known_ = wall_known_ = false; }
+  std::int64_t mono_ns() const override {
+    if (!std::exchange(mono_known_, true)) mono_ns_ = real_.mono_ns();
+    return mono_ns_;
+  }
+  std::int64_t wall_ms() const override {
+    if (!std::exchange(wall_known_, true)) wall_ms_ = real_.wall_ms();
+    return wall_ms_;
+  }
+
+ private:
+  Clock& real_;
+  mutable std::int64_t mono_ns_ = 0, wall_ms_ = 0;
+  mutable bool mono_known_ = false, wall_known_ = false;
+};
 
 class Worker final : public Loop {
  public:
@@ -34,7 +56,7 @@ class Worker final : public Loop {
   unsigned index() const { return index_; }
   boost::asio::io_context& io() { return io_; }
   TimerWheel& wheel() override { return wheel_; }
-  Clock& clock() { return clock_; }
+  TurnClock& clock() { return clock_; }
   Rng& rng() override { return rng_; }
   // Shared by the sockets of this worker; valid during one read's upcall only.
   std::span<char> scratch() { return scratch_; }
@@ -44,7 +66,7 @@ class Worker final : public Loop {
   void run_inbox();
 
   const unsigned index_;
-  Clock& clock_;
+  TurnClock clock_;
   // Sockets are touched on the loop's own thread only, so they need no locks; posting has its own.
   boost::asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   boost::asio::steady_timer timer_{io_};
