@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t block_bytes = 1u << 20;  // of queued frames: written and synced as one lot
+constexpr std::size_t zero_bytes = 256u << 10;   // of the room kept ready ahead of what is written
 constexpr std::size_t idle_blocks_max = 4;     // a burst's memory is given back above it
 
 }  // namespace
@@ -144,6 +145,10 @@ void JournalFile::wait(std::int64_t ms_max) {
 
 bool JournalFile::take_queue() {
   const std::lock_guard lock(queue_mutex_);
+  return take_queue_locked();
+}
+
+bool JournalFile::take_queue_locked() {
   for (std::string& block : batch_) {
     if (idle_blocks_.size() >= idle_blocks_max || block.capacity() > 2 * block_bytes) continue;
     block.clear();
@@ -175,6 +180,7 @@ bool JournalFile::pump() {
   }
   sync_if_due(lock, changed);
   if (!failed()) prepare_ahead();
+  if (!failed()) zero_ahead(lock);
   release_writer(lock);
   return changed;
 }
@@ -186,17 +192,18 @@ bool JournalFile::help() {
     missed_.store(true);
     return false;
   }
-  bool writers_turn = false;
-  {
+  bool writers_turn = false, taken = false;
+  {  // what is looked at is what is taken: nothing more may come between
     const std::lock_guard queue(queue_mutex_);
-    writers_turn = offset_ + queue_bytes_ > file_bytes_;
+    writers_turn = offset_ + queue_bytes_ > std::min(file_bytes_, limit_);
     if (writers_turn) waiting_ = false;
+    else taken = take_queue_locked();
   }
   if (writers_turn) {
     queued_.notify_one();
     return false;
   }
-  if (take_queue()) {
+  if (taken) {
     if (unsynced_since_ns_ < 0) unsynced_since_ns_ = clock_.mono_ns();
     for (std::string& block : batch_) {
       if (auto error = write_block(block)) {
@@ -308,7 +315,7 @@ std::error_code JournalFile::adopt_spare(Lsn first, std::uint64_t bytes) {
   if (auto error = disk_.sync_dir(options_.dir)) return error;
   file_ = std::move(spare_);
   file_bytes_ = file_bytes;
-  offset_ = segment_header_bytes;
+  offset_ = zeroed_ = segment_header_bytes;
   spare_refused_ = false;
   const std::lock_guard lock(segments_mutex_);
   segments_.push_back(std::move(segment));
@@ -319,6 +326,22 @@ std::error_code JournalFile::adopt_spare(Lsn first, std::uint64_t bytes) {
 void JournalFile::prepare_ahead() {
   if (spare_ != nullptr || spare_refused_ || offset_ < file_bytes_ / 2) return;
   spare_refused_ = static_cast<bool>(make_spare());
+}
+
+// Room that was only reserved costs a change of the file's map at each sync; room that holds zeros is
+// written over, which halves the cost of a write and takes a third off a sync. The lock is let go
+// meanwhile: others write before `limit_`. An error shows when the room is used.
+void JournalFile::zero_ahead(std::unique_lock<std::mutex>& lock) {
+  static const std::string zeros(zero_bytes, '\0');
+  const std::uint64_t from = std::max(zeroed_, offset_);
+  if (from >= file_bytes_ || from - offset_ >= zero_bytes) return;
+  limit_ = from;
+  const auto part = std::string_view(zeros).substr(0, std::min<std::uint64_t>(zero_bytes, file_bytes_ - from));
+  lock.unlock();
+  const auto error = file_->write(from, part);
+  lock.lock();
+  limit_ = UINT64_MAX;
+  zeroed_ = error ? file_bytes_ : from + part.size();  // refused: not again in this segment
 }
 
 }  // namespace trib::metering

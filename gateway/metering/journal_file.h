@@ -73,6 +73,7 @@ class JournalFile final : public Journal {
 
   void add_block();
   bool take_queue();
+  bool take_queue_locked();  // with queue_mutex_ held
   std::error_code write_block(std::string& block);
   std::error_code write_run(std::string_view frames);
   std::error_code write_again(std::uint64_t begin, std::uint64_t end);
@@ -83,6 +84,7 @@ class JournalFile final : public Journal {
   void sync_if_due(std::unique_lock<std::mutex>& lock, bool& changed);
   void release_writer(std::unique_lock<std::mutex>& lock);
   void prepare_ahead();
+  void zero_ahead(std::unique_lock<std::mutex>& lock);
   void fail(std::error_code error);
 
   Disk& disk_;
@@ -118,6 +120,8 @@ class JournalFile final : public Journal {
   std::unique_ptr<File> file_;    // the last segment
   std::uint64_t file_bytes_ = 0;  // its size
   std::uint64_t offset_ = 0;      // where the next frame goes
+  std::uint64_t zeroed_ = 0;      // up to here, if beyond offset_, the file holds zeros that were written
+  std::uint64_t limit_ = UINT64_MAX;  // who helps goes no further: zeros are being written from here
   Lsn written_ = 0;
   Sha256 chain_{};                       // of written_
   std::unique_ptr<File> spare_;          // the next segment, allocated and synced

@@ -64,6 +64,7 @@ class MemDisk::Handle final : public File {
   }
 
   std::error_code write(std::uint64_t offset, std::string_view bytes) override {
+    if (disk_.on_write_) disk_.on_write_(offset, bytes);
     const std::lock_guard lock(disk_.mutex_);
     if (auto error = usable(true)) return error;
     std::error_code error;

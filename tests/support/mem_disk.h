@@ -5,6 +5,7 @@
 // a size or name. Directories themselves are durable at once. Thread-safe, as Disk promises.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -47,6 +48,9 @@ class MemDisk final : public Disk {
 
   void mend();  // all faults that were set are forgotten; open files live on
 
+  // Called before each write lands, with no lock held: what another thread does meanwhile.
+  void on_write(std::function<void(std::uint64_t offset, std::string_view bytes)> hook) { on_write_ = std::move(hook); }
+
   // What the kernel shows. Neither counts nor fails; a missing file is empty.
   std::string content(const std::string& path) const;
   void replace(const std::string& path, std::string bytes);  // durable at once: damage for tests
@@ -73,6 +77,7 @@ class MemDisk final : public Disk {
   static void apply(std::map<std::string, NodePtr>& names, const NameChange& change);
   void settle(Node& node);
 
+  std::function<void(std::uint64_t, std::string_view)> on_write_;
   mutable std::mutex mutex_;
   SeededRng rng_;
   std::map<std::string, NodePtr> names_;  // what the kernel shows
