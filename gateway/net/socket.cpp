@@ -1,6 +1,7 @@
 #include "gateway/net/socket.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/connect.hpp>
@@ -33,18 +34,22 @@ Fault socket_fault(const error_code& ec) {
 
 // What pending operations hold on to. The stream's owner holds the SocketStream; when that goes, the
 // core is closed and marked, and the operations find nobody to tell.
-class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread_unsafe_counter> {
+class SocketCore final : public boost::intrusive_ref_counter<SocketCore, boost::thread_unsafe_counter>, private Poller::Watched {
  public:
   SocketCore(Worker& worker, Socket socket, std::shared_ptr<const TlsContext> tls, const std::string& server_name)
       : worker_(worker), socket_(std::move(socket)) {
     if (tls != nullptr) tls_ = std::make_unique<TlsSession>(std::move(tls), server_name);
   }
 
+  ~SocketCore() { close_descriptor(); }
+
+  // Asio dials and accepts; from here on the descriptor is the poller's.
   void connected() {
-    error_code ignored;
-    socket_.set_option(tcp::no_delay(true), ignored);
-    socket_.non_blocking(true, ignored);
+    error_code ec;
+    socket_.set_option(tcp::no_delay(true), ec);
+    fd_ = socket_.release(ec);
     open_ = true;
+    if (const auto refused = worker_.poller().add(fd_, *this)) fail_later({refused.value(), boost::system::system_category()});
   }
 
   void resolve_and_connect(const std::string& host, std::uint16_t port);
@@ -59,29 +64,30 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
       send_now({&piece, 1});
     }
     handler_ = nullptr;
-    error_code ignored;
-    socket_.close(ignored);
+    close_descriptor();
   }
   std::size_t unsent() const { return out_.size() + sending_.size() - sending_from_; }
   // Sends the FIN that shutdown() asked for, once everything before it has left.
   void finish_if_due() {
     if (!shut_ || !open_ || unsent() > 0 || (tls_ != nullptr && !tls_->ready())) return;
-    error_code ignored;
-    socket_.shutdown(Socket::shutdown_send, ignored);
+    ::shutdown(fd_, SHUT_WR);
   }
   void tls_start() {
     flush_tls();
-    if (!reading_) read();
+    read();
   }
 
   Worker& worker_;
-  Socket socket_;
+  Socket socket_;  // until the connection stands
+  int fd_ = -1;    // from then on; ours to close
   std::unique_ptr<TlsSession> tls_;
   StreamHandler* handler_ = nullptr;
   bool open_ = false;
   bool paused_ = true;
-  bool reading_ = false;
-  bool delivering_ = false;  // an upcall has a view of the buffer: nothing may be read into it
+  bool readable_ = false;    // an edge came, and no receive has emptied the socket since
+  bool hung_up_ = false;     // the peer's end or an error is in that edge: only a receive of nothing empties it
+  bool read_posted_ = false;
+  bool delivering_ = false;  // an upcall has a view of the scratch: nothing may be read into it
   bool ended_ = false;       // the peer finished
   bool shut_ = false;        // we finish once the queue is empty
   bool writing_ = false;
@@ -95,19 +101,19 @@ class SocketCore : public boost::intrusive_ref_counter<SocketCore, boost::thread
  private:
   using Ptr = boost::intrusive_ptr<SocketCore>;
   friend class Corked;
+  void on_ready(std::uint32_t events) override;
+  bool wants_bytes() const { return !paused_ || (tls_ != nullptr && !tls_->ready()); }
+  void receive();
   void flush_cork();
-  void on_read(const error_code& ec, std::size_t n);
-  void deliver(std::string_view bytes);
   void deliver_tls(std::string_view bytes);
   void flush_tls();
   void send(std::span<const std::string_view> pieces);
   void send_now(std::span<const std::string_view> pieces);
   void send_queue();
   void fail(Fault fault);
+  void fail_later(const error_code& ec);
   void end();
-
-  // Most requests and events fit; more is read on into the worker's scratch in the same turn.
-  std::array<char, 2048> buffer_;
+  void close_descriptor();
 };
 
 // While one socket's bytes are being handled, small writes to any socket of the worker are gathered;
@@ -175,41 +181,57 @@ void SocketCore::resolve_and_connect(const std::string& host, std::uint16_t port
 
 void SocketCore::dialled() {
   connected();
-  if (unsent() > 0) send_queue();  // written before the connection stood
+  if (failed_) return;
+  const bool waited = unsent() > 0;
+  if (waited) send_queue();  // written before the connection stood
   if (tls_ != nullptr) return tls_start();
   finish_if_due();
   handler_->on_open();
-  if (handler_ != nullptr && !paused_) read();
+  if (handler_ != nullptr && waited && !writing_) handler_->on_drained();
 }
 
+// Never within the caller: what is there already is taken in a turn of its own.
 void SocketCore::read() {
-  if (reading_ || delivering_ || !open_ || ended_ || failed_) return;
-  reading_ = true;
-  socket_.async_read_some(asio::buffer(buffer_), [self = Ptr(this)](const error_code& ec, std::size_t n) {
-    self->on_read(ec, n);
+  if (!readable_ || read_posted_ || delivering_ || ended_ || failed_) return;
+  read_posted_ = true;
+  asio::post(worker_.io(), [self = Ptr(this)] {
+    self->read_posted_ = false;
+    self->receive();
   });
 }
 
-void SocketCore::on_read(const error_code& ec, std::size_t n) {
-  reading_ = false;
-  if (handler_ == nullptr) return;
+void SocketCore::on_ready(std::uint32_t events) {
+  const Ptr self(this);
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) readable_ = true;
+  if ((events & EPOLLOUT) != 0 && writing_ && !failed_) {
+    send_queue();
+    if (!writing_ && handler_ != nullptr) handler_->on_drained();
+  }
+  if (readable_ && !read_posted_) receive();
+}
+
+void SocketCore::receive() {
+  if (handler_ == nullptr || !readable_ || ended_ || failed_ || !wants_bytes()) return;
   const Corked turn;
   worker_.clock().turn();
-  if (ec == asio::error::eof) {
+  const auto room = worker_.scratch().first(worker_.scratch().size() / 2);
+  const ssize_t n = ::recv(fd_, room.data(), room.size(), MSG_DONTWAIT);
+  if (n < 0) {
+    if (errno == EINTR) return read();
+    readable_ = false;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+    const error_code ec(errno, boost::system::system_category());
+    return fail({FaultKind::reset_before_head, Side::site_network, Retry::elsewhere, ec.message()});
+  }
+  if (n == 0) {
+    readable_ = false;
     if (tls_ == nullptr) return end();
     tls_->feed_end();
     return deliver_tls({});  // nothing is read after it
   }
-  if (ec) return fail({FaultKind::reset_before_head, Side::site_network, Retry::elsewhere, ec.message()});
-  std::string_view bytes(buffer_.data(), n);
-  if (n == buffer_.size()) {  // there is more: take it in the same turn
-    const auto scratch = worker_.scratch();
-    const ssize_t more = ::recv(socket_.native_handle(), scratch.data() + n, scratch.size() / 2 - n, MSG_DONTWAIT);
-    if (more > 0) {
-      std::memcpy(scratch.data(), buffer_.data(), n);
-      bytes = {scratch.data(), n + static_cast<std::size_t>(more)};
-    }
-  }
+  const std::string_view bytes(room.data(), static_cast<std::size_t>(n));
+  readable_ = hung_up_ || bytes.size() == room.size();
   delivering_ = true;
   if (tls_ != nullptr) {
     deliver_tls(bytes);
@@ -217,7 +239,7 @@ void SocketCore::on_read(const error_code& ec, std::size_t n) {
     handler_->on_bytes(bytes);
   }
   delivering_ = false;
-  if (handler_ != nullptr && (!paused_ || (tls_ != nullptr && !tls_->ready()))) read();
+  if (handler_ != nullptr && wants_bytes()) read();
 }
 
 void SocketCore::deliver_tls(std::string_view bytes) {
@@ -285,18 +307,14 @@ void SocketCore::send_now(std::span<const std::string_view> pieces) {
     msghdr message{};
     message.msg_iov = iov.data();
     message.msg_iovlen = n;
-    const ssize_t did = n == 0 ? 0 : ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t did = 0;
+    do {
+      did = n == 0 ? 0 : ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (did < 0 && errno == EINTR);
     if (did >= 0) {
       sent = static_cast<std::size_t>(did);
-    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-      // Told later, outside the caller's frame. Often the read reports the same first.
-      const error_code ec(errno, boost::system::system_category());
-      asio::post(worker_.io(), [self = Ptr(this), ec] {
-        if (self->handler_ != nullptr)
-          self->fail({FaultKind::reset_before_head, Side::site_network, Retry::elsewhere, ec.message()});
-      });
-      failed_ = true;
-      return;
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+      return fail_later({errno, boost::system::system_category()});
     }
   }
   if (sent == total) return;
@@ -308,28 +326,28 @@ void SocketCore::send_now(std::span<const std::string_view> pieces) {
       sent = 0;
     }
   }
-  if (open_ && !writing_) send_queue();
+  writing_ = open_;  // the kernel is full: the poller says when there is room
 }
 
+// Sends what the kernel takes; the rest waits for the poller to say that there is room.
 void SocketCore::send_queue() {
-  if (sending_from_ == sending_.size()) {
-    sending_.clear();
-    sending_.swap(out_);
-    sending_from_ = 0;
-  }
   writing_ = true;
-  const auto rest = asio::buffer(sending_) + sending_from_;
-  socket_.async_write_some(rest, [self = Ptr(this)](const error_code& ec, std::size_t n) {
-    self->writing_ = false;
-    if (self->handler_ == nullptr) return;
-    if (ec) return self->fail({FaultKind::reset_before_head, Side::site_network, Retry::elsewhere, ec.message()});
-    self->sending_from_ += n;
-    if (self->unsent() > 0) return self->send_queue();
-    self->sending_ = {};
-    self->sending_from_ = 0;
-    self->finish_if_due();
-    self->handler_->on_drained();
-  });
+  while (true) {
+    if (sending_from_ == sending_.size()) {
+      sending_.clear();
+      sending_.swap(out_);
+      sending_from_ = 0;
+    }
+    if (sending_.empty()) break;
+    const ssize_t did = ::send(fd_, sending_.data() + sending_from_, sending_.size() - sending_from_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (did < 0 && errno == EINTR) continue;
+    if (did < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (did < 0) return fail_later({errno, boost::system::system_category()});
+    sending_from_ += static_cast<std::size_t>(did);
+  }
+  writing_ = false;
+  sending_ = {};
+  finish_if_due();
 }
 
 void SocketCore::shutdown() {
@@ -346,9 +364,26 @@ void SocketCore::shutdown() {
 void SocketCore::fail(Fault fault) {
   StreamHandler* const handler = std::exchange(handler_, nullptr);
   failed_ = true;
-  error_code ignored;
-  socket_.close(ignored);
+  close_descriptor();
   if (handler != nullptr) handler->on_error(fault);
+}
+
+// Told outside the caller's frame. Often the read reports the same first.
+void SocketCore::fail_later(const error_code& ec) {
+  failed_ = true;
+  asio::post(worker_.io(), [self = Ptr(this), ec] {
+    if (self->handler_ != nullptr)
+      self->fail({FaultKind::reset_before_head, Side::site_network, Retry::elsewhere, ec.message()});
+  });
+}
+
+void SocketCore::close_descriptor() {
+  if (fd_ >= 0) {
+    worker_.poller().forget(*this);
+    ::close(std::exchange(fd_, -1));
+  }
+  error_code ignored;
+  if (socket_.is_open()) socket_.close(ignored);
 }
 
 void SocketCore::end() {
@@ -379,9 +414,10 @@ class SocketStream final : public Stream {
   }
   void shutdown() override { core_->shutdown(); }
   std::string peer() const override {
-    error_code ec;
-    const auto at = core_->socket_.remote_endpoint(ec);
-    if (ec) return {};
+    tcp::endpoint at;
+    socklen_t size = static_cast<socklen_t>(at.capacity());
+    if (::getpeername(core_->fd_, at.data(), &size) != 0) return {};
+    at.resize(size);
     return at.address().to_string() + ':' + std::to_string(at.port());
   }
   TlsSession* tls() { return core_->tls_.get(); }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gateway/base/base.h"
+#include "gateway/net/poller.h"
 
 namespace trib::net {
 
@@ -55,6 +56,7 @@ class Worker final : public Loop {
 
   unsigned index() const { return index_; }
   boost::asio::io_context& io() { return io_; }
+  Poller& poller() { return poller_; }
   TimerWheel& wheel() override { return wheel_; }
   TurnClock& clock() { return clock_; }
   Rng& rng() override { return rng_; }
@@ -70,6 +72,7 @@ class Worker final : public Loop {
   // Sockets are touched on the loop's own thread only, so they need no locks; posting has its own.
   boost::asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   boost::asio::steady_timer timer_{io_};
+  Poller poller_{io_};
   TimerWheel wheel_;
   SeededRng rng_;
   std::vector<char> scratch_;
