@@ -162,7 +162,7 @@ class EngineBook::One final : private http::CallEvents {
     if (reached) there_ = true;
     if (misses_ >= book_.terms_.misses) there_ = false;
     bool news = was != there_;
-    if (reached && (probe_.models() != found_models_ || !same(probe_.found(), found_))) {
+    if (reached && (probe_.models() != found_models_ || probe_.found() != found_)) {
       found_models_ = probe_.models();
       found_ = probe_.found();
       engine_.slots = capacity_ != 0 ? capacity_ : found_.slots != 0 ? found_.slots : slots_default;
@@ -178,11 +178,6 @@ class EngineBook::One final : private http::CallEvents {
     book_.wheel_.arm(timer_, book_.wheel_.now_ns() +
                                  (reached ? book_.terms_.found_ms : book_.terms_.missing_ms) * ms);
     if (news) book_.changed();
-  }
-
-  static bool same(const fleet::Capabilities& a, const fleet::Capabilities& b) {
-    return a.engine == b.engine && a.version == b.version && a.dialect == b.dialect &&
-           a.usage_in_stream == b.usage_in_stream && a.context == b.context && a.slots == b.slots;
   }
 
   void on_timer() {

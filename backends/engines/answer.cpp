@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "backends/engines/body.h"
+
 namespace trib::engines {
 namespace {
 
@@ -246,13 +248,6 @@ unsigned top_member(std::string_view key) {
   for (unsigned i = 0; i < std::size(names); ++i)
     if (key == names[i]) return i + 1;
   return 0;
-}
-
-// Where the member's key begins: the quote before the colon before the value.
-std::size_t key_start(std::string_view json, std::size_t value_from) {
-  std::size_t at = json.rfind(':', value_from - 1);
-  at = json.rfind('"', at);         // the key's closing quote; our keys hold no escapes
-  return json.rfind('"', at - 1);
 }
 
 }  // namespace

@@ -3,5 +3,6 @@
 // functions are pure; every answer is untrusted.
 #pragma once
 #include "backends/engines/answer.h"
+#include "backends/engines/continuation.h"
 #include "backends/engines/probe.h"
 #include "backends/engines/request.h"

@@ -122,11 +122,6 @@ std::optional<RequestRefusal> read_stream_options(json::Cursor& in, RequestFacts
   return wrong;
 }
 
-struct Patch {
-  Span at;
-  std::string text;
-};
-
 }  // namespace
 
 std::string_view name(Operation operation) {
@@ -196,13 +191,16 @@ std::optional<RequestRefusal> read_request(std::string_view body, Operation oper
       }
     } else if (key == "max_tokens" || key == "max_completion_tokens") {
       const std::string param(key);
-      if (in.peek() == json::Type::null) {
-        const std::size_t from = in.offset();
+      Span& at = param == "max_tokens" ? out.max_tokens_at : out.max_completion_tokens_at;
+      const bool null = in.peek() == json::Type::null;
+      const std::size_t from = in.offset();
+      if (null) {
         in.skip();
-        if (param == "max_tokens") out.tokens_null_at = {from, in.offset()};
+        at = {from, in.offset()};
         continue;
       }
       const auto length = take_integer(in);
+      at = {from, in.offset()};
       if (!length) {
         note(refusal("`" + param + "` must be a whole number of at least 1", param));
       } else if (*length < 1) {
@@ -258,48 +256,6 @@ std::optional<RequestRefusal> read_request(std::string_view body, Operation oper
     out.tokens_max = out.tokens_max ? std::min(*out.tokens_max, length) : length;
   }
   return std::nullopt;
-}
-
-std::string engine_body(std::string_view body, const RequestFacts& facts, std::string_view engine_model,
-                        const fleet::Capabilities& can, std::uint32_t context) {
-  std::vector<Patch> edits;
-  std::string tail;
-  if (engine_model != facts.model) {
-    std::string quoted;
-    json::quote(engine_model, quoted);
-    edits.push_back({facts.model_at, std::move(quoted)});
-  }
-  if (facts.stream && can.usage_in_stream) {
-    if (facts.include_usage_at.present()) {
-      if (!facts.include_usage) edits.push_back({facts.include_usage_at, "true"});
-    } else if (facts.stream_options_at.present()) {
-      const std::string_view old = body.substr(facts.stream_options_at.from,
-                                               facts.stream_options_at.to - facts.stream_options_at.from);
-      std::string fresh = "{\"include_usage\":true";
-      if (!facts.stream_options_empty) fresh.append(",").append(old.substr(1)); else fresh += '}';
-      edits.push_back({facts.stream_options_at, std::move(fresh)});
-    } else {
-      tail += ",\"stream_options\":{\"include_usage\":true}";
-    }
-  }
-  const bool missing_is_model_limit = can.dialect == "vllm" || can.dialect == "sglang";
-  if (facts.operation != Operation::embeddings && !facts.tokens_max && context > 0 && !missing_is_model_limit) {
-    if (facts.tokens_null_at.present()) {
-      edits.push_back({facts.tokens_null_at, std::to_string(context)});
-    } else {
-      tail += ",\"max_tokens\":" + std::to_string(context);
-    }
-  }
-  std::sort(edits.begin(), edits.end(), [](const Patch& a, const Patch& b) { return a.at.from < b.at.from; });
-  std::string out;
-  out.reserve(body.size() + tail.size() + 64);
-  std::size_t at = 0;
-  for (const auto& edit : edits) {
-    out.append(body.substr(at, edit.at.from - at)).append(edit.text);
-    at = edit.at.to;
-  }
-  out.append(body.substr(at, facts.close_at - at)).append(tail).append(body.substr(facts.close_at));
-  return out;
 }
 
 std::uint64_t count_pieces(std::string_view text) {

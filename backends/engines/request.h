@@ -29,7 +29,7 @@ struct RequestFacts {
   bool stream_options_empty = false;
   Span include_usage_at;            // the value inside it
   std::optional<std::uint32_t> tokens_max;  // max_completion_tokens or max_tokens
-  Span tokens_null_at;                      // of a max_tokens that is null: the value
+  Span max_tokens_at, max_completion_tokens_at;  // the values, null too
   std::uint32_t n = 1;
   bool tools = false, grammar = false, logprobs = false, stop = false;
   std::size_t close_at = 0;         // of the object's '}'

@@ -14,18 +14,9 @@
 
 #include "gateway/base/base.h"
 #include "gateway/config/config.h"
+#include "gateway/fleet/capabilities.h"
 
 namespace trib::fleet {
-
-// What an engine can do, as probed. Unknown capabilities are absent.
-struct Capabilities {
-  std::string engine;    // "llama.cpp", "vllm", ...; empty: unknown
-  std::string version;
-  std::string dialect = "generic";
-  bool usage_in_stream = true;   // honours stream_options.include_usage
-  std::uint32_t context = 0;     // 0: unknown
-  std::uint32_t slots = 0;       // 0: unknown
-};
 
 struct Dialled {
   Endpoint endpoint;

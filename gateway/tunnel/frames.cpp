@@ -85,6 +85,29 @@ void write_device(std::string& out, const fleet::DeviceClaim& d) {
   o.end();
 }
 
+// Only what is not the default: a field that is missing is a capability that is absent.
+void write_capabilities(Object& o, const fleet::Capabilities& can) {
+  const fleet::Capabilities absent;
+  const auto word = [&](std::string_view key, auto value, auto unless) {
+    if (value != unless) o.text(key, name(value));
+  };
+  const auto flag = [&](std::string_view key, bool value) {
+    if (value) o.boolean(key, true);
+  };
+  word("token_input", can.token_input, absent.token_input);
+  word("continue_mode", can.continue_mode, absent.continue_mode);
+  word("template_access", can.template_access, absent.template_access);
+  word("length_field", can.length_field, absent.length_field);
+  word("unknown_fields", can.unknown_fields, absent.unknown_fields);
+  word("cancel", can.cancel, absent.cancel);
+  word("metrics", can.metrics, absent.metrics);
+  flag("tools", can.tools);
+  flag("grammar", can.grammar);
+  flag("logprobs", can.logprobs);
+  flag("seed", can.seed);
+  flag("n_gt_1", can.n_gt_1);
+}
+
 void write_offer(std::string& out, const fleet::AgentOffer& a) {
   Object o(out);
   o.text("offer", a.id);
@@ -102,6 +125,7 @@ void write_offer(std::string& out, const fleet::AgentOffer& a) {
   o.boolean("usage_in_stream", a.can.usage_in_stream);
   if (a.can.context != 0) o.number("ctx_max", a.can.context);
   if (a.can.slots != 0) o.number("engine_slots", a.can.slots);
+  write_capabilities(o, a.can);
   o.end();
 }
 
@@ -211,6 +235,29 @@ fleet::DeviceClaim read_device(Reader& r) {
   return d;
 }
 
+// A word that is not known here is a newer agent's: the capability is absent.
+bool read_capability(Reader& r, std::string_view key, fleet::Capabilities& can) {
+  const auto word = [&r](auto& value) {
+    std::string text;
+    r.text(text);
+    parse(text, value);
+    return true;
+  };
+  if (key == "token_input") return word(can.token_input);
+  if (key == "continue_mode") return word(can.continue_mode);
+  if (key == "template_access") return word(can.template_access);
+  if (key == "length_field") return word(can.length_field);
+  if (key == "unknown_fields") return word(can.unknown_fields);
+  if (key == "cancel") return word(can.cancel);
+  if (key == "metrics") return word(can.metrics);
+  if (key == "tools") return r.boolean(can.tools);
+  if (key == "grammar") return r.boolean(can.grammar);
+  if (key == "logprobs") return r.boolean(can.logprobs);
+  if (key == "seed") return r.boolean(can.seed);
+  if (key == "n_gt_1") return r.boolean(can.n_gt_1);
+  return false;
+}
+
 void read_offer(Reader& r, Capacity& out) {
   fleet::AgentOffer a;
   std::string state = "ready";
@@ -230,7 +277,7 @@ void read_offer(Reader& r, Capacity& out) {
     if (key == "usage_in_stream") return r.boolean(a.can.usage_in_stream);
     if (key == "ctx_max") return r.number(a.can.context, 0, INT32_MAX);
     if (key == "engine_slots") return r.number(a.can.slots, 0, 65'535);
-    return false;
+    return read_capability(r, key, a.can);
   });
   if (!r.cursor.ok()) return;
   if (a.id.empty()) r.bad = "an offer without an id";

@@ -283,6 +283,9 @@ TEST_CASE("an engine's body is valid, and differs from the customer's only in wh
     };
     const auto operation = static_cast<Operation>(rng.below(3));
     member("model", rng.below(2) != 0 ? "\"m\"" : "\"\\u006d\"");
+    if (rng.below(8) == 0) member("max\\u005ftokens", "3");
+    else if (rng.below(3) == 0) member("max_tokens", rng.below(2) != 0 ? "7" : "null");
+    if (rng.below(4) == 0) member("max_completion_tokens", rng.below(2) != 0 ? "9" : "null");
     if (operation == Operation::chat) member("messages", "[{\"role\":\"user\",\"content\":" + value(rng, 2) + "}]");
     if (rng.below(3) != 0) member("stream", rng.below(3) == 0 ? "false" : "true");
     switch (rng.below(7)) {
@@ -293,8 +296,6 @@ TEST_CASE("an engine's body is valid, and differs from the customer's only in wh
       case 4: member("stream_options", "{" + blanks(rng) + "\"other\":" + value(rng, 1) + "}"); break;
       default: break;
     }
-    if (rng.below(3) == 0) member("max_tokens", rng.below(2) != 0 ? "7" : "null");
-    if (rng.below(4) == 0) member("max_completion_tokens", rng.below(2) != 0 ? "9" : "null");
     for (auto n = rng.below(4); n > 0; --n) member("other" + std::to_string(n), value(rng, 3));
     for (std::size_t i = members.size(); i > 1; --i) std::swap(members[i - 1], members[rng.below(i)]);
     std::string body = blanks(rng) + "{" + blanks(rng);
@@ -306,6 +307,7 @@ TEST_CASE("an engine's body is valid, and differs from the customer's only in wh
     static const char* const dialects[] = {"generic", "vllm", "sglang", "llamacpp", "tgi", "ollama"};
     can.dialect = dialects[rng.below(6)];
     can.usage_in_stream = rng.below(4) != 0;
+    can.length_field = static_cast<fleet::LengthField>(rng.below(3));
     const std::string engine_model = rng.below(2) != 0 ? "m" : "vendor/\"M\" \\ é";
     const auto context = static_cast<std::uint32_t>(rng.below(2) * 2048);
     const auto out = engine_body(body, facts, engine_model, can, context);
@@ -320,10 +322,20 @@ TEST_CASE("an engine's body is valid, and differs from the customer's only in wh
       if (!want.contains("stream_options") || !want["stream_options"].is_object()) want["stream_options"] = bj::object{};
       want["stream_options"].as_object()["include_usage"] = true;
     }
-    const auto limit = [&](const char* key) { return want.contains(key) && want[key].is_int64(); };
-    const bool unbounded = can.dialect != "vllm" && can.dialect != "sglang";
-    if (operation != Operation::embeddings && !limit("max_tokens") && !limit("max_completion_tokens") && context > 0 && unbounded)
-      want["max_tokens"] = context;
+    if (operation != Operation::embeddings) {
+      const bool unbounded = can.dialect != "vllm" && can.dialect != "sglang";
+      bj::value bound = facts.tokens_max ? bj::value(*facts.tokens_max) : context > 0 && unbounded ? bj::value(context) : bj::value();
+      const bool older = want.contains("max_tokens"), newer = want.contains("max_completion_tokens");
+      const bool named_newer = can.length_field == fleet::LengthField::max_completion_tokens;
+      if (can.length_field == fleet::LengthField::both && (older || newer)) {
+        if (!facts.tokens_max && older) want["max_tokens"] = bound;
+        if (!facts.tokens_max && newer) want["max_completion_tokens"] = bound;
+      } else if (older || newer || !bound.is_null()) {
+        want.erase("max_tokens");
+        want.erase("max_completion_tokens");
+        want[named_newer ? "max_completion_tokens" : "max_tokens"] = bound;
+      }
+    }
     REQUIRE(got == want);
   }
 }

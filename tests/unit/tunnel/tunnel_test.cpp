@@ -106,6 +106,14 @@ fleet::AgentOffer offer_of(std::string id) {
   offer.can.usage_in_stream = false;
   offer.can.context = 2048;
   offer.can.slots = 4;
+  offer.can.token_input = fleet::TokenInput::completions;
+  offer.can.continue_mode = fleet::ContinueMode::auto_prefill;
+  offer.can.template_access = fleet::TemplateAccess::apply;
+  offer.can.length_field = fleet::LengthField::both;
+  offer.can.unknown_fields = fleet::UnknownFields::ignore;
+  offer.can.cancel = fleet::Cancel::on_disconnect;
+  offer.can.metrics = fleet::MetricsKind::llamacpp;
+  offer.can.tools = offer.can.grammar = offer.can.logprobs = offer.can.seed = offer.can.n_gt_1 = true;
   return offer;
 }
 
@@ -201,6 +209,7 @@ TEST_CASE("hello, welcome, capacity and heartbeats arrive as they were said") {
   CHECK(offers[0].can.dialect == "llamacpp");
   CHECK_FALSE(offers[0].can.usage_in_stream);
   CHECK(offers[0].can.context == 2048);
+  CHECK(offers[0].can == expect.can);
 
   w.agent->offer({offer_of("o2")});
   w.run();
@@ -212,6 +221,26 @@ TEST_CASE("hello, welcome, capacity and heartbeats arrive as they were said") {
   CHECK(w.hall.beats.size() - beats >= 5);
   CHECK(w.hall.beats.size() - beats <= 7);
   CHECK(w.hall.lost == 0);
+}
+
+TEST_CASE("what an agent does not say, or says in words of its own, its engine cannot do") {
+  const auto offer = [](const std::string& more) {
+    Capacity capacity;
+    const char* why = nullptr;
+    REQUIRE(read("{\"t\":\"capacity\",\"rev\":1,\"offers\":[{\"offer\":\"o\",\"model\":\"m\",\"slots\":1,"
+                 "\"dialect\":\"generic\",\"usage_in_stream\":true" + more + "}]}",
+                 capacity, why));
+    REQUIRE(capacity.offers.size() == 1);
+    return capacity.offers[0].can;
+  };
+  CHECK(offer("") == fleet::Capabilities{});
+  CHECK(offer(",\"continue_mode\":\"by_thought\",\"metrics\":\"\",\"cancel\":\"maybe\",\"telepathy\":{}") ==
+        fleet::Capabilities{});
+  const auto can = offer(",\"continue_mode\":\"token_ids\",\"tools\":true,\"seed\":false");
+  CHECK(can.continue_mode == fleet::ContinueMode::token_ids);
+  CHECK(can.tools);
+  CHECK_FALSE(can.seed);
+  CHECK_FALSE(can.grammar);
 }
 
 TEST_CASE("thousands of offers come in pages") {
