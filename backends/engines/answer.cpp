@@ -48,7 +48,7 @@ std::uint64_t decoded_bytes(std::string_view raw) {
   return bytes;
 }
 
-void take_text(json::Cursor& in, bool whole, AnswerFacts& out) {
+void take_text(json::Cursor& in, bool whole, bool own, AnswerFacts& out) {
   if (in.peek() != json::Type::string) {
     in.skip();
     return;
@@ -57,6 +57,12 @@ void take_text(json::Cursor& in, bool whole, AnswerFacts& out) {
   if (raw.empty()) return;
   ++out.texts;
   out.text_bytes += decoded_bytes(raw);
+  if (!own) out.beside = true;
+  if (own && out.text != nullptr) {
+    std::string decoded;
+    if (raw.find('\\') != raw.npos) json::unescape(raw, decoded);
+    out.text->append(decoded.empty() ? raw : std::string_view(decoded));
+  }
   if (!whole) return;
   std::string text;
   json::unescape(raw, text);
@@ -88,7 +94,7 @@ void read_tool_calls(json::Cursor& in, bool whole, AnswerFacts& out) {
       while (in.next_key(inner)) {
         if (inner == "arguments" || inner == "name") {
           out.twice = !once(inner == "name") || out.twice;
-          take_text(in, whole, out);
+          take_text(in, whole, false, out);
         } else {
           in.skip();
         }
@@ -120,11 +126,14 @@ void read_message(json::Cursor& in, bool whole, AnswerFacts& out) {
       if (thought && !once(5)) {
         in.skip();
       } else {
-        take_text(in, whole, out);
+        take_text(in, whole, text == 1, out);
       }
     } else if (key == "role") {
       out.role = true;
+      in.peek();
+      out.role_at.from = in.offset();  // of the value: read_answer makes it the member
       in.skip();
+      out.role_at.to = in.offset();
     } else if (key == "tool_calls") {
       out.twice = !once(0) || out.twice;
       read_tool_calls(in, whole, out);
@@ -155,7 +164,7 @@ void read_choices(json::Cursor& in, bool whole, AnswerFacts& out) {
         read_message(in, whole, out);
       } else if (key == "text") {
         out.twice = !once(2) || out.twice;
-        take_text(in, whole, out);
+        take_text(in, whole, true, out);
       } else if (key == "finish_reason") {
         if (in.peek() != json::Type::string) {
           in.skip();
@@ -279,10 +288,12 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
       out.model_at = {from, in.offset()};
     } else if (key == "data") {
       read_data(in, out);
-    } else if (key == "id") {
-      out.id = in.skip();
-    } else if (key == "created") {
-      out.created = in.skip();
+    } else if (key == "id" || key == "created") {
+      in.peek();
+      const std::size_t from = in.offset();
+      const bool id = key == "id";
+      (id ? out.id : out.created) = in.skip();
+      (id ? out.id_at : out.created_at) = {from, in.offset()};
     } else if (key == "error") {
       if (in.peek() == json::Type::null) {
         in.skip();
@@ -294,7 +305,9 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
       in.skip();
     }
   }
-  return in.finish() && !out.twice;
+  if (!in.finish() || out.twice) return false;
+  if (out.role_at.present()) out.role_at.from = key_start(json, out.role_at.from);
+  return true;
 }
 
 void write_edited(std::string_view json, std::span<Edit> edits, std::string& out) {

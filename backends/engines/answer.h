@@ -23,7 +23,9 @@ struct AnswerFacts {
   std::uint64_t text_bytes = 0;  // of them, decoded
   std::uint64_t words = 0;       // count_pieces over them; whole bodies only
   bool role = false;
+  Span role_at;                  // the member, from its key on, without commas
   bool tool_call = false;
+  bool beside = false;           // text that is not the answer's own: reasoning, a refusal, a tool's arguments
   unsigned finishes = 0;         // choices with a finish_reason, one that is not null or empty
   bool data = false;             // at least one element (embeddings)
   bool twice = false;            // a member that is counted stands twice: read_answer refuses it
@@ -34,8 +36,10 @@ struct AnswerFacts {
   std::string_view id, created;  // raw JSON values, or empty
   Span model_at;                 // the value
   std::string_view model;        // raw, without quotes
+  Span id_at, created_at;        // the values
   Span usage_at, timings_at;     // the members, from their key on, without commas
   Span usage_value_at;
+  std::string* text = nullptr;   // set by the caller, or none: the answer's own text is appended, decoded
 };
 
 // False: not valid JSON, not an object, or a member that matters stands twice. `whole`: a unary body (counts words too).

@@ -152,4 +152,34 @@ std::optional<Continuation> continue_body(std::string_view customer_body, const 
   return Continuation{std::string(engine_path(facts.operation)), to.apply(customer_body, facts.close_at)};
 }
 
+bool half_stopped(std::string_view customer_body, std::string_view delivered_text) {
+  bool half = false;
+  std::string stop;
+  json::Cursor in(customer_body, {.depth = 64, .unique_keys = false});
+  const auto look = [&] {
+    if (in.peek() != json::Type::string) {
+      in.skip();
+      return;
+    }
+    stop.clear();
+    in.read_string(stop);
+    for (std::size_t n = 1; n < stop.size() && n <= delivered_text.size(); ++n)
+      half = half || delivered_text.substr(delivered_text.size() - n) == std::string_view(stop).substr(0, n);
+  };
+  if (in.peek() != json::Type::object) return false;
+  in.enter_object();
+  std::string_view key;
+  while (in.next_key(key)) {
+    if (key != "stop") {
+      in.skip();
+    } else if (in.peek() == json::Type::array) {
+      in.enter_array();
+      while (in.next_element()) look();
+    } else {
+      look();
+    }
+  }
+  return half;
+}
+
 }  // namespace trib::engines

@@ -25,4 +25,8 @@ std::optional<Continuation> continue_body(std::string_view customer_body, const 
                                           std::string_view delivered_text, std::uint32_t tokens_left,
                                           std::string_view engine_model, const fleet::Capabilities& can);
 
+// Does the text end in the beginning of one of the request's stop sequences? Then whoever goes on from it
+// could not know that the sequence had begun.
+bool half_stopped(std::string_view customer_body, std::string_view delivered_text);
+
 }  // namespace trib::engines

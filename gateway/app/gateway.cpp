@@ -148,6 +148,7 @@ std::shared_ptr<const api::Live> make_live(std::shared_ptr<const config::ConfigS
   auto terms = std::make_shared<exchange::Terms>();
   terms->deadlines = config->gateway.deadlines;
   terms->limits = config->gateway.limits;
+  terms->continuations = config->gateway.continuations;
   live->terms = std::move(terms);
   for (const auto& model : config->models) live->contexts.emplace(model.id, model.context);
   if (!config->gateway.admin_token.empty()) live->admin_token = sha256(config->gateway.admin_token);

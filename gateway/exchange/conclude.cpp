@@ -20,7 +20,8 @@ metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::Coun
   using metering::Outcome;
   metering::TokenCounts counts;
   source = CountSource::none;
-  const bool any_output = pieces_ > 0 || bytes_ > 0;
+  const std::uint64_t pieces = before_pieces_ + pieces_, bytes = before_bytes_ + bytes_;
+  const bool any_output = pieces > 0 || bytes > 0;
   const bool embeddings = order_.facts.operation == engines::Operation::embeddings;
   if (outcome == Outcome::failed || outcome == Outcome::refused) return counts;
   // Zero output comes before every other rule: the prompt alone is never billed.
@@ -33,15 +34,21 @@ metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::Coun
                                             : claimed_output <= bytes_ + 2 && (claimed_output >= 1 || !any_output));
   bool estimated = false;
   if (plausible_output) {
-    counts.output = claimed_.output;
+    counts.output = before_pieces_ + claimed_.output;
     counts.reasoning = claimed_.reasoning;
+    estimated = before_pieces_ > 0;  // of what broke there was no claim
   } else if (!embeddings) {
     const bool too_high = claims && claimed_output > bytes_ + 2;
-    counts.output = too_high ? std::min(claimed_output, pieces_) : pieces_;
+    counts.output = before_pieces_ + (too_high ? std::min(claimed_output, pieces_) : pieces_);
     estimated = true;
   }
   if (outcome == Outcome::partial) {  // the supply side broke it: output only
     source = estimated ? CountSource::estimate : CountSource::claimed;
+    return counts;
+  }
+  if (seams_ > 0) {
+    counts.input = input_before_seams();
+    source = CountSource::estimate;
     return counts;
   }
   const std::uint64_t claimed_input = claimed_.input + claimed_.cached_input + claimed_.cache_write;
@@ -57,6 +64,17 @@ metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::Coun
   return counts;
 }
 
+// The prompt as the first attempt had it. The text that was sent again with it is neither new output nor
+// new prompt, and no discount for a cache is given that nobody has seen.
+std::uint64_t Exchange::input_before_seams() const {
+  const auto whole = [](const metering::TokenCounts& c) { return c.input + c.cached_input + c.cache_write; };
+  const auto plausible = [&](std::uint64_t n) { return n >= 1 && n <= order_.body.size() + template_tokens_max; };
+  if (first_claim_ && plausible(whole(*first_claim_))) return whole(*first_claim_);
+  if (usage_ == engines::UsageState::valid && whole(claimed_) > before_pieces_ && plausible(whole(claimed_) - before_pieces_))
+    return whole(claimed_) - before_pieces_;
+  return std::max<std::uint64_t>(1, order_.facts.text_pieces);
+}
+
 // Appends FINAL, settles the hold, and lets the tail go once FINAL is released.
 void Exchange::conclude(metering::Outcome outcome, int status) {
   TRIB_ASSERT(mode_ != Mode::ended);
@@ -68,11 +86,12 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   final.outcome = outcome;
   final.status = static_cast<std::uint16_t>(status);
   final.counts = billed(outcome, final.source);
-  final.bytes_delivered = bytes_;
+  final.bytes_delivered = before_bytes_ + bytes_;
   if (!final_.results.empty()) {
     result().pieces = std::max(result().pieces, pieces_);
     result().bytes = std::max(result().bytes, bytes_);
-    result().delivered = final.counts.output + final.counts.reasoning;
+    const std::uint64_t output = final.counts.output + final.counts.reasoning;
+    result().delivered = output - std::min(output, before_pieces_);
     if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   }
   const auto charge = final.counts.total() == 0 ? money::Amount{} : ledger::gross(*order_.price, final.counts);
@@ -114,8 +133,8 @@ void Exchange::on_released() {
     send_tail();
     return;
   }
-  if (!head_sent_ && (mode_ == Mode::events || mode_ == Mode::unary_committed)) {
-    send_head();
+  if (!cleared_ && (mode_ == Mode::events || mode_ == Mode::unary_committed)) {
+    let_go();
     arm();
   }
 }
@@ -161,12 +180,13 @@ void Exchange::send_tail() {
     if (!stream_ && status_ != 200) {
       responder_.abort();
     } else {
+      if (stream_ && !held_.empty()) let_go();
       responder_.body(tail_, true);
     }
     return;
   }
   if (status_ == 200 && stream_) {
-    send_head();
+    let_go();
     responder_.body(tail_, true);
     return;
   }
@@ -273,6 +293,8 @@ Figures::Figures(telemetry::Registry& r)
       tokens_out(r.counter("tributary_tokens_total", "Tokens billed, by direction.", {{"direction", "output"}})),
       first_token(r.histogram("tributary_time_to_first_token_seconds", "From the admitted request to the first byte of its answer.")),
       gap(r.histogram("tributary_token_gap_seconds", "Between two reads of one stream.")),
+      seam(r.histogram("tributary_seam_seconds", "From the last byte of a stream that broke to the first of the site that went on.")),
+      continuations(r.counter("tributary_continuations_total", "Attempts to go on with a broken stream on another site.")),
       open(r.gauge("tributary_requests_open", "Requests being answered.")) {
   for (std::size_t i = 0; i < 7; ++i)
     outcomes_[i] = &r.counter("tributary_requests_total", "Admitted requests, by outcome.",

@@ -55,11 +55,12 @@ Exchange::Exchange(World& world, Order order, net::Responder& responder)
     : world_(world), order_(std::move(order)), responder_(responder), stream_(order_.facts.stream),
       scanner_(order_.terms->limits.event_bytes) {
   final_.admit = std::move(order_.admit);
+  followed_ = stream_ && order_.terms->continuations > 0 && order_.facts.n == 1 && !order_.facts.grammar && !order_.facts.logprobs;
   world_.figures().open.add(1);
 }
 
 Exchange::~Exchange() {
-  world_.hold_bytes(-held_bytes_);
+  world_.hold_bytes(-held_bytes_ - text_held_);
   world_.figures().open.add(-1);
 }
 
@@ -82,11 +83,18 @@ void Exchange::dispatch() {
     give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "no site is free for this model"});
     return;
   }
-  offer_ = choice.offer;
+  auto body = engines::engine_body(order_.body, order_.facts, choice.offer->engine_model, choice.offer->can, order_.context);
+  send_to(choice.offer, std::string(engines::engine_path(order_.facts.operation)), std::move(body));
+}
+
+// One attempt: on record first, then on its way.
+void Exchange::send_to(fleet::OfferPtr offer, std::string path, std::string body) {
+  const auto fail = [this](const Fault& fault) { head_sent_ ? break_off(fault) : give_up(fault); };
+  offer_ = std::move(offer);
   if (!may_see(*offer_, order_.privacy)) {
     telemetry::log(telemetry::Level::error, "tier_mismatch_at_dispatch",
                    {{"request", final_.admit.id.text()}, {"site", offer_->site}});
-    give_up({FaultKind::internal, Side::gateway, Retry::never, "a site below the asked privacy tier was chosen"});
+    fail({FaultKind::internal, Side::gateway, Retry::never, "a site below the asked privacy tier was chosen"});
     return;
   }
   metering::Attempt attempt;
@@ -103,7 +111,7 @@ void Exchange::dispatch() {
     attempt.contract_version = contract->version;
   const auto lsn = world_.journal().append(attempt);
   if (lsn == 0) {
-    give_up({FaultKind::journal, Side::gateway, Retry::never, "the usage journal takes no record"});
+    fail({FaultKind::journal, Side::gateway, Retry::never, "the usage journal takes no record"});
     return;
   }
   wait_first_ = lsn;
@@ -114,6 +122,8 @@ void Exchange::dispatch() {
   fresh.side = name(Side::none);
 
   mode_ = Mode::waiting;
+  cleared_ = false;
+  text_sent_ = text_.size();
   open_ = fleet::OpenAttempt(offer_->load);
   const auto& deadlines = order_.terms->deadlines;
   const std::int64_t tokens = order_.facts.tokens_max.value_or(order_.context);
@@ -122,9 +132,9 @@ void Exchange::dispatch() {
   call_deadline_ns_ = now() + due_ms * ms;
   http::CallRequest request;
   if (const auto* const dialled = std::get_if<fleet::Dialled>(&offer_->link)) request.path = dialled->base_path;
-  request.path += engines::engine_path(order_.facts.operation);
+  request.path += path;
   request.content_type = "application/json";
-  request.body = engines::engine_body(order_.body, order_.facts, offer_->engine_model, offer_->can, order_.context);
+  request.body = std::move(body);
   if (std::holds_alternative<fleet::Tunnelled>(offer_->link))
     request.attempt = final_.admit.id.text() + '-' + std::to_string(final_.attempts.size());
   request.deadline_ms = due_ms;
@@ -175,7 +185,7 @@ void Exchange::on_head(const http::ResponseHead& head) {
 
 void Exchange::on_body(std::string_view bytes) {
   const std::int64_t at = now();
-  if (head_sent_) world_.figures().gap.observe_ns(at - last_byte_ns_);
+  if (cleared_) world_.figures().gap.observe_ns(at - last_byte_ns_);
   last_byte_ns_ = at;
   switch (mode_) {
     case Mode::events:
@@ -252,7 +262,10 @@ void Exchange::attempt_failed(Fault fault) {
                             fault.kind == FaultKind::cut;
   if (in_its_hands && fault.kind != FaultKind::bad_content_type) ++crashes_;
   if (head_sent_) {
-    break_off(fault);
+    if (!cleared_) drop_uncleared();
+    // Every choice has said its finish: the text is whole, whatever became of the end.
+    if (stream_ && finishes_ >= order_.facts.n && cleared_) return conclude(metering::Outcome::completed, 200);
+    if (at >= started_ns_ + order_.terms->deadlines.total_ms * ms || !go_on(fault)) break_off(fault);
     return;
   }
   // A connection that never came about has cost nobody anything: such sites do not count.
@@ -273,6 +286,7 @@ void Exchange::forget_attempt() {
   held_bytes_ = 0;
   held_.clear();
   role_event_.clear();
+  if (!head_sent_) text_.clear();
   scanner_.reset();
   paused_ = false;
   finishes_ = 0;
@@ -285,7 +299,7 @@ void Exchange::forget_attempt() {
 }
 
 void Exchange::on_drained() {
-  if (!paused_ || !head_sent_) return;  // before the head it can only be an earlier answer's bytes
+  if (!paused_ || !cleared_) return;  // before the head it can only be an earlier answer's bytes
   paused_ = false;
   last_byte_ns_ = gap_from_ns_ = now();
   if (call_ != nullptr) call_->resume();
@@ -305,7 +319,7 @@ void Exchange::on_drain_expired() {
 
 // Is the engine still to say its first? What has come and waits for the disk is not its to answer for.
 bool Exchange::first_due() const {
-  if (head_sent_ || mode_ == Mode::unary_committed) return false;
+  if (cleared_ || mode_ == Mode::unary_committed) return false;
   return mode_ != Mode::events || held_.empty();
 }
 
@@ -318,8 +332,8 @@ void Exchange::arm() {
     due = std::min(due, call_deadline_ns_);
   } else if (!paused_) {
     due = std::min(due, gap_from_ns_ + deadlines.gap_ms * ms);
-    if (stream_ && head_sent_) due = std::min(due, last_sent_ns_ + deadlines.keepalive_ms * ms);
   }
+  if (stream_ && head_sent_ && !paused_) due = std::min(due, last_sent_ns_ + deadlines.keepalive_ms * ms);
   world_.wheel().arm(timer_, due);
 }
 
@@ -329,14 +343,13 @@ void Exchange::on_timer() {
   if (tail_ready_) return;
   if (at >= started_ns_ + deadlines.total_ms * ms) {
     attempt_failed({FaultKind::total_timeout, Side::engine, Retry::never, "deadlines.total has passed"});
-  } else if (first_due()) {
-    if (at < call_deadline_ns_) return arm();
+  } else if (first_due() && at >= call_deadline_ns_) {
     if (mode_ == Mode::waiting) {
       attempt_failed({FaultKind::head_timeout, Side::engine, Retry::elsewhere, "no answer within deadlines.first_token"});
     } else {
       attempt_failed({FaultKind::first_token_timeout, Side::engine, Retry::elsewhere, "no token within deadlines.first_token"});
     }
-  } else if (!paused_ && at >= gap_from_ns_ + deadlines.gap_ms * ms) {
+  } else if (!first_due() && !paused_ && at >= gap_from_ns_ + deadlines.gap_ms * ms) {
     attempt_failed({FaultKind::gap_timeout, Side::engine, Retry::elsewhere, "silence for deadlines.gap in mid-stream"});
   } else {
     if (stream_ && head_sent_ && !paused_ && at >= last_sent_ns_ + deadlines.keepalive_ms * ms) {

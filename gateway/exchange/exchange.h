@@ -49,6 +49,7 @@ class World {
 struct Terms {  // of the configuration snapshot the request came under
   config::Deadlines deadlines;
   config::Limits limits;
+  unsigned continuations = 3;  // sites that may go on with a broken stream; 0: none
 };
 
 // An admitted request: checked, held, not yet dispatched. The exchange settles the hold.
@@ -91,6 +92,12 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void on_journal_failed() override;
 
   void dispatch();
+  void send_to(fleet::OfferPtr offer, std::string path, std::string body);
+  bool go_on(const Fault& fault);
+  bool may_go_on(const Fault& fault) const;
+  void leave_seam();
+  void follow(const engines::AnswerFacts& facts);
+  void drop_uncleared();
   void note_retry_after(std::int64_t for_ms);
   void end_attempt(const Fault& fault);
   void attempt_failed(Fault fault);
@@ -107,9 +114,11 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void finish_events();
   void finish_unary();
   void conclude(metering::Outcome outcome, int status);
+  std::uint64_t input_before_seams() const;
   metering::TokenCounts billed(metering::Outcome outcome, metering::CountSource& source) const;
   void note_progress();
-  void send_head();
+  void note_progress_now();
+  void let_go();
   void send_tail();
   bool first_due() const;
   void arm();
@@ -143,6 +152,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
 
   // The answer so far.
   bool head_sent_ = false;
+  bool cleared_ = false;        // this attempt's bytes may leave: its ATTEMPT is released
   bool paused_ = false;
   bool done_seen_ = false;
   std::uint64_t finishes_ = 0;  // choices that have said their finish
@@ -153,6 +163,17 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::string held_;            // events before the first release; a unary body; an error body
   std::string role_event_;      // the first role delta waits for the first text
   std::string id_, created_;    // raw JSON of the first attempt's, for events of our own
+
+  // ---- going on elsewhere with a stream that broke (continue.cpp)
+  bool followed_ = false;       // text_ is all that was said; it may be gone on from
+  std::string text_;            // of the answer, decoded; what is held for the first release among it
+  std::size_t text_sent_ = 0;   // of it, when the attempt began
+  std::int64_t text_held_ = 0;  // counted against limits.buffers
+  unsigned seams_ = 0;          // attempts that went on
+  bool seam_shown_ = true;      // the comment that marks the last seam is out
+  std::int64_t broken_ns_ = 0;  // when the last seam began
+  std::uint64_t before_pieces_ = 0, before_bytes_ = 0;      // delivered by earlier attempts
+  std::optional<metering::TokenCounts> first_claim_;        // what the first attempt said of the prompt
   std::string tail_;            // the last piece
   std::string unary_head_;      // fields of the answer's head
   int status_ = 200;
@@ -177,6 +198,8 @@ struct Figures {
   telemetry::Counter& tokens_out;
   telemetry::Histogram& first_token;
   telemetry::Histogram& gap;
+  telemetry::Histogram& seam;
+  telemetry::Counter& continuations;
   telemetry::Gauge& open;
   telemetry::Counter& outcome(metering::Outcome outcome) { return *outcomes_[static_cast<std::size_t>(outcome)]; }
   telemetry::Counter& fault(const Fault& fault);

@@ -53,7 +53,11 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
     return true;
   }
   engines::AnswerFacts facts;
-  if (!engines::read_answer(event.data, false, facts)) {
+  const std::size_t text_before = text_.size();
+  if (followed_) facts.text = &text_;
+  const bool readable = engines::read_answer(event.data, false, facts);
+  if (!readable || facts.error) text_.resize(text_before);  // it is not relayed
+  if (!readable) {
     if (!forward(out)) return false;
     attempt_failed({FaultKind::bad_event, Side::engine, Retry::elsewhere, "an event is not a JSON object"});
     return false;
@@ -67,6 +71,7 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
     usage_ = facts.usage;
     claimed_ = facts.counts;
   }
+  follow(facts);
   if (!facts.choices) return true;  // the usage chunk: ours is written at the end
   if (id_.empty()) {
     id_ = facts.id;
@@ -76,9 +81,20 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   bytes_ += facts.text_bytes;
   finishes_ += facts.finishes;
 
+  const bool says_something = facts.texts > 0 || facts.tool_call || facts.finishes > 0;
+  if (seams_ > 0 && !says_something) return true;  // its role and the like were said before the seam
   std::string quoted;
-  std::array<engines::Edit, 3> edits;
+  std::array<engines::Edit, 6> edits;
   std::size_t n = 0;
+  if (seams_ > 0) {  // one answer, whoever gives it
+    if (facts.id_at.present() && !id_.empty() && facts.id != id_) edits[n++] = {facts.id_at, id_};
+    if (facts.created_at.present() && !created_.empty() && facts.created != created_) edits[n++] = {facts.created_at, created_};
+    if (facts.role_at.present()) edits[n++] = {facts.role_at, {}};
+    if (!std::exchange(seam_shown_, true)) {
+      out += ": the answer goes on\n\n";
+      world_.figures().seam.observe_ns(last_byte_ns_ - broken_ns_);
+    }
+  }
   if (facts.model_at.present() && facts.model != order_.facts.model) {
     json::quote(order_.facts.model, quoted);
     edits[n++] = {facts.model_at, quoted};
@@ -86,7 +102,6 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
   if (facts.usage_at.present() && facts.usage != engines::UsageState::absent) edits[n++] = {facts.usage_at, {}};
   if (facts.timings_at.present()) edits[n++] = {facts.timings_at, {}};
 
-  const bool says_something = facts.texts > 0 || facts.tool_call || facts.finishes > 0;
   const bool begun = head_sent_ || !held_.empty() || !out.empty();
   // What says nothing, such as a role, waits for the first text, so that a site which then falls silent
   // can be replaced. It may still carry something for the customer, so it is kept, up to a bound.
@@ -112,12 +127,12 @@ bool Exchange::take_event(const http::SseEvent& event, std::string& out) {
 bool Exchange::forward(std::string& out) {
   if (out.empty()) return true;
   world_.figures().events.add();
-  if (!head_sent_) {
+  if (!cleared_) {
     held_ += out;
     out.clear();
     switch (world_.releases().wait(*this, wait_first_)) {
       case ReleaseQueue::Now::released:
-        send_head();
+        let_go();
         return true;
       case ReleaseQueue::Now::waiting:
         if (held_.size() > unsent_bytes_max && call_ != nullptr && !paused_) {
@@ -140,22 +155,25 @@ bool Exchange::forward(std::string& out) {
   return true;
 }
 
-void Exchange::send_head() {
-  head_sent_ = true;
+// The attempt is on record: what was held for that goes out, after the head where it is the first.
+void Exchange::let_go() {
+  cleared_ = true;
   last_sent_ns_ = now();
-  world_.figures().first_token.observe_ns(last_sent_ns_ - started_ns_);
-  std::string fields;
-  fields.reserve(192);
-  http::write_field(fields, "Content-Type", stream_ ? "text/event-stream; charset=utf-8" : "application/json");
-  if (stream_) http::write_field(fields, "Cache-Control", "no-cache");
-  http::write_field(fields, "x-request-id", final_.admit.id.text());
-  responder_.head(200, fields, std::nullopt);
+  if (!std::exchange(head_sent_, true)) {
+    world_.figures().first_token.observe_ns(last_sent_ns_ - started_ns_);
+    std::string fields;
+    fields.reserve(192);
+    http::write_field(fields, "Content-Type", stream_ ? "text/event-stream; charset=utf-8" : "application/json");
+    if (stream_) http::write_field(fields, "Cache-Control", "no-cache");
+    http::write_field(fields, "x-request-id", final_.admit.id.text());
+    responder_.head(200, fields, std::nullopt);
+  }
   if (mode_ == Mode::unary_committed) {
     pass_committed();
   } else {
     const std::string held = std::exchange(held_, {});
     world_.hold_bytes(-std::exchange(held_bytes_, 0));
-    responder_.body(held, false);
+    if (!held.empty()) responder_.body(held, false);
   }
   if (paused_ && responder_.unsent_bytes() <= unsent_bytes_max) {
     paused_ = false;
@@ -165,11 +183,15 @@ void Exchange::send_head() {
 }
 
 void Exchange::note_progress() {
-  if (!head_sent_ || pieces_ == pieces_noted_) return;  // what is held back is not delivered
+  if (!cleared_ || pieces_ == pieces_noted_) return;  // what is held back is not delivered
   const std::int64_t at = last_byte_ns_;
   if (pieces_ - pieces_noted_ < progress_pieces && at - noted_ns_ < progress_ns) return;
-  pieces_noted_ = pieces_;
   noted_ns_ = at;
+  note_progress_now();
+}
+
+void Exchange::note_progress_now() {
+  pieces_noted_ = pieces_;
   world_.journal().append(metering::Progress{.id = final_.admit.id,
                                              .n = final_.attempts.back().n,
                                              .wall_ms = world_.clock().wall_ms(),
@@ -215,7 +237,7 @@ void Exchange::commit_unary() {
   }
   switch (world_.releases().wait(*this, wait_first_)) {
     case ReleaseQueue::Now::released:
-      send_head();
+      let_go();
       break;
     case ReleaseQueue::Now::waiting:
       if (call_ != nullptr) {
@@ -232,7 +254,7 @@ void Exchange::commit_unary() {
 
 // All but the last bytes.
 void Exchange::pass_committed() {
-  if (!head_sent_) return;
+  if (!cleared_) return;
   if (held_.size() > 2 * unary_tail_bytes) {
     const std::size_t ready = held_.size() - unary_tail_bytes;
     responder_.body(std::string_view(held_).substr(0, ready), false);

@@ -227,7 +227,7 @@ std::string Gateway::start(metering::Lsn must_have) {
   auto live = std::make_shared<api::Live>();
   live->config = terms_.config;
   live->tenants = tenancy::TenantBook::make(config.tenants, nullptr);
-  live->terms = std::make_shared<exchange::Terms>(exchange::Terms{config.gateway.deadlines, config.gateway.limits});
+  live->terms = std::make_shared<exchange::Terms>(exchange::Terms{config.gateway.deadlines, config.gateway.limits, config.gateway.continuations});
   for (const auto& model : config.models) live->contexts.emplace(model.id, model.context);
   for (const auto& [id, tenant] : live->tenants->all()) {
     tenant->set_balance(ledger_->tenant_balance(id));

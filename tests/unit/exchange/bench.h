@@ -173,6 +173,7 @@ class Bench final : public exchange::World, public net::Responder {
     auto terms = std::make_shared<exchange::Terms>();
     terms->deadlines = deadlines;
     terms->limits = limits;
+    terms->continuations = continuations;
     order.terms = terms;
     order.concluded = [this](const metering::Final& final, money::Amount charge) {
       ++concluded;
@@ -311,6 +312,7 @@ class Bench final : public exchange::World, public net::Responder {
   std::vector<std::shared_ptr<Far>> calls;
   config::Deadlines deadlines;
   config::Limits limits;
+  unsigned continuations = 3;
   config::Privacy privacy = config::Privacy::dc;
   telemetry::Registry registry;
   std::int64_t held_bytes = 0, held_bytes_max = INT64_MAX;

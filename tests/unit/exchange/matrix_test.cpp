@@ -290,7 +290,7 @@ const Row streams[] = {
     {"cut in the middle", "head role text text cut", "200:tok tok :broken", "partial 0+0>2 estimate", "cut"},
     {"ended in the middle", "head role text text end", "200:tok tok :broken", "partial 0+0>2 estimate", "cut"},
     {"a torn event at the end", "head role text torn end", "200:tok :broken", "partial 0+0>1 estimate", "cut"},
-    {"a torn event after the finish", "head role text finish torn end", "200:tok :broken", "partial 0+0>1 estimate", "cut"},
+    {"a torn event after the finish", "head role text finish torn end", "200:tok :done", "completed 9+0>1 estimate", "cut"},
     {"[DONE] without a finish", "head role text done end", "200:tok :broken", "partial 0+0>1 estimate", "cut"},
     {"stalled", "head role text stall", "200:tok :broken", "partial 0+0>1 estimate", "gap_timeout"},
     {"comments do not feed the gap", "head role text pass/10000 comment pass/5200", "200:tok :broken", "partial 0+0>1 estimate", "gap_timeout"},
