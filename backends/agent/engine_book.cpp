@@ -141,8 +141,10 @@ class EngineBook::One final : private http::CallEvents {
     if (path.empty()) return finish();
     path_ = engine_.base_path + std::string(path);
     http::CallRequest request;
-    request.method = "GET";
+    request.method = probe_.body().empty() ? "GET" : "POST";
     request.path = path_;
+    request.body = probe_.body();
+    if (!request.body.empty()) request.content_type = "application/json";
     body_.clear();
     status_ = 0;
     call_ = book_.call_(engine_.endpoint, std::move(request), *this);
@@ -186,8 +188,7 @@ class EngineBook::One final : private http::CallEvents {
 
   void on_head(const http::ResponseHead& head) override { status_ = head.status; }
   void on_body(std::string_view bytes) override {
-    if (body_.size() + bytes.size() > engines::probe_bytes_max) return answered(0);
-    body_ += bytes;
+    body_ += bytes.substr(0, engines::probe_bytes_max - body_.size());
   }
   void on_end() override { answered(status_); }
   void on_fault(const Fault&) override { answered(0); }

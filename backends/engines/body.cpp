@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/engines/answer.h"
+#include "backends/engines/dialect.h"
 
 namespace trib::engines {
 
@@ -90,8 +91,7 @@ std::string engine_body(std::string_view body, const RequestFacts& facts, std::s
   put_model(to, facts, engine_model);
   put_usage(to, body, facts, can);
   if (facts.operation != Operation::embeddings) {
-    const bool missing_is_model_limit = can.dialect == "vllm" || can.dialect == "sglang";
-    const bool bound = !facts.tokens_max && context > 0 && !missing_is_model_limit;
+    const bool bound = !facts.tokens_max && context > 0 && !dialect(can.dialect).missing_length_is_limit;
     put_length(to, body, facts, can.length_field, bound ? std::optional(context) : std::nullopt);
   }
   return to.apply(body, facts.close_at);

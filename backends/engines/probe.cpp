@@ -1,15 +1,30 @@
 #include "backends/engines/probe.h"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <utility>
+
+#include "backends/engines/dialect.h"
 
 namespace trib::engines {
 namespace {
 
 namespace bj = boost::json;
 
-constexpr std::string_view paths[] = {"/v1/models", "/version", "/props", "/api/version", "/get_server_info", "/info"};
+struct Step {
+  std::string_view path;
+  std::string_view body = {};
+  bool only_of_its_engine = false;
+};
+constexpr Step steps[] = {
+    {"/v1/models"}, {"/version"},     {"/server_info"},
+    {"/get_server_info"}, {"/props"}, {"/info"},
+    {"/v2"},        {"/api/version"}, {"/apply-template", template_question, true},
+    {metrics_path},
+};
 constexpr std::size_t models_max = 256;
+constexpr std::size_t name_bytes_max = 64;
 
 bj::value parse(std::string_view body) {
   boost::system::error_code ec;
@@ -19,96 +34,111 @@ bj::value parse(std::string_view body) {
   return ec ? bj::value{} : value;
 }
 
-std::string text_at(const bj::object& object, const char* key) {
-  const auto* const found = object.if_contains(key);
-  return found != nullptr && found->is_string() ? std::string(found->get_string().c_str()) : std::string();
+// A version is shown and logged: printable and short, or none.
+std::string shown(std::string_view text) {
+  const bool fine = text.size() <= name_bytes_max && std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  return fine ? std::string(text) : std::string();
 }
 
-std::uint32_t number_at(const bj::object& object, const char* key) {
-  const auto* const found = object.if_contains(key);
-  if (found == nullptr || !found->is_int64() || found->get_int64() <= 0 || found->get_int64() > UINT32_MAX) return 0;
-  return static_cast<std::uint32_t>(found->get_int64());
-}
-
-void identify(fleet::Capabilities& found, const char* engine, const char* dialect, std::string version) {
-  if (!found.engine.empty()) return;
-  found.engine = engine;
-  found.dialect = dialect;
-  found.version = std::move(version);
+bool names_on(std::string_view page, const Dialect& dialect) {
+  if (dialect.metrics_prefix.empty()) {
+    MetricsReader reader(dialect.metrics);
+    reader.feed(page);
+    return reader.finish() != EngineFigures{};
+  }
+  for (std::size_t at = 0; at < page.size();) {
+    if (page.substr(at).starts_with(dialect.metrics_prefix)) return true;
+    at = page.find('\n', at);
+    if (at == page.npos) return false;
+    ++at;
+  }
+  return false;
 }
 
 }  // namespace
 
-std::string_view Probe::next() const {
-  if (step_ >= std::size(paths)) return {};
-  if (step_ == 1 && !reachable_) return {};
-  if (step_ >= 3 && !found_.engine.empty()) return {};  // /props still refines what /version found
-  return paths[step_];
+std::string_view Probe::next() const { return step_ < std::size(steps) ? steps[step_].path : std::string_view(); }
+
+std::string_view Probe::body() const { return step_ < std::size(steps) ? steps[step_].body : std::string_view(); }
+
+bool Probe::wanted(std::size_t step) const {
+  const auto& one = steps[step];
+  if (known_ == nullptr) return !one.only_of_its_engine;
+  if (one.path == "/get_server_info") {  // the older name of /server_info
+    const auto place = static_cast<std::size_t>(std::find(dialects().begin(), dialects().end(), known_) - dialects().begin());
+    if (!candidates_[place].found.version.empty()) return false;
+  }
+  return std::find(known_->asks.begin(), known_->asks.end(), one.path) != known_->asks.end();
 }
 
 void Probe::answer(int status, std::string_view body) {
-  const std::size_t step = step_++;
-  if (status == 0 || status >= 500) {
-    if (step == 0) reachable_ = false;
-    return;
+  if (step_ >= std::size(steps)) return;
+  const auto path = steps[step_].path;
+  if (step_ == 0) reachable_ = status != 0 && status < 500;
+  if (status == 200) {
+    if (path == metrics_path) {
+      read_metrics(body.substr(0, probe_bytes_max));
+    } else if (body.size() <= probe_bytes_max) {
+      read_json(path, body);
+    }
+    believe();
   }
-  if (step == 0) reachable_ = true;
-  if (status != 200 || body.size() > probe_bytes_max) return;
+  ++step_;
+  if (!reachable_) step_ = std::size(steps);
+  while (step_ < std::size(steps) && !wanted(step_)) ++step_;
+  if (step_ >= std::size(steps)) conclude();
+}
+
+void Probe::read_json(std::string_view path, std::string_view body) {
   const bj::value value = parse(body);
   if (!value.is_object()) return;
   const bj::object& object = value.get_object();
-  switch (step) {
-    case 0: {
-      const auto* const data = object.if_contains("data");
-      if (data == nullptr || !data->is_array()) return;
+  if (path == "/v1/models") {
+    if (const auto* const data = object.if_contains("data"); data != nullptr && data->is_array()) {
       for (const auto& item : data->get_array()) {
         if (!item.is_object() || models_.size() >= models_max) continue;
-        const std::string id = text_at(item.get_object(), "id");
+        std::string id = text_at(item.get_object(), "id");
         if (id.empty()) continue;
-        models_.push_back(id);
-        const auto window = number_at(item.get_object(), "max_model_len");
-        if (window > 0) found_.context = window;
-        const std::string owner = text_at(item.get_object(), "owned_by");
-        if (owner == "llamacpp") identify(found_, "llama.cpp", "llamacpp", {});
-        if (owner == "sglang") identify(found_, "sglang", "sglang", {});
+        models_.push_back(std::move(id));
+        if (const auto window = number_at(item.get_object(), "max_model_len"); window > 0) context_ = window;
       }
-      return;
     }
-    case 1:
-      if (const auto version = text_at(object, "version"); !version.empty()) {
-        if (found_.engine.empty()) {
-          identify(found_, "vllm", "vllm", version);
-        } else {
-          found_.version = version;
-        }
-      }
-      return;
-    case 2:
-      if (object.contains("total_slots") || object.contains("default_generation_settings")) {
-        found_.engine = "llama.cpp";
-        found_.dialect = "llamacpp";
-        if (const auto build = text_at(object, "build_info"); !build.empty()) found_.version = build;
-        found_.slots = number_at(object, "total_slots");
-        if (const auto* const settings = object.if_contains("default_generation_settings");
-            settings != nullptr && settings->is_object()) {
-          if (const auto window = number_at(settings->get_object(), "n_ctx"); window > 0) found_.context = window;
-        }
-      }
-      return;
-    case 3:
-      if (const auto version = text_at(object, "version"); !version.empty()) identify(found_, "ollama", "ollama", version);
-      return;
-    case 4:
-      if (object.contains("tp_size") || object.contains("mem_fraction_static"))
-        identify(found_, "sglang", "sglang", text_at(object, "version"));
-      return;
-    case 5:
-      if (object.contains("model_id") && object.contains("max_concurrent_requests"))
-        identify(found_, "tgi", "tgi", text_at(object, "version"));
-      return;
-    default:
-      return;
   }
+  for (std::size_t i = 0; i < dialects().size(); ++i) {
+    const Dialect& one = *dialects()[i];
+    if (one.read != nullptr) one.read(path, object, candidates_[i].found);
+    const Sign sign = one.sign(path, object);
+    if (sign == Sign::hint) ++candidates_[i].hints;
+    if (sign == Sign::proof && known_ == nullptr) known_ = &one;
+  }
+}
+
+void Probe::read_metrics(std::string_view page) {
+  for (std::size_t i = 0; i < dialects().size(); ++i) {
+    const Dialect& one = *dialects()[i];
+    if (one.metrics == fleet::MetricsKind::none || !names_on(page, one)) continue;
+    candidates_[i].metrics = true;
+    if (!one.metrics_prefix.empty()) ++candidates_[i].hints;
+  }
+}
+
+void Probe::believe() {
+  for (std::size_t i = 0; i < dialects().size() && known_ == nullptr; ++i)
+    if (candidates_[i].hints >= 2) known_ = dialects()[i];
+}
+
+void Probe::conclude() {
+  const Dialect& is = known_ != nullptr ? *known_ : generic;
+  for (std::size_t i = 0; i < dialects().size(); ++i) {
+    if (dialects()[i] != known_) continue;
+    found_ = candidates_[i].found;
+    if (candidates_[i].metrics) found_.metrics = is.metrics;
+  }
+  found_.engine = is.engine;
+  found_.dialect = is.name;
+  found_.version = shown(found_.version);
+  if (found_.context == 0) found_.context = context_;
+  is.record(found_);
 }
 
 }  // namespace trib::engines

@@ -1,6 +1,8 @@
-// Finding out what an engine is. Each step is one small GET; answers are bounded and untrusted. The
-// order is cheap and certain first; the first positive identification wins.
+// Finding out what an engine is. Each step is one small request that generates nothing; answers are
+// bounded and untrusted. The order is cheap and certain first. One proof decides, and what others are
+// known by is asked no more; of mere hints two must agree. Nothing matched: the generic dialect.
 #pragma once
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,14 +11,17 @@
 
 namespace trib::engines {
 
-inline constexpr std::size_t probe_bytes_max = 64u << 10;
+inline constexpr std::size_t probe_bytes_max = 64u << 10;  // of an answer; what comes after is not needed
 inline constexpr std::int64_t probe_step_ms = 2'000;
 
-// Drives one probe: while `next()` gives a path, GET it and hand the answer to `answer` (status 0: no
-// answer). Then read the results.
+struct Dialect;
+
+// Drives one probe: while `next()` gives a path, ask for it (GET, or POST of `body()` as JSON where
+// there is one) and hand the answer to `answer` (status 0: none came). Then read the results.
 class Probe {
  public:
   std::string_view next() const;  // empty: done
+  std::string_view body() const;  // of that step
   void answer(int status, std::string_view body);
 
   bool reachable() const { return reachable_; }
@@ -24,8 +29,23 @@ class Probe {
   const std::vector<std::string>& models() const { return models_; }
 
  private:
+  static constexpr std::size_t candidates_max = 8;
+  struct Candidate {
+    unsigned hints = 0;
+    bool metrics = false;  // its names stand on the metrics page
+    fleet::Capabilities found;
+  };
+  void read_json(std::string_view path, std::string_view body);
+  void read_metrics(std::string_view page);
+  void believe();
+  bool wanted(std::size_t step) const;
+  void conclude();
+
   std::size_t step_ = 0;
   bool reachable_ = false;
+  const Dialect* known_ = nullptr;
+  std::array<Candidate, candidates_max> candidates_;
+  std::uint32_t context_ = 0;  // as the list of models says
   fleet::Capabilities found_;
   std::vector<std::string> models_;
 };

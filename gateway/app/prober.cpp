@@ -1,5 +1,8 @@
 #include "gateway/app/prober.h"
 
+#include <optional>
+#include <utility>
+
 namespace trib::app {
 namespace {
 
@@ -7,6 +10,7 @@ constexpr std::int64_t ms = 1'000'000;
 constexpr std::int64_t every_ms = 5'000;
 constexpr std::int64_t retry_ms = 1'000;
 constexpr int misses_max = 2;  // looks without an answer before its offers go
+constexpr int stale_max = 3;   // rounds without figures before the last ones count no more
 
 }  // namespace
 
@@ -17,6 +21,7 @@ class Prober::Watch final : private http::CallEvents, private Timer {
       : of_(of), site_(std::move(site)), index_(index), endpoint_(engine.endpoint), base_path_(engine.base_path) {}
 
   void begin() {
+    of_.fleet_.engine_figures(site_, index_, {});
     probe_ = std::make_unique<engines::Probe>();
     step();
   }
@@ -24,17 +29,23 @@ class Prober::Watch final : private http::CallEvents, private Timer {
 
  private:
   void step() {
-    path_ = probe_ != nullptr ? std::string(probe_->next()) : "/v1/models";
-    if (path_.empty()) {
+    const auto path = probe_ != nullptr ? probe_->next() : reader_ ? engines::metrics_path : "/v1/models";
+    if (path.empty()) {
       conclude();
       return;
     }
-    path_.insert(0, base_path_);
+    ask(path, probe_ != nullptr ? probe_->body() : std::string_view());
+  }
+
+  void ask(std::string_view path, std::string_view json) {
+    path_ = base_path_ + std::string(path);
     status_ = 0;
     body_.clear();
     http::CallRequest request;
-    request.method = "GET";
+    request.method = json.empty() ? "GET" : "POST";
     request.path = path_;
+    request.body = json;
+    if (!json.empty()) request.content_type = "application/json";
     waiting_ = true;
     of_.loop_.wheel().arm(*this, of_.loop_.wheel().now_ns() + engines::probe_step_ms * ms);
     call_ = of_.pool_.call(endpoint_, std::move(request), *this);
@@ -42,7 +53,11 @@ class Prober::Watch final : private http::CallEvents, private Timer {
 
   void on_head(const http::ResponseHead& head) override { status_ = head.status; }
   void on_body(std::string_view bytes) override {
-    if (body_.size() + bytes.size() <= engines::probe_bytes_max) body_.append(bytes);
+    if (reader_) {
+      reader_->feed(bytes);
+    } else {
+      body_.append(bytes.substr(0, engines::probe_bytes_max - body_.size()));
+    }
   }
   void on_end() override { answered(); }
   void on_fault(const Fault&) override {
@@ -71,12 +86,34 @@ class Prober::Watch final : private http::CallEvents, private Timer {
       step();
       return;
     }
+    if (reader_) {
+      take_figures();
+      rest(every_ms);
+      return;
+    }
     if (status_ == 0 || status_ >= 500) {
       if (++misses_ >= misses_max) lost();
     } else {
       misses_ = 0;
     }
-    rest(every_ms);
+    if (found_ && misses_ == 0 && metrics_ != fleet::MetricsKind::none) {
+      reader_.emplace(metrics_);
+      step();
+    } else {
+      rest(every_ms);
+    }
+  }
+
+  // A page that is missing or holds none of the figures changes nothing at first: it may come back.
+  void take_figures() {
+    const auto figures = status_ == 200 ? reader_->finish() : fleet::EngineFigures{};
+    reader_.reset();
+    if (figures != fleet::EngineFigures{}) {
+      stale_ = 0;
+      of_.fleet_.engine_figures(site_, index_, figures);
+    } else if (++stale_ == stale_max) {
+      of_.fleet_.engine_figures(site_, index_, {});
+    }
   }
 
   void conclude() {
@@ -85,6 +122,7 @@ class Prober::Watch final : private http::CallEvents, private Timer {
       const bool news = !found_;
       found_ = true;
       misses_ = 0;
+      metrics_ = probe->found().metrics;
       of_.fleet_.engine_found(site_, index_, probe->found(), probe->models());
       if (news)
         telemetry::log(telemetry::Level::info, "engine_found",
@@ -114,9 +152,11 @@ class Prober::Watch final : private http::CallEvents, private Timer {
   const Endpoint endpoint_;
   const std::string base_path_;
   std::unique_ptr<engines::Probe> probe_;
+  std::optional<engines::MetricsReader> reader_;  // while its page is read
   std::unique_ptr<http::Call> call_;
   std::string path_, body_;
-  int status_ = 0, misses_ = 0;
+  fleet::MetricsKind metrics_ = fleet::MetricsKind::none;
+  int status_ = 0, misses_ = 0, stale_ = 0;
   bool found_ = false, looked_ = false, waiting_ = false;
 };
 

@@ -1,5 +1,6 @@
 // Watches the engines that the gateway dials: what they are, what they serve, whether they answer.
-// Lives on one loop. A full probe when an engine is new or was lost, a cheap look every 5 s else.
+// Lives on one loop. A full probe when an engine is new or was lost, a cheap look every 5 s else, with the
+// figures of its metrics page where it has one.
 #pragma once
 #include <memory>
 #include <string>

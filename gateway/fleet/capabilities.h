@@ -3,6 +3,7 @@
 // frames and of the documents; `parse` leaves a word that it does not know at the default.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -62,6 +63,13 @@ struct Capabilities {
   bool tools = false, grammar = false, logprobs = false, seed = false, n_gt_1 = false;
 
   bool operator==(const Capabilities&) const = default;
+};
+
+// An engine's load in its own words: requests that run, requests that wait, and the used share of its
+// key-value cache in millionths. Missing: not known.
+struct EngineFigures {
+  std::optional<std::uint32_t> running, waiting, kv_use_ppm;
+  bool operator==(const EngineFigures&) const = default;
 };
 
 }  // namespace trib::fleet

@@ -21,6 +21,13 @@ struct Fleet::Entry {
   std::vector<OfferPtr> offers;
   std::map<std::string, std::shared_ptr<OfferLoad>> loads;
   std::map<std::string, std::shared_ptr<OfferRest>> rests;
+  std::map<std::size_t, std::shared_ptr<OfferFigures>> figures;  // by the engine's place
+
+  std::shared_ptr<OfferFigures> figures_of(std::size_t engine) {
+    auto& slot = figures[engine];
+    if (slot == nullptr) slot = std::make_shared<OfferFigures>();
+    return slot;
+  }
 
   std::shared_ptr<OfferLoad> load(const std::string& offer) {
     auto& slot = loads[offer];
@@ -32,6 +39,7 @@ struct Fleet::Entry {
     engines[index] = {};
     const std::string engine_id = config.id + '/' + std::to_string(index);
     loads.erase(engine_id);
+    figures.erase(index);
     std::erase_if(rests, [&](const auto& rest) { return rest.first.starts_with(engine_id + '/'); });
   }
   void rebuild();
@@ -43,6 +51,15 @@ namespace {
 constexpr std::size_t offers_per_site_max = 4096;
 
 }  // namespace
+
+void OfferFigures::set(const EngineFigures& figures) {
+  const auto put = [](std::atomic<std::int64_t>& to, const std::optional<std::uint32_t>& value) {
+    to.store(value ? std::int64_t{*value} : neutral, std::memory_order_relaxed);
+  };
+  put(running, figures.running);
+  put(waiting, figures.waiting);
+  put(kv_use_ppm, figures.kv_use_ppm);
+}
 
 std::string_view name(SiteState state) {
   switch (state) {
@@ -87,6 +104,7 @@ void Fleet::Entry::rebuild() {
       offer->can = engines[i].can;
       offer->link = Dialled{engine.endpoint, engine.base_path};
       offer->load = shared_load;
+      offer->figures = figures_of(i);
       offers.push_back(std::move(offer));
     }
   }
@@ -211,8 +229,16 @@ void Fleet::engine_lost(const std::string& site, std::size_t index) {
   const auto found = entries_.find(site);
   if (found == entries_.end() || index >= found->second->engines.size()) return;
   found->second->engines[index].found = false;
+  found->second->figures_of(index)->set({});
   found->second->rebuild();
   publish();
+}
+
+void Fleet::engine_figures(const std::string& site, std::size_t index, const EngineFigures& figures) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found == entries_.end() || index >= found->second->engines.size()) return;
+  found->second->figures_of(index)->set(figures);
 }
 
 void Fleet::tunnel_up(const std::string& site, std::uint64_t tunnel, std::vector<DeviceClaim> devices) {

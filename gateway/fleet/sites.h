@@ -32,6 +32,13 @@ struct Tunnelled {
 struct OfferLoad {
   std::atomic<std::uint32_t> in_flight{0};
 };
+// What the engine's own metrics page said last, for all offers of the engine. `neutral`: not known, and
+// neither full nor free. A hint beside the load, which is the gateway's own count and always right about it.
+struct OfferFigures {
+  static constexpr std::int64_t neutral = -1;
+  std::atomic<std::int64_t> running{neutral}, waiting{neutral}, kv_use_ppm{neutral};
+  void set(const EngineFigures& figures);  // what is missing becomes neutral
+};
 struct OfferRest {
   std::atomic<std::int64_t> until_ns{0};  // no new work before (a 429, a refused connection)
 };
@@ -51,6 +58,7 @@ struct Offer {
   std::variant<Dialled, Tunnelled> link;
   std::shared_ptr<OfferLoad> load = std::make_shared<OfferLoad>();
   std::shared_ptr<OfferRest> rest = std::make_shared<OfferRest>();
+  std::shared_ptr<OfferFigures> figures = std::make_shared<OfferFigures>();
 };
 
 // Counts one open attempt on its offer for as long as it lives.
@@ -129,6 +137,7 @@ class Fleet {
   void engine_found(const std::string& site, std::size_t index, const Capabilities& can,
                     const std::vector<std::string>& engine_models);
   void engine_lost(const std::string& site, std::size_t index);
+  void engine_figures(const std::string& site, std::size_t index, const EngineFigures& figures);
 
   // Tunnels. `tunnel` is the connection's number; a newer one replaces an older one of the same site.
   void tunnel_up(const std::string& site, std::uint64_t tunnel, std::vector<DeviceClaim> devices);

@@ -76,13 +76,13 @@ TEST_CASE("TGI, Ollama, and one that only speaks OpenAI's words") {
   CHECK(generic.found().engine.empty());
   CHECK(generic.found().dialect == "generic");
   CHECK(generic.models() == std::vector<std::string>{"m1", "m2"});
-  CHECK(asked.size() == 6);
+  CHECK(asked == std::vector<std::string>{"/v1/models", "/version", "/server_info", "/get_server_info", "/props", "/info", "/v2", "/api/version", "/metrics"});
 }
 
 TEST_CASE("a known engine is not asked for what others are known by") {
   std::vector<std::string> asked;
-  probed({{"/v1/models", {200, openai_list}}, {"/version", {200, "{\"version\":\"0.10.1\"}"}}}, &asked);
-  CHECK(asked == std::vector<std::string>{"/v1/models", "/version", "/props"});
+  probed({{"/v1/models", {200, "{\"data\":[{\"id\":\"m\",\"owned_by\":\"vllm\"}]}"}}, {"/version", {200, "{\"version\":\"0.10.1\"}"}}}, &asked);
+  CHECK(asked == std::vector<std::string>{"/v1/models", "/version", "/metrics"});
 }
 
 TEST_CASE("one that does not answer is asked no further") {
@@ -112,7 +112,8 @@ TEST_CASE("rubbish is bounded and believed nowhere") {
   for (const auto& text : rubbish) {
     INFO(text.substr(0, 100));
     Answers answers;
-    for (const char* const path : {"/v1/models", "/version", "/props", "/api/version", "/get_server_info", "/info"}) answers[path] = {200, text};
+    for (const char* const path : {"/v1/models", "/version", "/props", "/api/version", "/server_info", "/get_server_info", "/info", "/v2", "/apply-template", "/metrics"})
+      answers[path] = {200, text};
     const auto probe = probed(answers);
     CHECK(probe.models().empty());
     CHECK(probe.found().version.empty());

@@ -323,7 +323,7 @@ TEST_CASE("an engine's body is valid, and differs from the customer's only in wh
       want["stream_options"].as_object()["include_usage"] = true;
     }
     if (operation != Operation::embeddings) {
-      const bool unbounded = can.dialect != "vllm" && can.dialect != "sglang";
+      const bool unbounded = can.dialect == "generic" || can.dialect == "llamacpp" || can.dialect == "ollama";
       bj::value bound = facts.tokens_max ? bj::value(*facts.tokens_max) : context > 0 && unbounded ? bj::value(context) : bj::value();
       const bool older = want.contains("max_tokens"), newer = want.contains("max_completion_tokens");
       const bool named_newer = can.length_field == fleet::LengthField::max_completion_tokens;
