@@ -44,15 +44,21 @@ std::string number_after(std::string_view body, std::string_view key) {
 }
 
 // "say 12 c3r1 please": how many tokens, and the mark.
-bool read_prompt(std::string_view body, std::uint64_t& tokens, std::string& mark) {
+bool read_prompt(std::string_view body, std::uint64_t& tokens, std::uint64_t& first, std::string& mark) {
   const std::string count = number_after(body, "say ");
   if (count.empty()) return false;
   tokens = std::stoull(count);
   const auto at = body.find("say ") + 4 + count.size() + 1;
   mark = body.substr(at, body.find(' ', at) - at);
+  // Of an answer that is to be gone on with: the last token that was said.
+  const auto end = body.find('"', body.find(" please"));
+  const auto turn = body.find("\"role\":\"assistant\"");  // of chat; a completion's stands behind its prompt
+  const auto text = turn != std::string_view::npos ? body.substr(turn) : body.substr(0, end);
+  const auto last = text.rfind(mark + '.');
+  if (last != std::string_view::npos) first = std::stoull(std::string(text.substr(last + mark.size() + 1))) + 1;
   const std::string limit = number_after(body, "\"max_tokens\":");
-  if (!limit.empty()) tokens = std::min<std::uint64_t>(tokens, std::stoull(limit));
-  return true;
+  if (!limit.empty()) tokens = std::min<std::uint64_t>(tokens, first + std::stoull(limit));
+  return tokens > first;
 }
 
 }  // namespace
@@ -72,18 +78,19 @@ class Engine::Running final : public net::Operation {
     chat_ = chat;
     stream_ = body.find("\"stream\":true") != std::string::npos;
     std::string mark;
-    if (!read_prompt(body, tokens_, mark)) return fail(400, "{\"error\":{\"message\":\"no prompt\",\"type\":\"invalid_request_error\"}}");
-    limited_ = std::to_string(tokens_) == number_after(body, "\"max_tokens\":");
+    if (!read_prompt(body, tokens_, first_, mark)) return fail(400, "{\"error\":{\"message\":\"no prompt\",\"type\":\"invalid_request_error\"}}");
+    limited_ = std::to_string(tokens_ - first_) == number_after(body, "\"max_tokens\":");
     run_ = engine_.oracle_.run(engine_.terms_.site, mark, body);
     Rng& rng = engine_.rng_;
     const bool trouble = rng.below(1'000'000) < engine_.terms_.trouble_ppm;
     mood_ = trouble ? static_cast<Mood>(1 + rng.below(static_cast<std::uint64_t>(Mood::count) - 1)) : Mood::whole;
     if (trouble) ++engine_.figures_.troubled;
-    run_->claims.input = 5 + mark.size();
+    run_->claims.input = 5 + mark.size() + first_;
+    run_->first = first_;
     run_->claims.cached_input = rng.below(3) == 0 ? 3 : 0;
-    run_->claims.output = tokens_;
+    run_->claims.output = tokens_ - first_;
     run_->lies = mood_ == Mood::usage_missing || mood_ == Mood::usage_negative || mood_ == Mood::usage_huge || mood_ == Mood::usage_low;
-    cut_at_ = rng.below(tokens_ + 1);
+    cut_at_ = first_ + rng.below(tokens_ - first_ + 1);
     if (engine_.timeline_.tracing)
       engine_.timeline_.trace(mark + " reaches " + engine_.terms_.site + ": " + std::to_string(tokens_) + " tokens" + (stream_ ? ", streamed" : "") +
                               (trouble ? ", trouble " + std::to_string(static_cast<int>(mood_)) + " at token " + std::to_string(cut_at_) : ""));
@@ -186,7 +193,7 @@ class Engine::Running final : public net::Operation {
     if (chat_) add(Act::body, "data: " + opening() + "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n");
     if (mood_ == Mood::head_only) return add(Act::hang);
     std::string lot;
-    for (std::uint64_t i = 0; i < tokens_; ++i) {
+    for (std::uint64_t i = first_; i < tokens_; ++i) {
       if (i == cut_at_ && go_wrong(lot)) return;
       lot += event(text(i), nullptr);
       if (engine_.rng_.below(30) == 0) lot += ": a comment\n\n";
@@ -322,7 +329,7 @@ class Engine::Running final : public net::Operation {
   PipeEnd& raw_;
   std::shared_ptr<bool> here_ = std::make_shared<bool>(true);
   bool chat_ = true, stream_ = false, limited_ = false, waiting_ = false, asleep_ = false;
-  std::uint64_t tokens_ = 0, said_ = 0, cut_at_ = 0;
+  std::uint64_t tokens_ = 0, first_ = 0, said_ = 0, cut_at_ = 0;  // first_: an earlier site said those before it
   Mood mood_ = Mood::whole;
   std::shared_ptr<Run> run_;
   std::deque<Step> steps_;

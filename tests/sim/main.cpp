@@ -47,7 +47,7 @@ std::vector<std::pair<const char*, std::uint64_t>> listed(const WorldFigures& f)
   return {{"requests", f.oracle.requests},     {"completed", f.oracle.completed},    {"cancelled", f.oracle.cancelled},
           {"partial", f.oracle.partial},       {"failed", f.oracle.failed},          {"refused", f.oracle.refused},
           {"recovered", f.oracle.recovered},   {"turned away", f.oracle.turned_away}, {"replays", f.oracle.replays},
-          {"attempts", f.oracle.attempts},     {"retries", f.oracle.retried},        {"cuts seen", f.oracle.cuts},
+          {"attempts", f.oracle.attempts},     {"retries", f.oracle.retried}, {"went on", f.oracle.went_on},        {"cuts seen", f.oracle.cuts},
           {"records", f.oracle.records},       {"records lost", f.oracle.records_lost}, {"lies billed", f.oracle.lies},
           {"kills", f.kills},                  {"power cuts", f.power_cuts},         {"drains", f.drains},
           {"disk faults", f.disk_faults},      {"journal deaths", f.journal_deaths}, {"engine deaths", f.engine_deaths},

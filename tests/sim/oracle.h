@@ -36,7 +36,8 @@ struct Asked {
 // One run of it at a site's engine.
 struct Run {
   std::string mark, site;
-  std::uint64_t tokens = 0;  // that the engine has put on the wire, at most
+  std::uint64_t tokens = 0;  // that the engine has put on the wire, at most; the answer's, from its beginning
+  std::uint64_t first = 0;   // it went on from here
   bool finished = false;     // with its finish and all tokens
   bool lies = false;         // about usage, or says none
   metering::TokenCounts claims;
@@ -57,7 +58,7 @@ struct Answer {
 
 struct OracleFigures {
   std::uint64_t requests = 0, completed = 0, cancelled = 0, partial = 0, failed = 0, refused = 0, recovered = 0;
-  std::uint64_t attempts = 0, retried = 0, turned_away = 0, replays = 0, records = 0, records_lost = 0, cuts = 0, lies = 0;
+  std::uint64_t attempts = 0, retried = 0, went_on = 0, turned_away = 0, replays = 0, records = 0, records_lost = 0, cuts = 0, lies = 0;
 };
 
 class Oracle {
@@ -117,6 +118,7 @@ class Oracle {
   void see_final(const metering::Final& final);
   void check_counts(const Request& request, const metering::Final& final, const Asked& asked);
   money::int128 charge_of(const metering::Final& final) const;
+  money::int128 charge_of(const metering::Final& final, std::uint16_t attempt) const;
   const Run* run_of(const std::string& mark, const std::string& site) const;
   void check_row(const ledger::RequestRow& row);
   void bad(const std::string& rule, const std::string& what) { violated_(rule, what); }
