@@ -51,6 +51,7 @@ class Forwarder::One final : private http::CallEvents {
       if (passes(field.name)) fields.push_back(field);
     }
     headed_ = true;
+    deadline_.cancel();  // from here on the gateway watches it
     answer_.head(head.status, fields);
   }
 
@@ -89,13 +90,8 @@ class Forwarder::One final : private http::CallEvents {
 
   void late() {
     tunnel::Answer& answer = answer_;
-    const bool headed = headed_;
     all_.forget(*this);  // destroys us, and the engine sees the close
-    if (headed) {
-      answer.reset(tunnel::Reset::internal_error);
-    } else {
-      answer.refuse(504, "engine_timeout", "the attempt's deadline passed");
-    }
+    answer.refuse(504, "engine_timeout", "the attempt's deadline passed");
   }
 
   Forwarder& all_;

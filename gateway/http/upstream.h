@@ -20,7 +20,7 @@ struct CallRequest {
   std::string accept;             // empty: */*
   // Attempt headers of a tunnelled site; durations in ms, never wall times. Ignored when dialled.
   std::string attempt;            // ULID-like, never reused
-  std::int64_t deadline_ms = 0;
+  std::int64_t deadline_ms = 0;   // to the answer's head
   std::int64_t gap_ms = 0;
 };
 

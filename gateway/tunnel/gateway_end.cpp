@@ -292,9 +292,7 @@ void GatewayEnd::on_stream_end(std::int32_t stream) {
   // The answer is over, whether or not the request was read to its end.
   if (!call->body_.empty()) reset(stream, Reset::no_error);
   if (call->head_given_ && call->done_) return settle(stream, *call, {});
-  settle(stream, *call,
-         {FaultKind::cut, Side::site, call->received_ == 0 ? Retry::elsewhere : Retry::never,
-          "ended without trib-end"});
+  settle(stream, *call, {FaultKind::cut, Side::site, Retry::elsewhere, "ended without trib-end"});
 }
 
 // Gives the call its last event. The call may be destroyed by it.
@@ -327,18 +325,17 @@ void GatewayEnd::on_closed(std::int32_t stream, Reset code) {
     if (leaving_ && calls_.empty()) close("drained");
     return;
   }
-  const Retry retry = call->received_ == 0 ? Retry::elsewhere : Retry::never;
   const std::string detail =
       "reset by the agent, code " + std::to_string(static_cast<std::uint32_t>(code));
-  Fault fault{FaultKind::cut, Side::site, retry, detail};
-  if (doomed()) fault = {FaultKind::tunnel_lost, Side::site_network, retry, "the tunnel ended"};
+  Fault fault{FaultKind::cut, Side::site, Retry::elsewhere, detail};
+  if (doomed()) fault = {FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the tunnel ended"};
   if (code == Reset::refused_stream)
     fault = {FaultKind::refused_stream, Side::site, Retry::elsewhere, detail};
   if (code == Reset::cancel && call->reclaimed_)
-    fault = {FaultKind::reclaimed, Side::seat, retry, detail};
+    fault = {FaultKind::reclaimed, Side::seat, Retry::elsewhere, detail};
   if (code == Reset::internal_error) {
-    fault = {call->head_given_ ? FaultKind::cut : FaultKind::reset_before_head, Side::engine, retry,
-             detail};
+    fault = {call->head_given_ ? FaultKind::cut : FaultKind::reset_before_head, Side::engine,
+             Retry::elsewhere, detail};
   }
   settle(stream, *call, fault);
   if (leaving_ && calls_.empty()) close("drained");
@@ -513,9 +510,7 @@ void GatewayEnd::on_broken(const Fault& fault) {
 void GatewayEnd::fail_calls(const Fault& fault) {
   while (!calls_.empty()) {
     const auto [stream, call] = *calls_.begin();
-    Fault own = fault;
-    own.retry = call->received_ == 0 ? Retry::elsewhere : Retry::never;
-    settle(stream, *call, own);
+    settle(stream, *call, fault);
   }
 }
 

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import secrets
 
 from . import doors
@@ -58,6 +59,17 @@ class World:
         child = self.start(name, argv or scripted)
         return child.wait_ready(r"^ready (http://\S+)", timeout_s).group(1)
 
+    def engines(self, name, count, flags=()):
+        """Starts `count` scripted engines in one process: they share log and counters. Gives their URLs."""
+        child = self.start(name, [self.fake_engine(), "--port", "0", "--name", name, "--engines", count, *flags])
+        child.wait_ready(rf"(?:^ready http://\S+\n){{{count}}}")
+        return re.findall(r"^ready (http://\S+)", child.output(), re.MULTILINE)
+
+    def wait_offers(self, sites, timeout_s=20.0):
+        """Until each of `sites` has offers."""
+        wait_until(lambda: set(sites) <= {offer["site"] for offer in self.admin.get("/admin/v1/offers")},
+                   f"offers of {', '.join(sites)}", timeout_s, 0.05)
+
     def fake_engine(self):
         for place in ("tributary-fake-engine", "tools/fakes/tributary-fake-engine"):
             if (self.build / place).exists():
@@ -100,13 +112,14 @@ class World:
         env = {"TRIBUTARY_URL": self.url or "", "TRIBUTARY_ADMIN_TOKEN": self.token}
         return run([self.program, *argv], env, self.folder, timeout_s, check)
 
-    def agent(self, site, engine_url, devices=None):
-        """Invites `site`, enrols its agent, starts it and approves it: the site may then earn."""
+    def agent(self, site, engine_url, devices=None, **engine):
+        """Invites `site`, enrols its agent, starts it and approves it: the site may then earn.
+        `engine`: further keys of its engine, such as models and capacity."""
         token = self.command("site", "invite", site).stdout.strip()
         if not token or len(token.split()) != 1:
             raise Failed(f"site invite {site}: the token alone was expected on standard output, not {token[:80]!r}")
         config = {"agent": {"gateway": self.sites_url, "state": f"{site}-state"},
-                  "engines": [{"url": engine_url}], "lend": {"when": "always"}}
+                  "engines": [{"url": engine_url, **engine}], "lend": {"when": "always"}}
         if devices:
             config["devices"] = devices
         path = self.write(f"{site}.yaml", config)

@@ -272,6 +272,17 @@ TEST_CASE("what goes wrong at the engine becomes the right fault at the gateway"
     CHECK(customer->fault.kind == FaultKind::head_timeout);
     CHECK(w.calls.empty());
   }
+  SECTION("an answer that has begun may take longer than the deadline of its beginning") {
+    call->head(200);
+    call->events.on_body("some");
+    w.pass(60'000);
+    CHECK_FALSE(customer->fault);
+    call->events.on_body(" more");
+    call->events.on_end();
+    w.run();
+    CHECK(customer->body == "some more");
+    CHECK(customer->ends == 1);
+  }
   SECTION("the engine's own refusal passes through") {
     call->head(422);
     call->events.on_body("no");

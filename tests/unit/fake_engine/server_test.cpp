@@ -184,3 +184,30 @@ TEST_CASE("a slow reader holds up only itself") {
     CHECK(quick.answer().find("t1") != std::string::npos);
   }
 }
+
+TEST_CASE("a request that continues a text has a fault of its own") {
+  Running running({});
+  Client client(running.server.port());
+  const std::string ask = R"({"model":"m","continue_final_message":true,"add_generation_prompt":false,"messages":[)"
+                          R"({"role":"user","content":"#script {\"tokens\":3,\"continued\":\"status\",\"status\":502}"})";
+  client.post(kChat, ask + "]}");
+  CHECK(client.answer().find("t1 t2 t3") != std::string::npos);
+  client.post(kChat, ask + R"(,{"role":"assistant","content":"t1"}]})");
+  CHECK(client.until("\r\n").find("502") != std::string::npos);
+}
+
+TEST_CASE("a completion goes on after the text behind its script") {
+  Running running({});
+  Client client(running.server.port());
+  client.post("/v1/completions", R"({"model":"m","prompt":"#script {\"tokens\":4}\nt1 t2"})");
+  CHECK(client.answer().find(R"("text":" t3 t4")") != std::string::npos);
+}
+
+TEST_CASE("the template of llama.cpp leaves the assistant's turn open") {
+  Options options;
+  options.dialect = Dialect::llamacpp;
+  Running running(options);
+  Client client(running.server.port());
+  client.post("/apply-template", R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"so far"}]})");
+  CHECK(client.answer().find("so far\"}") != std::string::npos);
+}

@@ -84,6 +84,7 @@ void Server::Impl::route(Conn& conn, const Request& request) {
     if (path == "/v1/chat/completions") return call(conn, Call::Kind::chat, request);
     if (path == "/v1/completions") return call(conn, Call::Kind::completion, request);
     if (path == "/v1/embeddings") return call(conn, Call::Kind::embedding, request);
+    if (path == "/apply-template" && llama) return apply_template(conn, request);
   } else if (request.method == "GET") {
     const std::string& model = options.models.front();
     if (path == "/v1/models") {
@@ -168,6 +169,18 @@ void Server::Impl::set_script(Conn& conn, const Request& request) {
   answer(conn, 200, "application/json", "{}", request.close);
 }
 
+// Rendered as the real one does with a last assistant message: its turn stays open.
+void Server::Impl::apply_template(Conn& conn, const Request& request) {
+  Call call;
+  std::string why;
+  if (!read_call(Call::Kind::chat, request.body, call, why)) {
+    return refuse(conn, {400, "invalid_request_error", "", why}, request.close);
+  }
+  std::string body = R"({"prompt":"<|user|>the messages before<|assistant|>)";
+  escape(call.continued, body);
+  answer(conn, 200, "application/json", body + "\"}", request.close);
+}
+
 bool Server::Impl::build_script(const Engine& engine, const Call& call, Script& script,
                                 std::string& why) {
   script = options.script;
@@ -189,19 +202,26 @@ bool Server::Impl::build_script(const Engine& engine, const Call& call, Script& 
 
 // Whether the fault hits this request: every k-th, or the first so many, of one script.
 void Server::Impl::count_fault(const Call& call, Script& script) {
-  if (script.only_fresh && call.ends_with_assistant) script.ill = Ill::none;
+  if (call.goes_on() && script.continued != Ill::none) {
+    script.ill = script.continued;
+    return;
+  }
+  if (script.only_fresh && call.goes_on()) script.ill = Ill::none;
   if (script.every <= 1 && script.times == 0) return;
   if (counters.size() >= kCountersMax) counters.clear();
   const std::string key = script.key.empty() ? call.model + '\n' + call.script : script.key;
   const std::int64_t n = ++counters[key];
   const bool hit = n % script.every == 0 && (script.times == 0 || n <= script.times);
-  if (!hit) script.ill = Ill::none;
+  if (hit) return;
+  if (script.ill == Ill::slow_first) script.first_us = -1;
+  script.ill = Ill::none;
 }
 
-// Whether the dialect goes on with the assistant's last message; a status in `refusal` other than
+// Whether the dialect goes on with the assistant's last message, or a prompt's text; a status in `refusal` other than
 // 200 refuses the request.
 bool Server::Impl::continues(const Call& call, Refusal& refusal) const {
   refusal.status = 200;
+  if (call.kind == Call::Kind::completion) return call.goes_on();
   if (options.dialect == Dialect::generic || call.kind != Call::Kind::chat) return false;
   if (call.continue_final && call.add_generation && options.dialect == Dialect::vllm) {
     refusal = {400, "invalid_request_error", "",

@@ -136,7 +136,7 @@ bool Reply::refusal_of_script(Step& step, std::string& out) {
                     0, out);
       return true;
     case Ill::prefill_refused:
-      if (!plan_.call.ends_with_assistant) return false;
+      if (!plan_.call.goes_on()) return false;
       step =
           refuse({400, "invalid_request_error", "", "the last message must not be the assistant's"},
                  0, out);
@@ -423,8 +423,8 @@ Step Reply::whole(std::string& out) {
   const std::int64_t stop =
       script.ill == Ill::content_filter && fault_at_ >= 0 ? fault_at_ : limit_;
   text_.clear();
-  // llama.cpp repeats the continued text in an answer that is not streamed.
-  if (plan_.continues && plan_.dialect == Dialect::llamacpp) text_ = plan_.call.continued;
+  // llama.cpp repeats the continued text in a chat answer that is not streamed.
+  if (plan_.continues && plan_.dialect == Dialect::llamacpp && plan_.call.kind == Call::Kind::chat) text_ = plan_.call.continued;
   while (sent_ < stop) next_text(text_);
   if (script.ill == Ill::bad_utf8) text_ += "\xc3(";
   if (script.ill == Ill::oversize_event) {

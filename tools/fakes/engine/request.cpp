@@ -131,6 +131,8 @@ bool read_prompt(const json::value* prompt, Call& to, std::string& why) {
     const std::string_view text = prompt->get_string();
     to.prompt_tokens = words_in(text);
     find_script(text, to);
+    const std::size_t line = text.find('\n');
+    if (!to.script.empty() && line != std::string_view::npos) to.continued = text.substr(line + 1);
     return true;
   }
   if (!prompt->is_array()) return false;

@@ -41,10 +41,15 @@ struct Call {
   std::int64_t prompt_tokens = 0;  // words of the messages or the prompt, a continued text included
   std::int64_t inputs = 1;         // of an embedding request
   bool ends_with_assistant = false;  // the last message is the assistant's
-  std::string continued;             // its text
+  // Its text. Of a completion whose prompt begins with a script: what follows the script's line.
+  std::string continued;
   bool continue_final = false;
   bool add_generation = true;
   std::string script;  // the JSON after "#script ", or empty
+  // Whether it asks to go on after a text. Any prompt with a text behind its script does.
+  bool goes_on() const {
+    return kind == Kind::completion ? !continued.empty() : ends_with_assistant;
+  }
 };
 // False for what an engine refuses with 400; `why` says it.
 bool read_call(Call::Kind kind, std::string_view body, Call& to, std::string& why);

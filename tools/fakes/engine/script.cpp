@@ -117,6 +117,11 @@ bool apply_text(std::string_view key, std::string_view value, Script& to, std::s
     if (ill == Ill::unknown) why = "no such fault: " + std::string(value);
     return ill != Ill::unknown;
   }
+  if (key == "continued") {
+    to.continued = ill_of(value);
+    if (to.continued == Ill::unknown) why = "no such fault: " + std::string(value);
+    return to.continued != Ill::unknown;
+  }
   if (key == "mark") {
     to.mark = value;
     return true;

@@ -66,6 +66,7 @@ std::string_view name_of(Ill ill);
 
 struct Script {
   Ill ill = Ill::none;
+  Ill continued = Ill::none;     // in place of `ill`, for requests that continue a text
   std::int64_t tokens = 16;      // the whole answer, a continued prefix included
   std::int64_t interval_us = 0;  // between tokens
   std::int64_t first_us = -1;  // before the first token; -1: interval_us, as a token takes as long
