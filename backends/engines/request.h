@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/fleet/fleet.h"
 
@@ -13,6 +14,9 @@ namespace trib::engines {
 enum class Operation : std::uint8_t { chat, completions, embeddings };
 std::string_view name(Operation operation);          // "chat"
 std::string_view engine_path(Operation operation);   // "/v1/chat/completions"
+// The only paths that are ever passed on to an engine: whatever stops it, unloads a model or writes files is
+// on none of them.
+bool customers_path(std::string_view path);
 
 struct Span {  // bytes [from, to) of the body
   std::size_t from = 0, to = 0;
@@ -31,6 +35,7 @@ struct RequestFacts {
   std::optional<std::uint32_t> tokens_max;  // max_completion_tokens or max_tokens
   Span max_tokens_at, max_completion_tokens_at;  // the values, null too
   std::uint32_t n = 1;
+  std::vector<Span> steering;       // values of members that are engines' own: they go no further
   bool tools = false, grammar = false, logprobs = false, stop = false;
   std::size_t close_at = 0;         // of the object's '}'
   std::uint64_t text_pieces = 0;    // words and signs of the prompt: the estimate where nothing better is known
