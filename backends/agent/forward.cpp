@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "backends/engines/engines.h"
-
 namespace trib::agent {
 namespace {
 
@@ -124,8 +122,6 @@ void Forwarder::on_request(tunnel::Answer& answer) {
   const auto offer = offers_.find(answer.request().offer);
   if (offer == offers_.end() || offer->second >= engines_.size())
     return answer.refuse(421, "offer_unknown", "not run");
-  if (!engines::customers_path(answer.request().path))
-    return answer.refuse(403, "path_refused", "not a path of a customer's request");
   const std::size_t index = offer->second;
   const auto busy =
       static_cast<std::size_t>(std::count_if(open_.begin(), open_.end(), [&](const auto& entry) {

@@ -150,11 +150,6 @@ std::string_view engine_path(Operation operation) {
   return "";
 }
 
-bool customers_path(std::string_view path) {
-  return path == engine_path(Operation::chat) || path == engine_path(Operation::completions) ||
-         path == engine_path(Operation::embeddings);
-}
-
 std::optional<RequestRefusal> read_request(std::string_view body, Operation operation, ContextOf context,
                                            const void* who, RequestFacts& out) {
   out = {};

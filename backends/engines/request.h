@@ -14,9 +14,6 @@ namespace trib::engines {
 enum class Operation : std::uint8_t { chat, completions, embeddings };
 std::string_view name(Operation operation);          // "chat"
 std::string_view engine_path(Operation operation);   // "/v1/chat/completions"
-// The only paths that are ever passed on to an engine: whatever stops it, unloads a model or writes files is
-// on none of them.
-bool customers_path(std::string_view path);
 
 struct Span {  // bytes [from, to) of the body
   std::size_t from = 0, to = 0;
