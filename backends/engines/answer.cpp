@@ -4,11 +4,10 @@
 #include <charconv>
 
 #include "backends/engines/body.h"
+#include "backends/engines/errors.h"
 
 namespace trib::engines {
 namespace {
-
-constexpr std::size_t message_bytes_max = 512;
 
 // The members of one object that were read. One that stands twice is refused: who counts and who reads
 // might each take another.
@@ -299,7 +298,7 @@ bool read_answer(std::string_view json, bool whole, AnswerFacts& out) {
         in.skip();
       } else {
         out.error = true;
-        out.error_message = read_error(in.skip()).message;
+        out.error_message = read_error(in.skip()).original;
       }
     } else {
       in.skip();
@@ -329,73 +328,6 @@ void write_edited(std::string_view json, std::span<Edit> edits, std::string& out
     if (!out.empty() && out.back() == ',') out.pop_back();
   }
   out.append(json.substr(at));
-}
-
-ErrorFacts read_error(std::string_view body) {
-  ErrorFacts out;
-  body = body.substr(0, 64u << 10);
-  json::Cursor in(body, {.depth = 16, .unique_keys = false});
-  const auto read_object = [&](auto&& self) -> void {
-    in.enter_object();
-    std::string_view key;
-    while (in.next_key(key)) {
-      const auto type = in.peek();
-      if (key == "error" && type == json::Type::object) {
-        self(self);
-      } else if ((key == "message" || key == "error" || key == "detail") && type == json::Type::string) {
-        in.read_string(out.message);
-      } else if ((key == "type" || key == "error_type") && type == json::Type::string) {
-        in.read_string(out.type);
-      } else if (key == "code") {
-        out.code = std::string(in.skip());
-        if (out.code.size() > 1 && out.code.front() == '"') out.code = out.code.substr(1, out.code.size() - 2);
-      } else {
-        in.skip();
-      }
-    }
-  };
-  if (in.peek() == json::Type::object) {
-    read_object(read_object);
-  } else if (in.peek() == json::Type::string) {
-    in.read_string(out.message);
-  } else if (json::valid_utf8(body)) {
-    out.message = std::string(body.substr(0, body.find('\n')));
-  }
-  for (auto* const text : {&out.message, &out.type, &out.code}) {
-    if (text->size() <= message_bytes_max) continue;
-    std::size_t cut = message_bytes_max;
-    while (cut > 0 && (static_cast<unsigned char>((*text)[cut]) & 0xc0) == 0x80) --cut;
-    text->resize(cut);
-  }
-  return out;
-}
-
-Fault classify_status(int status, const ErrorFacts& error) {
-  const auto says = [&](std::string_view text) { return error.message.find(text) != std::string::npos; };
-  const std::string detail = "the engine answered " + std::to_string(status);
-  const bool busy = status == 429 || status == 503;  // whatever its words
-  if (busy) return {FaultKind::status_busy, Side::none, Retry::elsewhere, detail};
-  if (error.type == "exceed_context_size_error" || error.code == "context_length_exceeded" ||
-      says("maximum context length") || says("context length") || says("too large to process") ||
-      says("exceeds the available context size"))
-    return {FaultKind::context_length, Side::client, Retry::never, detail};
-  switch (status) {
-    case 400:
-    case 413:
-    case 415:
-    case 422:
-      return {FaultKind::status_client, Side::client, Retry::never, detail};
-    case 401:
-    case 403:
-    case 404:
-    case 405:
-      return {FaultKind::status_config, Side::site, Retry::elsewhere, detail};
-    default:
-      break;
-  }
-  if (status >= 500) return {FaultKind::status_server, Side::engine, Retry::elsewhere, detail};
-  if (status >= 400) return {FaultKind::status_client, Side::client, Retry::never, detail};
-  return {FaultKind::bad_head, Side::engine, Retry::elsewhere, detail};
 }
 
 std::string usage_json(const metering::TokenCounts& counts, Operation operation) {

@@ -30,7 +30,7 @@ struct AnswerFacts {
   bool data = false;             // at least one element (embeddings)
   bool twice = false;            // a member that is counted stands twice: read_answer refuses it
   bool error = false;
-  std::string error_message;
+  std::string error_message;     // as the engine wrote it
   UsageState usage = UsageState::absent;
   metering::TokenCounts counts;  // normalised, when valid
   std::string_view id, created;  // raw JSON values, or empty
@@ -53,16 +53,6 @@ struct Edit {
 // Appends `json`, edited. A cut member takes one of its commas along, so that valid JSON stays valid.
 // Sorts `edits`; they do not overlap.
 void write_edited(std::string_view json, std::span<Edit> edits, std::string& out);
-
-// An error body of any known shape (nested, flat, TGI, plain text), bounded.
-struct ErrorFacts {
-  std::string message;
-  std::string type, code;
-};
-ErrorFacts read_error(std::string_view body);
-
-// The fault of an engine's HTTP error, as engines.md section 8 classes it.
-Fault classify_status(int status, const ErrorFacts& error);
 
 // {"prompt_tokens":…}: OpenAI's usage object for these counts.
 std::string usage_json(const metering::TokenCounts& counts, Operation operation);

@@ -54,6 +54,10 @@ void put_usage(Rewrite& to, std::string_view body, const RequestFacts& facts, co
   }
 }
 
+void put_no_steering(Rewrite& to, std::string_view body, const RequestFacts& facts) {
+  for (const Span value : facts.steering) to.cut({key_start(body, value.from), value.to});
+}
+
 void put_length(Rewrite& to, std::string_view body, const RequestFacts& facts, fleet::LengthField field,
                 std::optional<std::uint32_t> limit) {
   using fleet::LengthField;
@@ -90,6 +94,7 @@ std::string engine_body(std::string_view body, const RequestFacts& facts, std::s
   Rewrite to;
   put_model(to, facts, engine_model);
   put_usage(to, body, facts, can);
+  put_no_steering(to, body, facts);
   if (facts.operation != Operation::embeddings) {
     const bool bound = !facts.tokens_max && context > 0 && !dialect(can.dialect).missing_length_is_limit;
     put_length(to, body, facts, can.length_field, bound ? std::optional(context) : std::nullopt);

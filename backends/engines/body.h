@@ -37,6 +37,8 @@ class Rewrite {
 // The engine's own model name, and usage asked for where the engine knows how.
 void put_model(Rewrite& to, const RequestFacts& facts, std::string_view engine_model);
 void put_usage(Rewrite& to, std::string_view body, const RequestFacts& facts, const fleet::Capabilities& can);
+// Without what would steer the engine.
+void put_no_steering(Rewrite& to, std::string_view body, const RequestFacts& facts);
 // The length limit under the name that the engine reads; `limit` in place of the customer's.
 void put_length(Rewrite& to, std::string_view body, const RequestFacts& facts, fleet::LengthField field,
                 std::optional<std::uint32_t> limit);

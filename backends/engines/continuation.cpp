@@ -13,8 +13,8 @@ namespace {
 // other names.
 constexpr std::string_view binding[] = {
     "audio", "best_of", "ebnf", "echo", "grammar", "guided_choice", "guided_grammar", "guided_json",
-    "guided_regex", "json_schema", "logprobs", "max_length", "max_new_tokens", "min_new_tokens",
-    "min_tokens", "n_predict", "n_probs", "prompt_logprobs", "regex", "return_hidden_states", "return_token_ids",
+    "guided_regex", "json_schema", "logprobs", "min_new_tokens",
+    "min_tokens", "n_probs", "prompt_logprobs", "regex", "return_hidden_states", "return_token_ids",
     "return_tokens", "return_tokens_as_token_ids", "structural_tag", "structured_outputs", "suffix", "top_logprobs",
     "truncate_prompt_tokens", "use_beam_search",
 };
@@ -148,6 +148,7 @@ std::optional<Continuation> continue_body(std::string_view customer_body, const 
   }
   put_model(to, facts, engine_model);
   put_usage(to, customer_body, facts, can);
+  put_no_steering(to, customer_body, facts);
   put_length(to, customer_body, facts, can.length_field, tokens_left);
   return Continuation{std::string(engine_path(facts.operation)), to.apply(customer_body, facts.close_at)};
 }

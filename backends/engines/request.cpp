@@ -122,6 +122,14 @@ std::optional<RequestRefusal> read_stream_options(json::Cursor& in, RequestFacts
   return wrong;
 }
 
+// Members that some engine obeys although they are no customer's: other names of the length limit, which
+// would pass by what is held for it; places in the engine; queues; other machines' addresses; files.
+constexpr std::string_view steering[] = {
+    "bootstrap_host", "bootstrap_port", "bootstrap_room", "data_parallel_rank", "id_slot", "kv_transfer_params",
+    "lora", "lora_path", "max_new_tokens", "n_predict", "priority", "slot_id",
+};
+static_assert(std::is_sorted(std::begin(steering), std::end(steering)));
+
 }  // namespace
 
 std::string_view name(Operation operation) {
@@ -232,7 +240,11 @@ std::optional<RequestRefusal> read_request(std::string_view body, Operation oper
                          : key == "logprobs" || key == "top_logprobs"                           ? &out.logprobs
                          : key == "stop"                                                        ? &out.stop
                                                                                                 : nullptr;
+      const bool steers = std::binary_search(std::begin(steering), std::end(steering), key);
+      in.peek();
+      const std::size_t from = in.offset();
       const std::string_view raw = in.skip();
+      if (steers) out.steering.push_back({from, in.offset()});
       const bool nothing = raw == "null" || raw == "false" || raw == "0" || raw == "[]";
       if (flag != nullptr && !nothing) *flag = true;
     }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/fleet/fleet.h"
 
@@ -31,6 +32,7 @@ struct RequestFacts {
   std::optional<std::uint32_t> tokens_max;  // max_completion_tokens or max_tokens
   Span max_tokens_at, max_completion_tokens_at;  // the values, null too
   std::uint32_t n = 1;
+  std::vector<Span> steering;       // values of members that are engines' own: they go no further
   bool tools = false, grammar = false, logprobs = false, stop = false;
   std::size_t close_at = 0;         // of the object's '}'
   std::uint64_t text_pieces = 0;    // words and signs of the prompt: the estimate where nothing better is known

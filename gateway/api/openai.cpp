@@ -195,6 +195,7 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
     return nullptr;
   }
   order.privacy = order.tenant->privacy();
+  order.hedge_after_ms = order.tenant->hedge_after_ms();
   if (const auto asked = request.head.find("x-tributary-privacy"); !asked.empty()) {
     const auto tier = parse_privacy(asked);
     if (!tier) {

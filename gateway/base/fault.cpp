@@ -31,6 +31,7 @@ std::string_view name(FaultKind kind) {
     case FaultKind::tunnel_lost: return "tunnel_lost";
     case FaultKind::reclaimed: return "reclaimed";
     case FaultKind::refused_stream: return "refused_stream";
+    case FaultKind::outrun: return "outrun";
     case FaultKind::no_capacity: return "no_capacity";
     case FaultKind::draining: return "draining";
     case FaultKind::journal: return "journal";

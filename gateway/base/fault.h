@@ -43,6 +43,7 @@ enum class FaultKind : std::uint8_t {
   tunnel_lost,
   reclaimed,            // the owner took the seat back: nobody's fault
   refused_stream,       // nothing ran: safe to repeat
+  outrun,               // of a hedged request: another attempt spoke first
   no_capacity,
   draining,
   journal,              // the usage journal could not take a record

@@ -153,6 +153,7 @@ struct TenantConfig {
   std::vector<Sha256> keys;
   money::Amount balance;  // posted once as top-up "opening:ID"
   Privacy privacy = Privacy::dc;
+  std::int64_t hedge_after_ms = 0;  // 0: never
   TenantLimits limits;
 };
 

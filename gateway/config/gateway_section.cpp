@@ -63,7 +63,8 @@ constexpr Key rows[] = {
     {"gateway.limits.event", Type::size, "1MiB", "1KiB", "64MiB",
      "One event of an engine's stream."},
     {"gateway.limits.unary_hold", Type::size, "1MiB", "0B", "64MiB",
-     "An answer without streaming up to this is held and checked before its head leaves."},
+     "An answer without streaming up to this is held and checked before its head leaves; a stream's text up to this is "
+     "kept so that another site can go on from it."},
     {"gateway.limits.buffers", Type::size, "1GiB", "1MiB", "1TiB",
      "All held bodies and answers together."},
     {"gateway.limits.connections", Type::count, "20000", "1", "1000000", "Customers' connections."},

@@ -79,6 +79,7 @@ std::uint64_t Exchange::input_before_seams() const {
 void Exchange::conclude(metering::Outcome outcome, int status) {
   TRIB_ASSERT(mode_ != Mode::ended);
   mode_ = Mode::ended;
+  drop_rival({FaultKind::outrun, Side::none, Retry::never, {}});
   timer_.cancel();
   open_.release();
   metering::Final& final = final_;
@@ -142,6 +143,7 @@ void Exchange::on_released() {
 // The journal can hold nothing more: nothing that was not recorded may look whole.
 void Exchange::on_journal_failed() {
   const Fault fault{FaultKind::journal, Side::gateway, Retry::never, "the usage journal has failed"};
+  drop_rival(fault);
   if (mode_ != Mode::ended) {
     end_attempt(fault);
     mode_ = Mode::ended;
@@ -295,6 +297,7 @@ Figures::Figures(telemetry::Registry& r)
       gap(r.histogram("tributary_token_gap_seconds", "Between two reads of one stream.")),
       seam(r.histogram("tributary_seam_seconds", "From the last byte of a stream that broke to the first of the site that went on.")),
       continuations(r.counter("tributary_continuations_total", "Attempts to go on with a broken stream on another site.")),
+      hedges(r.counter("tributary_hedges_total", "Requests that were sent to a second site beside a silent first.")),
       open(r.gauge("tributary_requests_open", "Requests being answered.")) {
   for (std::size_t i = 0; i < 7; ++i)
     outcomes_[i] = &r.counter("tributary_requests_total", "Admitted requests, by outcome.",

@@ -1,4 +1,4 @@
-#include "gateway/exchange/exchange.h"
+#include "gateway/exchange/hedge.h"
 
 #include <algorithm>
 
@@ -89,62 +89,72 @@ void Exchange::dispatch() {
 
 // One attempt: on record first, then on its way.
 void Exchange::send_to(fleet::OfferPtr offer, std::string path, std::string body) {
-  const auto fail = [this](const Fault& fault) { head_sent_ ? break_off(fault) : give_up(fault); };
   offer_ = std::move(offer);
-  if (!may_see(*offer_, order_.privacy)) {
-    telemetry::log(telemetry::Level::error, "tier_mismatch_at_dispatch",
-                   {{"request", final_.admit.id.text()}, {"site", offer_->site}});
-    fail({FaultKind::internal, Side::gateway, Retry::never, "a site below the asked privacy tier was chosen"});
+  if (const Fault fault = record_attempt(*offer_)) return head_sent_ ? break_off(fault) : give_up(fault);
+  current_ = final_.results.size() - 1;
+  mode_ = Mode::waiting;
+  cleared_ = false;
+  text_sent_ = text_.size();
+  open_ = fleet::OpenAttempt(offer_->load);
+  call_deadline_ns_ = now() + first_due_ms() * ms;
+  spoke_ = false;
+  if (order_.hedge_after_ms > 0 && !head_sent_ && !hedged_) hedge_due_ns_ = now() + order_.hedge_after_ms * ms;
+  call_ = world_.call(*offer_, request_for(*offer_, std::move(path), std::move(body)), *this);
+  if (call_ == nullptr) {  // its tunnel went between the choice and now
+    attempt_failed({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the site's tunnel is gone"});
     return;
+  }
+  arm();
+}
+
+// Appends ATTEMPT; the first byte waits for it. A fault: none was recorded, and nothing may be sent.
+Fault Exchange::record_attempt(const fleet::Offer& offer) {
+  if (!may_see(offer, order_.privacy)) {
+    telemetry::log(telemetry::Level::error, "tier_mismatch_at_dispatch",
+                   {{"request", final_.admit.id.text()}, {"site", offer.site}});
+    return {FaultKind::internal, Side::gateway, Retry::never, "a site below the asked privacy tier was chosen"};
   }
   metering::Attempt attempt;
   attempt.id = final_.admit.id;
   attempt.n = static_cast<std::uint16_t>(final_.attempts.size() + 1);
   attempt.wall_ms = world_.clock().wall_ms();
-  attempt.site = offer_->site;
-  attempt.seat = offer_->seat;
-  attempt.device = offer_->device;
-  attempt.engine = offer_->can.engine;
-  attempt.vendor = offer_->vendor;
-  attempt.contract = offer_->contract;
-  if (const auto* const contract = order_.book->contract_at(offer_->contract, attempt.wall_ms))
+  attempt.site = offer.site;
+  attempt.seat = offer.seat;
+  attempt.device = offer.device;
+  attempt.engine = offer.can.engine;
+  attempt.vendor = offer.vendor;
+  attempt.contract = offer.contract;
+  if (const auto* const contract = order_.book->contract_at(offer.contract, attempt.wall_ms))
     attempt.contract_version = contract->version;
   const auto lsn = world_.journal().append(attempt);
-  if (lsn == 0) {
-    fail({FaultKind::journal, Side::gateway, Retry::never, "the usage journal takes no record"});
-    return;
-  }
+  if (lsn == 0) return {FaultKind::journal, Side::gateway, Retry::never, "the usage journal takes no record"};
   wait_first_ = lsn;
   final_.attempts.push_back(std::move(attempt));
   auto& fresh = final_.results.emplace_back();
   fresh.n = final_.attempts.back().n;
   fresh.fault = name(FaultKind::none);
   fresh.side = name(Side::none);
+  return {};
+}
 
-  mode_ = Mode::waiting;
-  cleared_ = false;
-  text_sent_ = text_.size();
-  open_ = fleet::OpenAttempt(offer_->load);
+// How long an attempt may take to its first token, or to the whole of an answer that is no stream.
+std::int64_t Exchange::first_due_ms() const {
   const auto& deadlines = order_.terms->deadlines;
   const std::int64_t tokens = order_.facts.tokens_max.value_or(order_.context);
-  const std::int64_t due_ms = stream_ ? deadlines.first_token_ms
-                                      : std::min(deadlines.first_token_ms + tokens * deadlines.unary_token_ms, deadlines.total_ms);
-  call_deadline_ns_ = now() + due_ms * ms;
+  return stream_ ? deadlines.first_token_ms : std::min(deadlines.first_token_ms + tokens * deadlines.unary_token_ms, deadlines.total_ms);
+}
+
+http::CallRequest Exchange::request_for(const fleet::Offer& offer, std::string path, std::string body) const {
   http::CallRequest request;
-  if (const auto* const dialled = std::get_if<fleet::Dialled>(&offer_->link)) request.path = dialled->base_path;
+  if (const auto* const dialled = std::get_if<fleet::Dialled>(&offer.link)) request.path = dialled->base_path;
   request.path += path;
   request.content_type = "application/json";
   request.body = std::move(body);
-  if (std::holds_alternative<fleet::Tunnelled>(offer_->link))
+  if (std::holds_alternative<fleet::Tunnelled>(offer.link))
     request.attempt = final_.admit.id.text() + '-' + std::to_string(final_.attempts.size());
-  request.deadline_ms = due_ms;
-  request.gap_ms = deadlines.gap_ms;
-  call_ = world_.call(*offer_, std::move(request), *this);
-  if (call_ == nullptr) {  // its tunnel went between the choice and now
-    attempt_failed({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the site's tunnel is gone"});
-    return;
-  }
-  arm();
+  request.deadline_ms = first_due_ms();
+  request.gap_ms = order_.terms->deadlines.gap_ms;
+  return request;
 }
 
 void Exchange::end_attempt(const Fault& fault) {
@@ -164,6 +174,10 @@ void Exchange::note_retry_after(std::int64_t for_ms) {
   retry_after_ms_ = retry_after_ms_ == 0 ? for_ms : std::min(retry_after_ms_, for_ms);
 }
 
+bool Exchange::fits(std::string_view content_type) const {
+  return stream_ ? is_events(content_type) : is_json(content_type);
+}
+
 void Exchange::on_head(const http::ResponseHead& head) {
   engine_status_ = head.status;
   last_byte_ns_ = gap_from_ns_ = now();
@@ -171,10 +185,8 @@ void Exchange::on_head(const http::ResponseHead& head) {
   if (head.status != 200) {
     refused_for_ms_ = retry_after_of(head);
     mode_ = Mode::error_body;
-  } else if (stream_ && is_events(type)) {
-    mode_ = Mode::events;
-  } else if (!stream_ && is_json(type)) {
-    mode_ = Mode::unary;
+  } else if (fits(type)) {
+    mode_ = stream_ ? Mode::events : Mode::unary;
   } else {
     attempt_failed({FaultKind::bad_content_type, Side::engine, Retry::elsewhere,
                     "the engine answered with another content type than asked for"});
@@ -185,6 +197,10 @@ void Exchange::on_head(const http::ResponseHead& head) {
 
 void Exchange::on_body(std::string_view bytes) {
   const std::int64_t at = now();
+  if (mode_ != Mode::error_body && !std::exchange(spoke_, true)) {
+    hedge_due_ns_ = 0;
+    drop_rival({FaultKind::outrun, Side::none, Retry::never, {}});
+  }
   if (cleared_) world_.figures().gap.observe_ns(at - last_byte_ns_);
   last_byte_ns_ = at;
   switch (mode_) {
@@ -245,19 +261,24 @@ void Exchange::on_fault(const Fault& fault) {
   attempt_failed(fault);
 }
 
+// Who says he is busy, or does not take a connection, is left alone for a while.
+void Exchange::note_rest(const fleet::Offer& offer, const Fault& fault, std::int64_t asked_ms) {
+  if (fault.kind == FaultKind::status_busy) {
+    const auto for_ms = asked_ms > 0 ? asked_ms : rest_after_refusal_ms;
+    note_retry_after(for_ms);
+    rest(offer, now() + std::min(for_ms, rest_ms_max) * ms);
+  } else if (fault.kind == FaultKind::connect_refused || fault.kind == FaultKind::connect_timeout ||
+             fault.kind == FaultKind::connect_failed) {
+    rest(offer, now() + rest_after_refusal_ms * ms);
+  }
+}
+
 // One attempt is over and the answer is not whole: move, or end honestly.
 void Exchange::attempt_failed(Fault fault) {
   const std::int64_t at = now();
   end_attempt(fault);
   last_fault_ = fault;
-  if (fault.kind == FaultKind::status_busy) {
-    const auto for_ms = refused_for_ms_ > 0 ? refused_for_ms_ : rest_after_refusal_ms;
-    note_retry_after(for_ms);
-    rest(*offer_, at + std::min(for_ms, rest_ms_max) * ms);
-  } else if (fault.kind == FaultKind::connect_refused || fault.kind == FaultKind::connect_timeout ||
-             fault.kind == FaultKind::connect_failed) {
-    rest(*offer_, at + rest_after_refusal_ms * ms);
-  }
+  note_rest(*offer_, fault, refused_for_ms_);
   const bool in_its_hands = fault.side == Side::engine || fault.kind == FaultKind::reset_before_head ||
                             fault.kind == FaultKind::cut;
   if (in_its_hands && fault.kind != FaultKind::bad_content_type) ++crashes_;
@@ -271,6 +292,10 @@ void Exchange::attempt_failed(Fault fault) {
   // A connection that never came about has cost nobody anything: such sites do not count.
   const bool expired = at >= started_ns_ + order_.terms->deadlines.total_ms * ms;
   excluded_.push_back(offer_->site);
+  if (rival_ != nullptr && !expired && fault.retry != Retry::never) {  // another is at work on it already
+    take_rival();
+    return;
+  }
   if (fault.retry == Retry::never || expired || crashes_ >= 2 || excluded_.size() > further_sites_max) {
     give_up(fault);
     return;
@@ -308,6 +333,7 @@ void Exchange::on_drained() {
 
 void Exchange::on_gone(const Fault& fault) {
   if (mode_ == Mode::ended) return;
+  drop_rival(fault);
   end_attempt(fault);
   conclude(metering::Outcome::cancelled, 499);
 }
@@ -330,6 +356,7 @@ void Exchange::arm() {
   std::int64_t due = started_ns_ + deadlines.total_ms * ms;
   if (first_due()) {
     due = std::min(due, call_deadline_ns_);
+    if (hedge_due_ns_ > 0) due = std::min(due, hedge_due_ns_);
   } else if (!paused_) {
     due = std::min(due, gap_from_ns_ + deadlines.gap_ms * ms);
   }
@@ -343,6 +370,10 @@ void Exchange::on_timer() {
   if (tail_ready_) return;
   if (at >= started_ns_ + deadlines.total_ms * ms) {
     attempt_failed({FaultKind::total_timeout, Side::engine, Retry::never, "deadlines.total has passed"});
+  } else if (hedge_due_ns_ > 0 && first_due() && at >= hedge_due_ns_ && at < call_deadline_ns_) {
+    hedge_due_ns_ = 0;
+    start_rival();
+    arm();
   } else if (first_due() && at >= call_deadline_ns_) {
     if (mode_ == Mode::waiting) {
       attempt_failed({FaultKind::head_timeout, Side::engine, Retry::elsewhere, "no answer within deadlines.first_token"});

@@ -63,6 +63,7 @@ struct Order {
   const ledger::PriceVersion* price = nullptr;  // in `book`
   std::uint64_t tokens_held = 0;
   std::uint32_t context = 0;
+  std::int64_t hedge_after_ms = 0;  // without a byte for so long, a second site is asked too; 0: never
   std::shared_ptr<const Terms> terms;
   // Told when FINAL is appended and the hold is settled, and once more, as failed and free of charge,
   // should the journal fail before it is released; may not touch the exchange.
@@ -96,6 +97,16 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   bool go_on(const Fault& fault);
   bool may_go_on(const Fault& fault) const;
   void leave_seam();
+  Fault record_attempt(const fleet::Offer& offer);
+  http::CallRequest request_for(const fleet::Offer& offer, std::string path, std::string body) const;
+  std::int64_t first_due_ms() const;
+  void note_rest(const fleet::Offer& offer, const Fault& fault, std::int64_t asked_ms);
+  bool fits(std::string_view content_type) const;
+  class Rival;
+  void start_rival();
+  void take_rival();
+  void drop_rival(const Fault& fault);
+  void rival_failed(const Fault& fault);
   void follow(const engines::AnswerFacts& facts);
   void drop_uncleared();
   void note_retry_after(std::int64_t for_ms);
@@ -124,7 +135,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void arm();
   void on_timer();
   std::int64_t now() { return world_.clock().mono_ns(); }
-  metering::AttemptResult& result() { return final_.results.back(); }
+  metering::AttemptResult& result() { return final_.results[current_]; }
 
   World& world_;
   Order order_;
@@ -141,6 +152,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   fleet::OfferPtr offer_;
   std::unique_ptr<http::Call> call_;
   fleet::OpenAttempt open_;
+  std::size_t current_ = 0;    // of the attempts, the one whose answer is read
   metering::Final final_;      // grows with the request: its pins, attempts and what came of them
   std::vector<std::string> excluded_;
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request
@@ -163,6 +175,13 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::string held_;            // events before the first release; a unary body; an error body
   std::string role_event_;      // the first role delta waits for the first text
   std::string id_, created_;    // raw JSON of the first attempt's, for events of our own
+
+  // ---- a second site beside the first, before the first byte (hedge.cpp)
+  std::unique_ptr<Rival> rival_;     // at work beside call_
+  std::unique_ptr<Rival> relay_;     // has become call_, whose events come through it
+  std::int64_t hedge_due_ns_ = 0;    // 0: no second site, or not yet dispatched
+  bool hedged_ = false;
+  bool spoke_ = false;               // the current attempt has sent a byte of its answer
 
   // ---- going on elsewhere with a stream that broke (continue.cpp)
   bool followed_ = false;       // text_ is all that was said; it may be gone on from
@@ -200,6 +219,7 @@ struct Figures {
   telemetry::Histogram& gap;
   telemetry::Histogram& seam;
   telemetry::Counter& continuations;
+  telemetry::Counter& hedges;
   telemetry::Gauge& open;
   telemetry::Counter& outcome(metering::Outcome outcome) { return *outcomes_[static_cast<std::size_t>(outcome)]; }
   telemetry::Counter& fault(const Fault& fault);

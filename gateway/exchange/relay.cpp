@@ -193,7 +193,7 @@ void Exchange::note_progress() {
 void Exchange::note_progress_now() {
   pieces_noted_ = pieces_;
   world_.journal().append(metering::Progress{.id = final_.admit.id,
-                                             .n = final_.attempts.back().n,
+                                             .n = final_.attempts[current_].n,
                                              .wall_ms = world_.clock().wall_ms(),
                                              .pieces = pieces_,
                                              .bytes = bytes_});

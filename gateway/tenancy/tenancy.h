@@ -1,6 +1,7 @@
 // Tenants: keys, limits, balances and holds. A tenant's balance and limits are one of the three
 // mutable things that workers share; the rule is one small lock a tenant.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -37,6 +38,8 @@ class Tenant {
               money::Amount charge);
   void credit(money::Amount amount);  // a top-up (or, negative, a refund); durable elsewhere first
   void set_policy(config::Privacy privacy, const config::TenantLimits& limits);
+  void set_hedge_after(std::int64_t ms) { hedge_after_ms_.store(ms, std::memory_order_relaxed); }
+  std::int64_t hedge_after_ms() const { return hedge_after_ms_.load(std::memory_order_relaxed); }  // 0: never
   void set_balance(money::Amount posted);  // at start only, from the ledger
 
   struct View {
@@ -58,6 +61,7 @@ class Tenant {
     bool started = false;
   };
   const std::string id_;
+  std::atomic<std::int64_t> hedge_after_ms_{0};
   mutable std::mutex mutex_;
   money::Amount balance_, held_;
   std::uint32_t in_flight_ = 0;

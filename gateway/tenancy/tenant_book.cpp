@@ -35,6 +35,7 @@ std::shared_ptr<const TenantBook> TenantBook::make(const std::vector<config::Ten
     std::shared_ptr<Tenant> tenant = previous ? previous->tenant(config.id) : nullptr;
     if (!tenant) tenant = std::make_shared<Tenant>(config.id);
     tenant->set_policy(config.privacy, config.limits);
+    tenant->set_hedge_after(config.hedge_after_ms);
     for (const Sha256& digest : config.keys)
       book->by_prefix_[prefix(digest)].push_back({digest, tenant});
     book->tenants_.emplace(config.id, std::move(tenant));

@@ -168,6 +168,7 @@ class Bench final : public exchange::World, public net::Responder {
     order.admit.hold = ledger::worst_case(price, order.body.size() + 1024, order.facts.tokens_max.value_or(2048));
     order.tokens_held = order.facts.tokens_max.value_or(2048);
     order.context = 2048;
+    order.hedge_after_ms = hedge_after_ms;
     order.book = book_;
     order.price = &book_->prices.at("m").front();
     auto terms = std::make_shared<exchange::Terms>();
@@ -313,6 +314,7 @@ class Bench final : public exchange::World, public net::Responder {
   config::Deadlines deadlines;
   config::Limits limits;
   unsigned continuations = 3;
+  std::int64_t hedge_after_ms = 0;
   config::Privacy privacy = config::Privacy::dc;
   telemetry::Registry registry;
   std::int64_t held_bytes = 0, held_bytes_max = INT64_MAX;

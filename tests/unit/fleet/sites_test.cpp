@@ -112,6 +112,31 @@ TEST_CASE("a dialled engine is offered once it was found, and no longer once it 
   CHECK(offered(fleet).empty());
 }
 
+TEST_CASE("an engine's own figures stand at all its offers, and are neutral where nothing is known") {
+  constexpr auto neutral = OfferFigures::neutral;
+  Fleet fleet;
+  fleet.configure(config_of({dialled("dc", {{"m", "n"}, {"m"}}), agents("cafe")}), {{"cafe", SiteState::active}});
+  fleet.engine_found("dc", 0, {}, {});
+  fleet.engine_found("dc", 1, {}, {});
+  const auto m = offer(fleet, "dc/0/m");
+  CHECK(m->figures->running == neutral);
+  CHECK(m->figures == offer(fleet, "dc/0/n")->figures);
+  fleet.engine_figures("dc", 0, {3, std::nullopt, 250'000});
+  CHECK(m->figures->running == 3);
+  CHECK(m->figures->waiting == neutral);
+  CHECK(m->figures->kv_use_ppm == 250'000);
+  CHECK(offer(fleet, "dc/1/m")->figures->running == neutral);
+  fleet.engine_found("dc", 0, {}, {});  // republished: the figures stay
+  CHECK(offer(fleet, "dc/0/m")->figures == m->figures);
+  fleet.engine_lost("dc", 0);
+  CHECK(m->figures->running == neutral);
+  fleet.engine_figures("dc", 7, {1, 1, 1});
+  fleet.engine_figures("nobody", 0, {1, 1, 1});
+  fleet.tunnel_up("cafe", 1, {});
+  fleet.tunnel_offers("cafe", 1, {agent_offer("o")});
+  CHECK(offer(fleet, "cafe/o")->figures->waiting == neutral);
+}
+
 TEST_CASE("an engine without models in the configuration offers what it lists") {
   Fleet fleet;
   fleet.configure(config_of({dialled("dc", {{}})}), {});
