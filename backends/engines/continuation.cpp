@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backends/engines/body.h"
+#include "backends/engines/dialect.h"
 
 namespace trib::engines {
 namespace {
@@ -134,6 +135,9 @@ std::optional<Continuation> continue_body(std::string_view customer_body, const 
   if (facts.operation == Operation::embeddings || !facts.stream || tokens_left == 0 || facts.n > 1) return {};
   if (can.continue_mode == fleet::ContinueMode::none || (facts.tools && !can.tools)) return {};
   if (delivered_text.empty() || !json::valid_utf8(delivered_text)) return {};
+  // Without a limit of the customer's such an engine stops at its own; one of ours above it would be refused.
+  const bool own_limit = !facts.tokens_max && dialect(can.dialect).missing_length_is_limit;
+  if (own_limit && facts.operation == Operation::completions) return {};  // a small one, and a part of it is used up
   Scan found;
   if (!scan(customer_body, facts.operation, found) || found.bound) return {};
 
@@ -149,7 +153,7 @@ std::optional<Continuation> continue_body(std::string_view customer_body, const 
   put_model(to, facts, engine_model);
   put_usage(to, customer_body, facts, can);
   put_no_steering(to, customer_body, facts);
-  put_length(to, customer_body, facts, can.length_field, tokens_left);
+  put_length(to, customer_body, facts, can.length_field, own_limit ? std::nullopt : std::optional(tokens_left));
   return Continuation{std::string(engine_path(facts.operation)), to.apply(customer_body, facts.close_at)};
 }
 

@@ -16,7 +16,8 @@ struct Continuation {
 
 // The request that makes an engine go on from `delivered_text`: the assistant's text so far, decoded, cut
 // where a whole piece ended; text alone, no reasoning and no tool call among it. `facts` are those of
-// `customer_body`; `tokens_left` takes the place of its length limit. The engine's answer holds new text
+// `customer_body`; `tokens_left` takes the place of its length limit, or
+// is one for engines that would go on without end. The engine's answer holds new text
 // alone; its prompt tokens count the delivered text as well.
 // None where it cannot be done honestly: not a stream, no text, no tokens left, no mode that fits, several choices,
 // log probabilities or ids asked for, a grammar, a forced tool or tools that the engine lacks, a last turn

@@ -7,6 +7,7 @@ no row's site rests because of another row.
 import concurrent.futures
 import http.client
 import json
+import signal
 import socket
 import time
 import unittest
@@ -150,11 +151,11 @@ class Faults(unittest.TestCase):
         cls.world = world = World(folder.name)
         world.__enter__()
         cls.addClassCleanup(world.__exit__)
-        cls.engines = world.engines("engine", 4)
+        cls.engines = world.engines("engine", 4, ("--context", "2048"))  # the models' own
         alone = {t: [c.model for c in cls.cases if c.transport == t and c.alone] for t in (DIALLED, TUNNELLED)}
         paired = {t: [c.model for c in cls.cases if c.transport == t and not c.alone] for t in (DIALLED, TUNNELLED)}
         extra = {"everywhere": (0, 1, 2, 3), "poison-true": (0, 1, 2, 3), "poison-false": (0, 1, 2, 3),
-                 "across": (0, 2), "refused-pair": (0,), "quit-pair": (3,)}
+                 "across": (0, 2), "refused-pair": (0,), "quit-pair": (3,), "off-pair": (3,)}
         places = {("one", DIALLED): (0,), ("one", TUNNELLED): (2,), ("two", DIALLED): (0, 1), ("two", TUNNELLED): (2, 3)}
         cls.spare = {kind: [f"{'-'.join(kind)}-{n}" for n in range(16)] for kind in places}
         extra.update({model: places[kind] for kind, names in cls.spare.items() for model in names})
@@ -172,7 +173,7 @@ class Faults(unittest.TestCase):
         closed.bind(("127.0.0.1", 0))
         sites.append({"id": "closed", "kind": "datacenter", **common, "engines": [
             {"url": f"http://127.0.0.1:{closed.getsockname()[1]}", "models": ["refused", "refused-pair"]}]})
-        sites.append({"id": "quit", "kind": "cafe", **common})
+        sites += [{"id": site, "kind": "cafe", **common} for site in ("quit", "off")]
         models = sorted({model for some in served for model in some} | {"refused", "quit", "quit-pair"})
         limits = {"requests_per_minute": 0, "tokens_per_minute": 0, "in_flight": 0}
         world.serve(world.config(sites, models=models, tenants=[world.tenant(limits=limits)],
@@ -181,7 +182,8 @@ class Faults(unittest.TestCase):
             world.agent(f"site-{n}", cls.engines[n], models=served[n], capacity=256)
         cls.quits = world.engines("quitter", 1)
         world.agent("quit", cls.quits[0], models=["quit", "quit-pair"])
-        world.wait_offers(["quit"] + [f"site-{n}" for n in range(4)])
+        cls.off = world.agent("off", cls.engines[2], models=["off-pair"])
+        world.wait_offers(["quit", "off"] + [f"site-{n}" for n in range(4)])
 
     def model(self, kind, transport):
         """One that nobody has asked for yet, served by "one" site or by "two"."""
@@ -384,9 +386,39 @@ class Faults(unittest.TestCase):
                 self.assertTrue(answer.done)
                 self.billed(self.life(answer), "completed", TOKENS)
 
+    def test_switched_off_in_the_middle_of_a_sentence(self):
+        """The agent of a café is killed while it answers: the other café goes on."""
+        script, count = "#script " + json.dumps({"tokens": TOKENS, "interval_ms": 60}), 6
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            asked = [pool.submit(self.ask, "off-pair", script, True) for _ in range(count)]
+            wait_until(lambda: len(self.upstream("off-pair")) == count, "streams that run", 5, 0.005)
+            time.sleep(4 * 0.06)  # some tokens have left by then, and some have not
+            self.off.signal(signal.SIGKILL)
+            answers = [one.result() for one in asked]
+        moved = 0
+        for answer in answers:
+            self.whole(answer, TOKENS)
+            life = self.life(answer)
+            self.billed(life, "completed", TOKENS)
+            if len(life["attempts"]) > 1:
+                moved += 1
+                self.assertEqual(["off", "site-3"], [a["site"] for a in life["attempts"]])
+                self.blamed(life, ("tunnel_lost", NETWORK), NOBODY)
+                self.assertTrue(all(a["delivered"] for a in life["attempts"]))
+        self.assertGreater(moved, 0)
+
+    def test_without_a_limit(self):
+        """No longest answer was asked for: an engine that refuses what could pass its window is not asked for one."""
+        script = {"tokens": TOKENS, "interval_ms": 25, "fault": "cut", "at": AT, "times": 1}
+        for transport in (DIALLED, TUNNELLED):
+            with self.subTest(transport):
+                answer = self.world.customer.chat("#script " + json.dumps(script), model=self.model("two", transport),
+                                                  stream=True, stream_options={"include_usage": True})
+                self.whole(answer, TOKENS)
+
     def test_from_one_transport_to_the_other(self):
         """A site that is dialled and one that dials in go on for each other."""
-        for number in range(8):
+        for number in range(4):
             script = {"tokens": TOKENS, "interval_ms": 10, "fault": "cut_reset", "at": AT, "times": 1, "key": f"across {number}"}
             answer = self.ask("across", "#script " + json.dumps(script), True)
             self.whole(answer, TOKENS)

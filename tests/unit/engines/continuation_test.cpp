@@ -122,6 +122,22 @@ TEST_CASE("the limit is told under the name that the engine reads, whatever the 
   CHECK(limits("\"max_completion_tokens\":60,\"max_tokens\":null,", LengthField::both) == "max_tokens=40 max_completion_tokens=40 ");
 }
 
+TEST_CASE("without a limit of the customer's an engine that stops at its window is left to it") {
+  const std::string body = "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Tell\"}]}";
+  auto can = engine(ContinueMode::continue_final);
+  can.dialect = "vllm";
+  const auto windowed = continue_body(body, read(body, Operation::chat), "Once", 2047, "m", can);
+  REQUIRE(windowed);
+  CHECK(windowed->body.find("max_tokens") == std::string::npos);
+  can.dialect = "llamacpp";
+  const auto endless = continue_body(body, read(body, Operation::chat), "Once", 2047, "m", can);
+  REQUIRE(endless);
+  CHECK(endless->body.find("\"max_tokens\":2047") != std::string::npos);
+  can.dialect = "vllm";
+  const std::string prompt = "{\"model\":\"m\",\"stream\":true,\"prompt\":\"Tell\"}";
+  CHECK_FALSE(continue_body(prompt, read(prompt, Operation::completions), "Once", 2047, "m", can));
+}
+
 TEST_CASE("what cannot be gone on with honestly is not") {
   const auto all = [](std::string_view body, Operation operation, bool tools = true) {
     bool any = false;

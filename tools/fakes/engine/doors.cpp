@@ -262,7 +262,9 @@ void Server::Impl::call(Conn& conn, Call::Kind kind, const Request& request) {
   plan.id = kind == Call::Kind::chat ? "chatcmpl-" : "cmpl-";
   plan.id += engine.name + '-' + std::to_string(++answers);
   if (kind == Call::Kind::embedding) plan.call.stream = false;
-  if (plan.call.prompt_tokens > options.context) plan.script.ill = Ill::context_length;
+  // vLLM refuses what could pass its window; the others look at the prompt alone.
+  const std::int64_t asked = options.dialect == Dialect::vllm ? std::max<std::int64_t>(plan.call.max_tokens, 0) : 0;
+  if (plan.call.prompt_tokens + asked > options.context) plan.script.ill = Ill::context_length;
   if (Record* record = log.find(conn.record)) {
     record->model = plan.call.model;
     record->stream = plan.call.stream;
