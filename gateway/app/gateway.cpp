@@ -146,6 +146,7 @@ std::shared_ptr<const api::Live> make_live(std::shared_ptr<const config::ConfigS
   auto live = std::make_shared<api::Live>();
   live->tenants = tenancy::TenantBook::make(config->tenants, before == nullptr ? nullptr : before->tenants.get());
   auto terms = std::make_shared<exchange::Terms>();
+  terms->routing = routing::Rules(*config);
   terms->deadlines = config->gateway.deadlines;
   terms->limits = config->gateway.limits;
   live->terms = std::move(terms);

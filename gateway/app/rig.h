@@ -51,6 +51,7 @@ class Rig final : public exchange::World {
   Clock& clock() override { return worker_.clock(); }
   TimerWheel& wheel() override { return worker_.wheel(); }
   Rng& rng() override { return worker_.rng(); }
+  routing::Router& router() override { return router_; }
   metering::Journal& journal() override { return shared_.journal; }
   exchange::ReleaseQueue& releases() override { return releases_; }
   exchange::Figures& figures() override { return shared_.figures; }
@@ -73,6 +74,7 @@ class Rig final : public exchange::World {
   net::SocketTransport transport_;
   net::HttpPool pool_;
   exchange::ReleaseQueue releases_;
+  routing::Router router_;
   net::SessionLimits session_limits_;
   api::Api api_;
   api::EnrolDoor enrol_door_;

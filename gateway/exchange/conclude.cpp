@@ -63,6 +63,7 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   mode_ = Mode::ended;
   timer_.cancel();
   open_.release();
+  if (outcome == metering::Outcome::completed) tell_router({});
   metering::Final& final = final_;
   final.wall_ms = std::max(world_.clock().wall_ms(), final_.admit.wall_ms);
   final.outcome = outcome;

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 
-#include "gateway/routing/routing.h"
-
 namespace trib::exchange {
 namespace {
 
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::size_t further_sites_max = 2;      // before the first byte
 constexpr std::int64_t rest_after_refusal_ms = 1'000;
-constexpr std::int64_t rest_ms_max = 30'000;
+constexpr std::uint64_t low_value_tokens = 256;  // such a short answer may be the trial of an offer
 constexpr std::size_t error_body_max = 64u << 10;
 
 bool is_json(std::string_view content_type) {
@@ -41,12 +39,11 @@ std::int64_t retry_after_of(const http::ResponseHead& head) {
   return seconds * 1000;
 }
 
-// Never shortened: two refusals may come in any order.
-void rest(const fleet::Offer& offer, std::int64_t until_ns) {
-  auto& until = offer.rest->until_ns;
-  auto seen = until.load(std::memory_order_relaxed);
-  while (seen < until_ns && !until.compare_exchange_weak(seen, until_ns, std::memory_order_relaxed)) {
-  }
+// What the supply side gets of the price at this offer, as of the request's admission.
+std::uint32_t supplier_ppm(const void* who, const fleet::Offer& offer) {
+  const auto& [book, wall_ms] = *static_cast<const std::pair<const ledger::Book*, std::int64_t>*>(who);
+  const auto* const contract = book->contract_at(offer.contract, wall_ms);
+  return contract == nullptr ? 0 : 1'000'000 - contract->shares.platform;
 }
 
 }  // namespace
@@ -72,10 +69,23 @@ void Exchange::start() {
   dispatch();
 }
 
+// What this request asks of an offer.
+routing::Wish Exchange::wish() const {
+  routing::Wish out{order_.facts.model, order_.privacy, excluded_, order_.terms->routing.of(order_.facts.model)};
+  out.prompt_tokens = order_.facts.text_pieces;
+  out.answer_tokens = order_.facts.tokens_max.value_or(0);
+  out.head = routing::conversation_head(order_.body, order_.tenant->id());
+  out.low_value = excluded_.empty() && out.answer_tokens > 0 && out.answer_tokens <= low_value_tokens;
+  return out;
+}
+
 void Exchange::dispatch() {
   const auto fleet = world_.fleet();
-  const routing::Wish wish{order_.facts.model, order_.privacy, excluded_};
-  const auto choice = routing::choose(*fleet, wish, world_.rng(), now());
+  auto wanted = wish();
+  const std::pair book(order_.book.get(), final_.admit.wall_ms);
+  wanted.supplier_ppm = supplier_ppm;
+  wanted.who = &book;
+  const auto choice = world_.router().choose(*fleet, wanted, world_.rng(), now());
   if (choice.offer == nullptr) {
     if (choice.retry_after_ms > 0) note_retry_after(choice.retry_after_ms);
     // Where a site was asked, what went wrong there is the reason.
@@ -115,6 +125,9 @@ void Exchange::dispatch() {
 
   mode_ = Mode::waiting;
   open_ = fleet::OpenAttempt(offer_->load);
+  attempt_ns_ = now();
+  first_ns_ = 0;
+  slowed_ = false;
   const auto& deadlines = order_.terms->deadlines;
   const std::int64_t tokens = order_.facts.tokens_max.value_or(order_.context);
   const std::int64_t due_ms = stream_ ? deadlines.first_token_ms
@@ -147,6 +160,20 @@ void Exchange::end_attempt(const Fault& fault) {
   result().bytes = bytes_;
   if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   if (fault) world_.figures().fault(fault).add();
+  tell_router(fault);
+}
+
+// Once an attempt: what it showed of its offer.
+void Exchange::tell_router(const Fault& fault) {
+  if (attempt_ns_ == 0) return;
+  const std::int64_t at = now();
+  routing::Sample sample;
+  if (first_ns_ != 0) sample.first_ns = first_ns_ - attempt_ns_;
+  if (!slowed_) sample.rest_ns = at - (first_ns_ != 0 ? first_ns_ : attempt_ns_);
+  sample.tokens = usage_ == engines::UsageState::valid ? claimed_.output + claimed_.reasoning : pieces_;
+  sample.whole = !fault;
+  world_.router().report(*world_.fleet(), {offer_, fault.kind, fault.side, refused_for_ms_, sample}, world_.rng(), at);
+  attempt_ns_ = 0;
 }
 
 // The customer is told the smallest of all that were given.
@@ -174,6 +201,7 @@ void Exchange::on_head(const http::ResponseHead& head) {
 }
 
 void Exchange::on_body(std::string_view bytes) {
+  if (first_ns_ == 0 && pieces_ > 0) first_ns_ = last_byte_ns_;  // the read before this one
   const std::int64_t at = now();
   if (head_sent_) world_.figures().gap.observe_ns(at - last_byte_ns_);
   last_byte_ns_ = at;
@@ -243,14 +271,18 @@ void Exchange::attempt_failed(Fault fault) {
   if (fault.kind == FaultKind::status_busy) {
     const auto for_ms = refused_for_ms_ > 0 ? refused_for_ms_ : rest_after_refusal_ms;
     note_retry_after(for_ms);
-    rest(*offer_, at + std::min(for_ms, rest_ms_max) * ms);
-  } else if (fault.kind == FaultKind::connect_refused || fault.kind == FaultKind::connect_timeout ||
-             fault.kind == FaultKind::connect_failed) {
-    rest(*offer_, at + rest_after_refusal_ms * ms);
   }
   const bool in_its_hands = fault.side == Side::engine || fault.kind == FaultKind::reset_before_head ||
                             fault.kind == FaultKind::cut;
-  if (in_its_hands && fault.kind != FaultKind::bad_content_type) ++crashes_;
+  if (in_its_hands && fault.kind != FaultKind::bad_content_type) {
+    if (++crashes_ == 1) {
+      crashed_ = offer_;
+    } else if (crashed_ != nullptr) {  // two independent sites: it is the request
+      routing::Router::forgive(*crashed_);
+      routing::Router::forgive(*offer_);
+      crashed_.reset();
+    }
+  }
   if (head_sent_) {
     break_off(fault);
     return;
@@ -288,6 +320,7 @@ void Exchange::on_drained() {
   if (!paused_ || !head_sent_) return;  // before the head it can only be an earlier answer's bytes
   paused_ = false;
   last_byte_ns_ = gap_from_ns_ = now();
+  slowed_ = true;
   if (call_ != nullptr) call_->resume();
   arm();
 }

@@ -21,6 +21,7 @@
 #include "gateway/ledger/ledger.h"
 #include "gateway/metering/metering.h"
 #include "gateway/net/net.h"
+#include "gateway/routing/routing.h"
 #include "gateway/telemetry/telemetry.h"
 #include "gateway/tenancy/tenancy.h"
 
@@ -35,6 +36,7 @@ class World {
   virtual Clock& clock() = 0;
   virtual TimerWheel& wheel() = 0;
   virtual Rng& rng() = 0;
+  virtual routing::Router& router() = 0;
   virtual metering::Journal& journal() = 0;
   virtual ReleaseQueue& releases() = 0;
   virtual Figures& figures() = 0;
@@ -47,6 +49,7 @@ class World {
 };
 
 struct Terms {  // of the configuration snapshot the request came under
+  routing::Rules routing;
   config::Deadlines deadlines;
   config::Limits limits;
 };
@@ -90,9 +93,11 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void on_released() override;
   void on_journal_failed() override;
 
+  routing::Wish wish() const;
   void dispatch();
   void note_retry_after(std::int64_t for_ms);
   void end_attempt(const Fault& fault);
+  void tell_router(const Fault& fault);
   void attempt_failed(Fault fault);
   void forget_attempt();
   void give_up(const Fault& fault);
@@ -132,6 +137,10 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   fleet::OfferPtr offer_;
   std::unique_ptr<http::Call> call_;
   fleet::OpenAttempt open_;
+  std::int64_t attempt_ns_ = 0;  // when it was dispatched; 0: none, or the router knows already
+  std::int64_t first_ns_ = 0;    // its first token
+  bool slowed_ = false;          // the customer held it up: its pace is not the engine's
+  fleet::OfferPtr crashed_;      // the first that broke in its site's hands
   metering::Final final_;      // grows with the request: its pins, attempts and what came of them
   std::vector<std::string> excluded_;
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request

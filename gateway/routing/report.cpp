@@ -51,10 +51,11 @@ void Router::report(const fleet::FleetSnapshot& fleet, const Report& report, Rng
   learn(offer, report.sample, now_ns);
   if (report.fault == FaultKind::status_busy) {
     refused(*offer.pace);
-    const auto doublings = offer.pace->refusals.load(std::memory_order_relaxed);
-    // Where it names no time: 1 s, doubling while it goes on saying so, a quarter of it by chance.
+    const auto doublings = std::max(1u, offer.pace->refusals.load(std::memory_order_relaxed));
+    // Where it names no time: 1 s, doubling while it goes on saying so, then a quarter of it by chance.
     auto for_ms = report.retry_after_ms;
-    if (for_ms <= 0) for_ms = (rest_ms_min << (doublings > 0 ? doublings - 1 : 0)) * static_cast<std::int64_t>(100 + rng.below(25)) / 100;
+    if (for_ms <= 0) for_ms = rest_ms_min << (doublings - 1);
+    if (report.retry_after_ms <= 0 && doublings > 1) for_ms = for_ms * static_cast<std::int64_t>(100 + rng.below(25)) / 100;
     rest(*offer.rest, now_ns + std::min(for_ms, rest_ms_max) * ms);
   } else if (report.fault == FaultKind::connect_refused || report.fault == FaultKind::connect_timeout ||
              report.fault == FaultKind::connect_failed) {

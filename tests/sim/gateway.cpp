@@ -67,6 +67,7 @@ class Gateway::Rig final : public exchange::World {
   Clock& clock() override { return of_.timeline_; }
   TimerWheel& wheel() override { return turns_.wheel(); }
   Rng& rng() override { return rng_; }
+  routing::Router& router() override { return router_; }
   metering::Journal& journal() override { return *of_.journal_; }
   exchange::ReleaseQueue& releases() override { return releases_; }
   exchange::Figures& figures() override { return *of_.figures_; }
@@ -142,6 +143,7 @@ class Gateway::Rig final : public exchange::World {
 
   Gateway& of_;
   SeededRng rng_;
+  routing::Router router_;
   Turns turns_;
   NetTransport transport_;
   net::HttpPool pool_;
