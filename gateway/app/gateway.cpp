@@ -349,7 +349,8 @@ int Gateway::open_doors() {
   services_->live.store(live);
 
   shared_ = std::unique_ptr<Shared>(new Shared{.clock = system_clock(), .journal = *journal_, .fleet = fleet_,
-                                               .figures = *figures_, .registry = registry_, .config = config_->gateway,
+                                               .figures = *figures_, .registry = registry_,
+                                               .line = config_->routing.line, .config = config_->gateway,
                                                .customers_tls = nullptr, .sites_tls = nullptr});
   shared_->services = services_.get();
   shared_->hub = hub_.get();

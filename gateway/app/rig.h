@@ -20,6 +20,7 @@ struct Shared {
   fleet::Fleet& fleet;
   exchange::Figures& figures;
   telemetry::Registry& registry;
+  const config::LineConfig& line;        // of the start
   const config::GatewayConfig& config;   // of the start; listeners, limits and deadlines of sessions
   api::Services* services = nullptr;
   tunnel::Hub* hub = nullptr;

@@ -62,6 +62,7 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   TRIB_ASSERT(mode_ != Mode::ended);
   mode_ = Mode::ended;
   timer_.cancel();
+  world_.router().lines().leave(*this);
   open_.release();
   if (outcome == metering::Outcome::completed) tell_router({});
   metering::Final& final = final_;
@@ -125,6 +126,7 @@ void Exchange::on_released() {
 void Exchange::on_journal_failed() {
   const Fault fault{FaultKind::journal, Side::gateway, Retry::never, "the usage journal has failed"};
   if (mode_ != Mode::ended) {
+    world_.router().lines().leave(*this);
     end_attempt(fault);
     mode_ = Mode::ended;
     timer_.cancel();

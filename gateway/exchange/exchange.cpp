@@ -69,24 +69,48 @@ void Exchange::start() {
   dispatch();
 }
 
-// What this request asks of an offer.
-routing::Wish Exchange::wish() const {
-  routing::Wish out{order_.facts.model, order_.privacy, excluded_, order_.terms->routing.of(order_.facts.model)};
-  out.prompt_tokens = order_.facts.text_pieces;
-  out.answer_tokens = order_.facts.tokens_max.value_or(0);
-  out.head = routing::conversation_head(order_.body, order_.tenant->id());
-  out.low_value = excluded_.empty() && out.answer_tokens > 0 && out.answer_tokens <= low_value_tokens;
-  return out;
+routing::Choice Exchange::find_offer() {
+  if (turn_ != nullptr) return {std::exchange(turn_, nullptr)};
+  routing::Wish wish{order_.facts.model, order_.privacy, excluded_, order_.terms->routing.of(order_.facts.model)};
+  wish.prompt_tokens = order_.facts.text_pieces;
+  wish.answer_tokens = order_.facts.tokens_max.value_or(0);
+  wish.head = routing::conversation_head(order_.body, order_.tenant->id());
+  wish.low_value = excluded_.empty() && wish.answer_tokens > 0 && wish.answer_tokens <= low_value_tokens;
+  const std::pair book(order_.book.get(), final_.admit.wall_ms);
+  wish.supplier_ppm = supplier_ppm;
+  wish.who = &book;
+  return world_.router().choose(*world_.fleet(), wish, world_.rng(), now());
+}
+
+// Nothing is free, or others were here first. False: it may not wait either.
+bool Exchange::wait_for_turn(routing::Why why) {
+  if (why != routing::Why::full) return false;
+  const std::uint64_t tokens = order_.facts.text_pieces + order_.facts.tokens_max.value_or(order_.context);
+  const routing::Line::Entry entry{order_.tenant->id(), routing::Priority::normal, tokens,
+                                   started_ns_ + order_.terms->deadlines.total_ms * ms};
+  const auto refused = world_.router().lines().wait(*this, order_.facts.model, entry, now());
+  if (refused && *refused > 0) note_retry_after(*refused);
+  if (!refused) timer_.cancel();  // of an attempt before: the line keeps the time
+  return !refused;
+}
+
+bool Exchange::on_asked() {
+  turn_ = find_offer().offer;
+  if (turn_ != nullptr) open_ = fleet::OpenAttempt(turn_->load);
+  return turn_ != nullptr;
+}
+
+void Exchange::on_sent_away(std::int64_t retry_after_ms) {
+  note_retry_after(retry_after_ms);
+  give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "its time in line is up"});
 }
 
 void Exchange::dispatch() {
-  const auto fleet = world_.fleet();
-  auto wanted = wish();
-  const std::pair book(order_.book.get(), final_.admit.wall_ms);
-  wanted.supplier_ppm = supplier_ppm;
-  wanted.who = &book;
-  const auto choice = world_.router().choose(*fleet, wanted, world_.rng(), now());
+  // Who has lost an attempt has waited already; everybody else stays behind those who wait.
+  const bool behind = turn_ == nullptr && excluded_.empty() && world_.router().lines().any(order_.facts.model);
+  const auto choice = behind ? routing::Choice{nullptr, routing::Why::full} : find_offer();
   if (choice.offer == nullptr) {
+    if (wait_for_turn(choice.why)) return;
     if (choice.retry_after_ms > 0) note_retry_after(choice.retry_after_ms);
     // Where a site was asked, what went wrong there is the reason.
     give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "no site is free for this model"});
@@ -327,12 +351,14 @@ void Exchange::on_drained() {
 
 void Exchange::on_gone(const Fault& fault) {
   if (mode_ == Mode::ended) return;
-  end_attempt(fault);
+  if (attempt_ns_ != 0) end_attempt(fault);  // else it waits in line
   conclude(metering::Outcome::cancelled, 499);
 }
 
 void Exchange::on_drain_expired() {
   if (mode_ == Mode::ended) return;
+  if (attempt_ns_ == 0)
+    return give_up({FaultKind::draining, Side::gateway, Retry::never, "the gateway went down before its turn"});
   attempt_failed({FaultKind::draining, Side::gateway, Retry::never, "the gateway went down before the answer ended"});
 }
 

@@ -49,9 +49,9 @@ class World {
 };
 
 struct Terms {  // of the configuration snapshot the request came under
-  routing::Rules routing;
   config::Deadlines deadlines;
   config::Limits limits;
+  routing::Rules routing;
 };
 
 // An admitted request: checked, held, not yet dispatched. The exchange settles the hold.
@@ -72,7 +72,7 @@ struct Order {
 };
 
 // The answer of one admitted request. `responder` is the session's, or one that also keeps a copy.
-class Exchange final : public net::Operation, private http::CallEvents, private Waiter {
+class Exchange final : public net::Operation, private http::CallEvents, private Waiter, private routing::Waiter {
  public:
   Exchange(World& world, Order order, net::Responder& responder);
   ~Exchange() override;
@@ -93,7 +93,11 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void on_released() override;
   void on_journal_failed() override;
 
-  routing::Wish wish() const;
+  bool on_asked() override;
+  void on_turn() override { dispatch(); }
+  void on_sent_away(std::int64_t retry_after_ms) override;
+  routing::Choice find_offer();
+  bool wait_for_turn(routing::Why why);
   void dispatch();
   void note_retry_after(std::int64_t for_ms);
   void end_attempt(const Fault& fault);
@@ -136,6 +140,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   // Attempts, as dispatched.
   fleet::OfferPtr offer_;
   std::unique_ptr<http::Call> call_;
+  fleet::OfferPtr turn_;  // found for it while it waited in line, and held by open_
   fleet::OpenAttempt open_;
   std::int64_t attempt_ns_ = 0;  // when it was dispatched; 0: none, or the router knows already
   std::int64_t first_ns_ = 0;    // its first token

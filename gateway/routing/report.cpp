@@ -61,6 +61,7 @@ void Router::report(const fleet::FleetSnapshot& fleet, const Report& report, Rng
              report.fault == FaultKind::connect_failed) {
     rest(*offer.rest, now_ns + rest_ms_min * ms);
   }
+  lines_.freed();
   auto told = verdict(report.fault, report.side);
   if (told == Verdict::bad && fleet.freeze != nullptr &&
       fleet.freeze->marked(report.offer->breaker, text_hash(offer.site), fleet.offers, now_ns))

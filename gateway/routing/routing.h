@@ -17,6 +17,7 @@
 #include "gateway/routing/breaker.h"
 #include "gateway/routing/index.h"
 #include "gateway/routing/line.h"
+#include "gateway/routing/lines.h"
 #include "gateway/routing/pace.h"
 #include "gateway/routing/policy.h"
 
@@ -77,6 +78,11 @@ class Rules {
 // One worker's; not thread-safe. The figures it reads and writes are shared with the other workers.
 class Router {
  public:
+  Router() = default;  // nobody waits
+  Router(Loop& loop, const config::LineConfig& line)
+      : lines_(loop, Line::Limits{line.length_max, line.wait_ms_max * 1'000'000}) {}
+
+  Lines& lines() { return lines_; }
   // Finds an offer; of one whose breaker is open it takes the trial.
   Choice choose(const fleet::FleetSnapshot& fleet, const Wish& wish, Rng& rng, std::int64_t now_ns);
   // Learns from an attempt: its pace, its rest, its breaker. Once for each offer that was chosen.
@@ -87,6 +93,7 @@ class Router {
  private:
   struct Search;
   ModelIndex& index(const std::string& model);
+  Lines lines_;
   std::unordered_map<std::string, ModelIndex> indexes_;  // of models that offers exist for
 };
 
