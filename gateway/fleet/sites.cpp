@@ -139,7 +139,7 @@ void Fleet::configure(const config::ConfigSnapshot& config, const std::map<std::
   publish();
 }
 
-std::shared_ptr<const FleetSnapshot> Fleet::snapshot() const { return snapshot_.load(std::memory_order_acquire); }
+std::shared_ptr<const FleetSnapshot> Fleet::snapshot() const { return snapshot_.load(); }
 
 void Fleet::publish() {
   auto next = std::make_shared<FleetSnapshot>();
@@ -147,7 +147,7 @@ void Fleet::publish() {
   for (const auto& [id, entry] : entries_) {
     for (const auto& offer : entry->offers) next->by_model[offer->model].push_back(offer);
   }
-  snapshot_.store(std::move(next), std::memory_order_release);
+  snapshot_.store(std::move(next));
 }
 
 std::vector<SiteView> Fleet::sites() const {
