@@ -556,8 +556,8 @@ int Gateway::run(const std::string& file) {
   if (admin_thread_ != nullptr) admin_thread_->stop();
   if (hub_ != nullptr) hub_->clear();
   prober_.reset();
+  if (engines_ != nullptr) engines_->stop();  // the journal's thread wakes the rigs: it ends before they go
   rigs_.clear();
-  if (engines_ != nullptr) engines_->stop();
   if (ledger_ != nullptr && code == 0) {  // after a failure the restart does it
     while (ledger_->post_once()) {
     }

@@ -165,7 +165,7 @@ void Fleet::configure(const config::ConfigSnapshot& config, const std::map<std::
   publish();
 }
 
-std::shared_ptr<const FleetSnapshot> Fleet::snapshot() const { return snapshot_.load(std::memory_order_acquire); }
+std::shared_ptr<const FleetSnapshot> Fleet::snapshot() const { return snapshot_.load(); }
 
 void Fleet::publish() {
   auto next = std::make_shared<FleetSnapshot>();
@@ -175,7 +175,7 @@ void Fleet::publish() {
     next->offers += entry->offers.size();
   }
   next->freeze = freeze_;
-  snapshot_.store(std::move(next), std::memory_order_release);
+  snapshot_.store(std::move(next));
 }
 
 std::vector<SiteView> Fleet::sites() const {

@@ -169,7 +169,7 @@ class Fleet {
   void publish();  // with the lock held
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
-  std::atomic<std::shared_ptr<const FleetSnapshot>> snapshot_{std::make_shared<const FleetSnapshot>()};
+  Published<FleetSnapshot> snapshot_{std::make_shared<const FleetSnapshot>()};
   std::uint64_t revision_ = 0;
   std::shared_ptr<BlameFreeze> freeze_ = std::make_shared<BlameFreeze>();
 };
