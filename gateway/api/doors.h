@@ -61,7 +61,7 @@ struct Services {
   std::function<bool(std::function<void()>)> run_admin;  // queues work on the administrative thread; false: full
   std::function<std::shared_ptr<const ledger::Book>()> book;
   std::function<std::string()> reload_state;             // "" or why the last reload was refused
-  std::atomic<std::shared_ptr<const Live>> live;
+  Published<Live> live;
   std::atomic<Readiness> readiness{Readiness::starting};
 };
 

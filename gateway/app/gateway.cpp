@@ -146,6 +146,7 @@ std::shared_ptr<const api::Live> make_live(std::shared_ptr<const config::ConfigS
   auto live = std::make_shared<api::Live>();
   live->tenants = tenancy::TenantBook::make(config->tenants, before == nullptr ? nullptr : before->tenants.get());
   auto terms = std::make_shared<exchange::Terms>();
+  terms->routing = routing::Rules(*config);
   terms->deadlines = config->gateway.deadlines;
   terms->limits = config->gateway.limits;
   terms->continuations = config->gateway.continuations;
@@ -349,7 +350,8 @@ int Gateway::open_doors() {
   services_->live.store(live);
 
   shared_ = std::unique_ptr<Shared>(new Shared{.clock = system_clock(), .journal = *journal_, .fleet = fleet_,
-                                               .figures = *figures_, .registry = registry_, .config = config_->gateway,
+                                               .figures = *figures_, .registry = registry_,
+                                               .line = config_->routing.line, .config = config_->gateway,
                                                .customers_tls = nullptr, .sites_tls = nullptr});
   shared_->services = services_.get();
   shared_->hub = hub_.get();
@@ -554,8 +556,8 @@ int Gateway::run(const std::string& file) {
   if (admin_thread_ != nullptr) admin_thread_->stop();
   if (hub_ != nullptr) hub_->clear();
   prober_.reset();
+  if (engines_ != nullptr) engines_->stop();  // the journal's thread wakes the rigs: it ends before they go
   rigs_.clear();
-  if (engines_ != nullptr) engines_->stop();
   if (ledger_ != nullptr && code == 0) {  // after a failure the restart does it
     while (ledger_->post_once()) {
     }

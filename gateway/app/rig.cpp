@@ -54,7 +54,7 @@ class Rig::Arrival final : public StreamHandler, private Timer {
 
 Rig::Rig(unsigned index, Shared& shared)
     : shared_(shared), worker_(index, shared.clock), transport_(worker_),
-      pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal, [this] { help_journal(); }),
+      pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal, [this] { help_journal(); }), router_(worker_, shared.line),
       session_limits_(limits_of(shared.config)), api_(*shared.services, *this, worker_, 0),
       enrol_door_(*shared.services, worker_), customers_(worker_), sites_(worker_),
       pool_open_(gauge(shared, index, "tributary_pool_connections", "Connections to dialled engines.")),

@@ -20,6 +20,7 @@ struct Shared {
   fleet::Fleet& fleet;
   exchange::Figures& figures;
   telemetry::Registry& registry;
+  const config::LineConfig& line;        // of the start
   const config::GatewayConfig& config;   // of the start; listeners, limits and deadlines of sessions
   api::Services* services = nullptr;
   tunnel::Hub* hub = nullptr;
@@ -51,6 +52,7 @@ class Rig final : public exchange::World {
   Clock& clock() override { return worker_.clock(); }
   TimerWheel& wheel() override { return worker_.wheel(); }
   Rng& rng() override { return worker_.rng(); }
+  routing::Router& router() override { return router_; }
   metering::Journal& journal() override { return shared_.journal; }
   exchange::ReleaseQueue& releases() override { return releases_; }
   exchange::Figures& figures() override { return shared_.figures; }
@@ -73,6 +75,7 @@ class Rig final : public exchange::World {
   net::SocketTransport transport_;
   net::HttpPool pool_;
   exchange::ReleaseQueue releases_;
+  routing::Router router_;
   net::SessionLimits session_limits_;
   api::Api api_;
   api::EnrolDoor enrol_door_;

@@ -8,6 +8,7 @@
 #include "gateway/base/id.h"
 #include "gateway/base/json.h"
 #include "gateway/base/loop.h"
+#include "gateway/base/published.h"
 #include "gateway/base/rng.h"
 #include "gateway/base/timer_wheel.h"
 #include "gateway/base/transport.h"

@@ -83,6 +83,7 @@ namespace {
 constexpr Key file_rows[] = {
     {"gateway", Type::section, "", "", "", "The gateway itself."},
     {"store", Type::section, "", "", "", "Where the ledger lives."},
+    {"routing", Type::section, "", "", "", "How offers are chosen, and who waits."},
     {"models", Type::list, "", "0", "1000", "What customers can ask for, and its prices."},
     {"contracts", Type::list, "", "0", "1000", "How what a customer pays is split."},
     {"sites", Type::list, "", "0", "10000", "Who serves."},
@@ -94,7 +95,7 @@ constexpr Key file_rows[] = {
 std::vector<Key> gateway_file_keys() {
   std::vector<Key> all(std::begin(file_rows), std::end(file_rows));
   for (const auto& keys :
-       {gateway_keys(), model_keys(), contract_keys(), site_keys(), tenant_keys()}) {
+       {gateway_keys(), routing_keys(), model_keys(), contract_keys(), site_keys(), tenant_keys()}) {
     all.insert(all.end(), keys.begin(), keys.end());
   }
   return all;
@@ -113,7 +114,8 @@ std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file,
   snapshot->file = file;
   snapshot->gateway = read_gateway(top.section("gateway"));
   snapshot->store_path = read_store(top.section("store"), snapshot->gateway.data);
-  snapshot->models = read_models(top);
+  snapshot->routing = read_routing(top.section("routing"));
+  snapshot->models = read_models(top, snapshot->routing);
   snapshot->contracts = read_contracts(top);
   snapshot->sites = read_sites(top, snapshot->contracts);
   snapshot->tenants = read_tenants(top);

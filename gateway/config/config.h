@@ -101,9 +101,28 @@ struct PriceConfig {
   std::optional<PriceTax> tax;
 };
 
+enum class RoutingPolicy : std::uint8_t { balanced, cheapest, fastest };
+
+struct ModelRouting {  // how a model's offers are chosen
+  RoutingPolicy policy = RoutingPolicy::balanced;
+  std::vector<std::string> regions, vendors;     // empty: any
+  std::uint32_t supplier_ppm_max = 1'000'000;    // of the price: what the supply side may take
+};
+
+struct LineConfig {  // of each model
+  std::uint32_t length_max = 256;
+  std::int64_t wait_ms_max = 10'000;
+};
+
+struct RoutingConfig {
+  RoutingPolicy policy = RoutingPolicy::balanced;
+  LineConfig line;
+};
+
 struct ModelConfig {
   std::string id;
   std::uint32_t context = 0;  // tokens
+  ModelRouting routing;
   std::vector<PriceConfig> prices;  // by from; the YAML's `price` is one or a list
 };
 
@@ -136,6 +155,7 @@ struct SiteConfig {
   std::string id;
   SiteKind kind = SiteKind::datacenter;
   std::string vendor;  // empty: from its devices, else suspense
+  std::string region;  // empty: not said
   std::string contract;
   std::vector<EngineConfig> engines;  // empty: the site's agent dials in
 };
@@ -161,6 +181,7 @@ struct ConfigSnapshot {
   std::string file;
   GatewayConfig gateway;
   std::string store_path;  // of "sqlite:PATH", relative to the working directory
+  RoutingConfig routing;
   std::vector<ModelConfig> models;
   std::vector<ContractConfig> contracts;
   std::vector<SiteConfig> sites;

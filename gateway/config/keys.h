@@ -44,6 +44,7 @@ std::string_view name(Type type);
 
 // The sections, each beside its parser.
 std::span<const Key> gateway_keys();
+std::span<const Key> routing_keys();
 std::span<const Key> model_keys();
 std::span<const Key> contract_keys();
 std::span<const Key> site_keys();

@@ -10,6 +10,15 @@ constexpr Key rows[] = {
     {"models[].id", Type::id, "required", "", "", "The name customers use."},
     {"models[].context", Type::count, "required", "1", "16777216",
      "Tokens of input and output together."},
+    {"models[].routing", Type::section, "", "", "", "Who may serve it, and how one is chosen."},
+    {"models[].routing.policy", Type::choice, "", "balanced|cheapest|fastest", "",
+     "Default: as `routing.policy`."},
+    {"models[].routing.regions", Type::texts, "", "1", "100",
+     "Sites of these regions only. Default: any."},
+    {"models[].routing.vendors", Type::texts, "", "1", "100",
+     "Chips of these vendors only. Default: any."},
+    {"models[].routing.supplier_max", Type::count, "1000000", "0", "1000000",
+     "Offers whose contract gives the supply side more than this, in ppm of the price, are not chosen."},
     {"models[].price", Type::list, "", "0", "1000",
      "One price, or a list of dated ones. A model without a price answers 404."},
     {"models[].price[].from", Type::date, "", "", "",
@@ -64,7 +73,7 @@ std::span<const Key> model_keys() {
   return rows;
 }
 
-std::vector<ModelConfig> read_models(const Section& file) {
+std::vector<ModelConfig> read_models(const Section& file, const RoutingConfig& routing) {
   std::vector<ModelConfig> out;
   std::map<std::string, std::string> places;
   for (const Section& in : file.sections("models")) {
@@ -75,6 +84,7 @@ std::vector<ModelConfig> read_models(const Section& file) {
       in.fail("id",
               "the model " + model.id + " stands at " + at->second + " already; keep one of them");
     model.context = in.count32("context");
+    model.routing = read_model_routing(in.section("routing"), routing);
     model.prices = read_prices(in);
     out.push_back(std::move(model));
   }

@@ -8,7 +8,9 @@ namespace trib::config {
 
 GatewayConfig read_gateway(const Section& section);
 std::string read_store(const Section& section, const std::string& data);
-std::vector<ModelConfig> read_models(const Section& file);
+RoutingConfig read_routing(const Section& section);
+ModelRouting read_model_routing(const Section& section, const RoutingConfig& all);
+std::vector<ModelConfig> read_models(const Section& file, const RoutingConfig& routing);
 std::vector<ContractConfig> read_contracts(const Section& file);
 std::vector<SiteConfig> read_sites(const Section& file,
                                    const std::vector<ContractConfig>& contracts);

@@ -15,6 +15,7 @@ constexpr Key rows[] = {
     {"sites[].vendor", Type::id, "", "", "",
      "Whose chips it runs. Default: from its devices; unknown: the vendor's part waits in "
      "suspense."},
+    {"sites[].region", Type::id, "", "", "", "Where it stands, for `models[].routing.regions`."},
     {"sites[].contract", Type::id, "required", "", "", "One of `contracts`."},
     {"sites[].engines", Type::list, "", "0", "1000",
      "Engines that the gateway dials; none: the site's agent dials in."},
@@ -75,6 +76,7 @@ std::vector<SiteConfig> read_sites(const Section& file,
               "the site " + site.id + " stands at " + at->second + " already; keep one of them");
     site.kind = static_cast<SiteKind>(in.choice("kind"));
     site.vendor = in.id("vendor");
+    site.region = in.id("region");
     site.contract = in.id("contract");
     if (std::find(known.begin(), known.end(), site.contract) == known.end()) {
       const std::string near = nearest(site.contract, known);

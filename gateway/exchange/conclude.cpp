@@ -81,7 +81,9 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   mode_ = Mode::ended;
   drop_rival({FaultKind::outrun, Side::none, Retry::never, {}});
   timer_.cancel();
+  world_.router().lines().leave(*this);
   open_.release();
+  if (outcome == metering::Outcome::completed) tell_router({});
   metering::Final& final = final_;
   final.wall_ms = std::max(world_.clock().wall_ms(), final_.admit.wall_ms);
   final.outcome = outcome;
@@ -145,6 +147,7 @@ void Exchange::on_journal_failed() {
   const Fault fault{FaultKind::journal, Side::gateway, Retry::never, "the usage journal has failed"};
   drop_rival(fault);
   if (mode_ != Mode::ended) {
+    world_.router().lines().leave(*this);
     end_attempt(fault);
     mode_ = Mode::ended;
     timer_.cancel();

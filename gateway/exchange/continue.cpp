@@ -9,7 +9,6 @@
 #include <algorithm>
 
 #include "gateway/exchange/exchange.h"
-#include "gateway/routing/routing.h"
 
 namespace trib::exchange {
 namespace {
@@ -49,13 +48,12 @@ bool Exchange::go_on(const Fault& fault) {
 
   std::vector<std::string> passed = excluded_;
   passed.push_back(offer_->site);
-  const auto fleet = world_.fleet();
   for (std::size_t look = 0; look < looks_max; ++look) {
-    const routing::Wish wish{order_.facts.model, order_.privacy, passed};
-    const auto choice = routing::choose(*fleet, wish, world_.rng(), now());
+    const auto choice = choose(passed, true);
     if (choice.offer == nullptr) return false;
     auto next = engines::continue_body(order_.body, order_.facts, text_, left, choice.offer->engine_model, choice.offer->can);
     if (!next) {
+      tell_router_of(choice.offer, {FaultKind::outrun, Side::none, Retry::never, {}}, 0);  // it was not asked
       passed.push_back(choice.offer->site);
       continue;
     }

@@ -2,15 +2,13 @@
 
 #include <algorithm>
 
-#include "gateway/routing/routing.h"
-
 namespace trib::exchange {
 namespace {
 
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::size_t further_sites_max = 2;      // before the first byte
 constexpr std::int64_t rest_after_refusal_ms = 1'000;
-constexpr std::int64_t rest_ms_max = 30'000;
+constexpr std::uint64_t low_value_tokens = 256;  // such a short answer may be the trial of an offer
 constexpr std::size_t error_body_max = 64u << 10;
 
 bool is_json(std::string_view content_type) {
@@ -31,6 +29,8 @@ bool may_see(const fleet::Offer& offer, config::Privacy tier) {
   return tier == config::Privacy::dc && servers;
 }
 
+}  // namespace
+
 std::int64_t retry_after_of(const http::ResponseHead& head) {
   const std::string_view text = head.find("Retry-After");
   std::int64_t seconds = 0;
@@ -41,12 +41,13 @@ std::int64_t retry_after_of(const http::ResponseHead& head) {
   return seconds * 1000;
 }
 
-// Never shortened: two refusals may come in any order.
-void rest(const fleet::Offer& offer, std::int64_t until_ns) {
-  auto& until = offer.rest->until_ns;
-  auto seen = until.load(std::memory_order_relaxed);
-  while (seen < until_ns && !until.compare_exchange_weak(seen, until_ns, std::memory_order_relaxed)) {
-  }
+namespace {
+
+// What the supply side gets of the price at this offer, as of the request's admission.
+std::uint32_t supplier_ppm(const void* who, const fleet::Offer& offer) {
+  const auto& [book, wall_ms] = *static_cast<const std::pair<const ledger::Book*, std::int64_t>*>(who);
+  const auto* const contract = book->contract_at(offer.contract, wall_ms);
+  return contract == nullptr ? 0 : 1'000'000 - contract->shares.platform;
 }
 
 }  // namespace
@@ -73,11 +74,53 @@ void Exchange::start() {
   dispatch();
 }
 
+routing::Choice Exchange::find_offer() {
+  if (turn_ != nullptr) return {std::exchange(turn_, nullptr)};
+  return choose(excluded_, false);
+}
+
+routing::Choice Exchange::choose(std::span<const std::string> excluded, bool going_on) {
+  routing::Wish wish{order_.facts.model, order_.privacy, excluded, order_.terms->routing.of(order_.facts.model)};
+  wish.going_on = going_on;
+  wish.prompt_tokens = order_.facts.text_pieces;
+  wish.answer_tokens = order_.facts.tokens_max.value_or(0);
+  wish.head = routing::conversation_head(order_.body, order_.tenant->id());
+  wish.low_value = excluded_.empty() && wish.answer_tokens > 0 && wish.answer_tokens <= low_value_tokens;
+  const std::pair book(order_.book.get(), final_.admit.wall_ms);
+  wish.supplier_ppm = supplier_ppm;
+  wish.who = &book;
+  return world_.router().choose(*world_.fleet(), wish, world_.rng(), now());
+}
+
+// Nothing is free, or others were here first. False: it may not wait either.
+bool Exchange::wait_for_turn(routing::Why why) {
+  if (why != routing::Why::full) return false;
+  const std::uint64_t tokens = order_.facts.text_pieces + order_.facts.tokens_max.value_or(order_.context);
+  const routing::Line::Entry entry{order_.tenant->id(), routing::Priority::normal, tokens,
+                                   started_ns_ + order_.terms->deadlines.total_ms * ms};
+  const auto refused = world_.router().lines().wait(*this, order_.facts.model, entry, now());
+  if (refused && *refused > 0) note_retry_after(*refused);
+  if (!refused) timer_.cancel();  // of an attempt before: the line keeps the time
+  return !refused;
+}
+
+bool Exchange::on_asked() {
+  turn_ = find_offer().offer;
+  if (turn_ != nullptr) open_ = fleet::OpenAttempt(turn_->load);
+  return turn_ != nullptr;
+}
+
+void Exchange::on_sent_away(std::int64_t retry_after_ms) {
+  note_retry_after(retry_after_ms);
+  give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "its time in line is up"});
+}
+
 void Exchange::dispatch() {
-  const auto fleet = world_.fleet();
-  const routing::Wish wish{order_.facts.model, order_.privacy, excluded_};
-  const auto choice = routing::choose(*fleet, wish, world_.rng(), now());
+  // Who has lost an attempt has waited already; everybody else stays behind those who wait.
+  const bool behind = turn_ == nullptr && excluded_.empty() && world_.router().lines().any(order_.facts.model);
+  const auto choice = behind ? routing::Choice{nullptr, routing::Why::full} : find_offer();
   if (choice.offer == nullptr) {
+    if (wait_for_turn(choice.why)) return;
     if (choice.retry_after_ms > 0) note_retry_after(choice.retry_after_ms);
     // Where a site was asked, what went wrong there is the reason.
     give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "no site is free for this model"});
@@ -96,6 +139,9 @@ void Exchange::send_to(fleet::OfferPtr offer, std::string path, std::string body
   cleared_ = false;
   text_sent_ = text_.size();
   open_ = fleet::OpenAttempt(offer_->load);
+  attempt_ns_ = now();
+  first_ns_ = 0;
+  slowed_ = false;
   call_deadline_ns_ = now() + first_due_ms() * ms;
   spoke_ = false;
   if (order_.hedge_after_ms > 0 && !head_sent_ && !hedged_) hedge_due_ns_ = now() + order_.hedge_after_ms * ms;
@@ -167,6 +213,25 @@ void Exchange::end_attempt(const Fault& fault) {
   result().bytes = bytes_;
   if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   if (fault) world_.figures().fault(fault).add();
+  tell_router(fault);
+}
+
+// Of an offer that was chosen beside the current one.
+void Exchange::tell_router_of(const fleet::OfferPtr& offer, const Fault& fault, std::int64_t retry_after_ms) {
+  world_.router().report(*world_.fleet(), {offer, fault.kind, fault.side, retry_after_ms, {}}, world_.rng(), now());
+}
+
+// Once an attempt: what it showed of its offer.
+void Exchange::tell_router(const Fault& fault) {
+  if (attempt_ns_ == 0) return;
+  const std::int64_t at = now();
+  routing::Sample sample;
+  if (first_ns_ != 0) sample.first_ns = first_ns_ - attempt_ns_;
+  if (!slowed_) sample.rest_ns = at - (first_ns_ != 0 ? first_ns_ : attempt_ns_);
+  sample.tokens = usage_ == engines::UsageState::valid ? claimed_.output + claimed_.reasoning : pieces_;
+  sample.whole = !fault;
+  world_.router().report(*world_.fleet(), {offer_, fault.kind, fault.side, refused_for_ms_, sample}, world_.rng(), at);
+  attempt_ns_ = 0;
 }
 
 // The customer is told the smallest of all that were given.
@@ -196,6 +261,7 @@ void Exchange::on_head(const http::ResponseHead& head) {
 }
 
 void Exchange::on_body(std::string_view bytes) {
+  if (first_ns_ == 0 && pieces_ > 0) first_ns_ = last_byte_ns_;  // the read before this one
   const std::int64_t at = now();
   if (mode_ != Mode::error_body && !std::exchange(spoke_, true)) {
     hedge_due_ns_ = 0;
@@ -261,27 +327,26 @@ void Exchange::on_fault(const Fault& fault) {
   attempt_failed(fault);
 }
 
-// Who says he is busy, or does not take a connection, is left alone for a while.
-void Exchange::note_rest(const fleet::Offer& offer, const Fault& fault, std::int64_t asked_ms) {
-  if (fault.kind == FaultKind::status_busy) {
-    const auto for_ms = asked_ms > 0 ? asked_ms : rest_after_refusal_ms;
-    note_retry_after(for_ms);
-    rest(offer, now() + std::min(for_ms, rest_ms_max) * ms);
-  } else if (fault.kind == FaultKind::connect_refused || fault.kind == FaultKind::connect_timeout ||
-             fault.kind == FaultKind::connect_failed) {
-    rest(offer, now() + rest_after_refusal_ms * ms);
-  }
-}
-
 // One attempt is over and the answer is not whole: move, or end honestly.
 void Exchange::attempt_failed(Fault fault) {
   const std::int64_t at = now();
   end_attempt(fault);
   last_fault_ = fault;
-  note_rest(*offer_, fault, refused_for_ms_);
+  if (fault.kind == FaultKind::status_busy) {
+    const auto for_ms = refused_for_ms_ > 0 ? refused_for_ms_ : rest_after_refusal_ms;
+    note_retry_after(for_ms);
+  }
   const bool in_its_hands = fault.side == Side::engine || fault.kind == FaultKind::reset_before_head ||
                             fault.kind == FaultKind::cut;
-  if (in_its_hands && fault.kind != FaultKind::bad_content_type) ++crashes_;
+  if (in_its_hands && fault.kind != FaultKind::bad_content_type) {
+    if (++crashes_ == 1) {
+      crashed_ = offer_;
+    } else if (crashed_ != nullptr) {  // two independent sites: it is the request
+      routing::Router::forgive(*crashed_);
+      routing::Router::forgive(*offer_);
+      crashed_.reset();
+    }
+  }
   if (head_sent_) {
     if (!cleared_) drop_uncleared();
     // Every choice has said its finish: the text is whole, whatever became of the end.
@@ -327,6 +392,7 @@ void Exchange::on_drained() {
   if (!paused_ || !cleared_) return;  // before the head it can only be an earlier answer's bytes
   paused_ = false;
   last_byte_ns_ = gap_from_ns_ = now();
+  slowed_ = true;
   if (call_ != nullptr) call_->resume();
   arm();
 }
@@ -334,12 +400,14 @@ void Exchange::on_drained() {
 void Exchange::on_gone(const Fault& fault) {
   if (mode_ == Mode::ended) return;
   drop_rival(fault);
-  end_attempt(fault);
+  if (attempt_ns_ != 0) end_attempt(fault);  // else it waits in line
   conclude(metering::Outcome::cancelled, 499);
 }
 
 void Exchange::on_drain_expired() {
   if (mode_ == Mode::ended) return;
+  if (attempt_ns_ == 0)
+    return give_up({FaultKind::draining, Side::gateway, Retry::never, "the gateway went down before its turn"});
   attempt_failed({FaultKind::draining, Side::gateway, Retry::never, "the gateway went down before the answer ended"});
 }
 

@@ -21,6 +21,7 @@
 #include "gateway/ledger/ledger.h"
 #include "gateway/metering/metering.h"
 #include "gateway/net/net.h"
+#include "gateway/routing/routing.h"
 #include "gateway/telemetry/telemetry.h"
 #include "gateway/tenancy/tenancy.h"
 
@@ -35,6 +36,7 @@ class World {
   virtual Clock& clock() = 0;
   virtual TimerWheel& wheel() = 0;
   virtual Rng& rng() = 0;
+  virtual routing::Router& router() = 0;
   virtual metering::Journal& journal() = 0;
   virtual ReleaseQueue& releases() = 0;
   virtual Figures& figures() = 0;
@@ -50,6 +52,7 @@ struct Terms {  // of the configuration snapshot the request came under
   config::Deadlines deadlines;
   config::Limits limits;
   unsigned continuations = 3;  // sites that may go on with a broken stream; 0: none
+  routing::Rules routing;
 };
 
 // An admitted request: checked, held, not yet dispatched. The exchange settles the hold.
@@ -71,7 +74,7 @@ struct Order {
 };
 
 // The answer of one admitted request. `responder` is the session's, or one that also keeps a copy.
-class Exchange final : public net::Operation, private http::CallEvents, private Waiter {
+class Exchange final : public net::Operation, private http::CallEvents, private Waiter, private routing::Waiter {
  public:
   Exchange(World& world, Order order, net::Responder& responder);
   ~Exchange() override;
@@ -92,6 +95,13 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void on_released() override;
   void on_journal_failed() override;
 
+  bool on_asked() override;
+  void on_turn() override { dispatch(); }
+  void on_sent_away(std::int64_t retry_after_ms) override;
+  routing::Choice find_offer();
+  routing::Choice choose(std::span<const std::string> excluded, bool going_on);
+  void tell_router_of(const fleet::OfferPtr& offer, const Fault& fault, std::int64_t retry_after_ms);
+  bool wait_for_turn(routing::Why why);
   void dispatch();
   void send_to(fleet::OfferPtr offer, std::string path, std::string body);
   bool go_on(const Fault& fault);
@@ -100,7 +110,6 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   Fault record_attempt(const fleet::Offer& offer);
   http::CallRequest request_for(const fleet::Offer& offer, std::string path, std::string body) const;
   std::int64_t first_due_ms() const;
-  void note_rest(const fleet::Offer& offer, const Fault& fault, std::int64_t asked_ms);
   bool fits(std::string_view content_type) const;
   class Rival;
   void start_rival();
@@ -111,6 +120,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void drop_uncleared();
   void note_retry_after(std::int64_t for_ms);
   void end_attempt(const Fault& fault);
+  void tell_router(const Fault& fault);
   void attempt_failed(Fault fault);
   void forget_attempt();
   void give_up(const Fault& fault);
@@ -151,8 +161,13 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   // Attempts, as dispatched.
   fleet::OfferPtr offer_;
   std::unique_ptr<http::Call> call_;
+  fleet::OfferPtr turn_;  // found for it while it waited in line, and held by open_
   fleet::OpenAttempt open_;
   std::size_t current_ = 0;    // of the attempts, the one whose answer is read
+  std::int64_t attempt_ns_ = 0;  // when it was dispatched; 0: none, or the router knows already
+  std::int64_t first_ns_ = 0;    // its first token
+  bool slowed_ = false;          // the customer held it up: its pace is not the engine's
+  fleet::OfferPtr crashed_;      // the first that broke in its site's hands
   metering::Final final_;      // grows with the request: its pins, attempts and what came of them
   std::vector<std::string> excluded_;
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request

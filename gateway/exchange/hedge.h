@@ -8,17 +8,21 @@
 
 namespace trib::exchange {
 
+// What a refusal names, in ms; 0: nothing that can be used.
+std::int64_t retry_after_of(const http::ResponseHead& head);
+
 // Until it is taken it keeps what its site says to itself; then it passes it on.
 class Exchange::Rival final : public http::CallEvents {
  public:
-  Rival(Exchange& exchange, fleet::OfferPtr offer, std::size_t index, std::int64_t deadline_ns)
-      : exchange_(exchange), offer_(std::move(offer)), index_(index), deadline_ns_(deadline_ns), open_(offer_->load) {}
+  Rival(Exchange& exchange, fleet::OfferPtr offer, std::size_t index, std::int64_t begun_ns, std::int64_t deadline_ns)
+      : exchange_(exchange), offer_(std::move(offer)), index_(index), begun_ns_(begun_ns), deadline_ns_(deadline_ns), open_(offer_->load) {}
 
   void on_head(const http::ResponseHead& head) override {
     if (taken_) return exchange_.on_head(head);
     status_ = head.status;
     type_ = head.find("Content-Type");
     retry_after_ = head.find("Retry-After");
+    if (head.status != 200) refused_for_ms_ = retry_after_of(head);
   }
   void on_body(std::string_view bytes) override {
     if (taken_) return exchange_.on_body(bytes);
@@ -60,10 +64,11 @@ class Exchange::Rival final : public http::CallEvents {
   Exchange& exchange_;
   const fleet::OfferPtr offer_;
   const std::size_t index_;        // of its attempt
-  const std::int64_t deadline_ns_;
+  const std::int64_t begun_ns_, deadline_ns_;
   fleet::OpenAttempt open_;
   std::unique_ptr<http::Call> call_;
   bool taken_ = false;
+  std::int64_t refused_for_ms_ = 0;  // what a refusal named
 
  private:
   static constexpr std::size_t error_bytes_max = 64u << 10;

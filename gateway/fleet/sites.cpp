@@ -20,7 +20,6 @@ struct Fleet::Entry {
   std::vector<AgentOffer> agent_offers;
   std::vector<OfferPtr> offers;
   std::map<std::string, std::shared_ptr<OfferLoad>> loads;
-  std::map<std::string, std::shared_ptr<OfferRest>> rests;
   std::map<std::size_t, std::shared_ptr<OfferFigures>> figures;  // by the engine's place
 
   std::shared_ptr<OfferFigures> figures_of(std::size_t engine) {
@@ -28,6 +27,12 @@ struct Fleet::Entry {
     if (slot == nullptr) slot = std::make_shared<OfferFigures>();
     return slot;
   }
+  struct Own {  // an offer's
+    OfferRest rest;
+    OfferPace pace;
+    OfferBreaker breaker;
+  };
+  std::map<std::string, std::shared_ptr<Own>> owns;
 
   std::shared_ptr<OfferLoad> load(const std::string& offer) {
     auto& slot = loads[offer];
@@ -40,7 +45,7 @@ struct Fleet::Entry {
     const std::string engine_id = config.id + '/' + std::to_string(index);
     loads.erase(engine_id);
     figures.erase(index);
-    std::erase_if(rests, [&](const auto& rest) { return rest.first.starts_with(engine_id + '/'); });
+    std::erase_if(owns, [&](const auto& own) { return own.first.starts_with(engine_id + '/'); });
   }
   void rebuild();
   void prune();
@@ -81,10 +86,13 @@ void Fleet::Entry::rebuild() {
     offer->site = config.id;
     offer->kind = config.kind;
     offer->vendor = config.vendor;
+    offer->region = config.region;
     offer->contract = config.contract;
-    auto& rest = rests[offer->id];
-    if (rest == nullptr) rest = std::make_shared<OfferRest>();
-    offer->rest = rest;
+    auto& own = owns[offer->id];
+    if (own == nullptr) own = std::make_shared<Own>();
+    offer->rest = {own, &own->rest};
+    offer->pace = {own, &own->pace};
+    offer->breaker = {own, &own->breaker};
     offer->model = std::move(model);
     offer->engine_model = std::move(engine_model);
     return offer;
@@ -128,7 +136,7 @@ void Fleet::Entry::rebuild() {
 void Fleet::Entry::prune() {
   const auto unused = [](const auto& figure) { return figure.second.use_count() == 1; };
   if (loads.size() > offers_per_site_max) std::erase_if(loads, unused);
-  if (rests.size() > offers_per_site_max) std::erase_if(rests, unused);
+  if (owns.size() > offers_per_site_max) std::erase_if(owns, unused);
 }
 
 void Fleet::configure(const config::ConfigSnapshot& config, const std::map<std::string, SiteState>& states) {
@@ -157,15 +165,17 @@ void Fleet::configure(const config::ConfigSnapshot& config, const std::map<std::
   publish();
 }
 
-std::shared_ptr<const FleetSnapshot> Fleet::snapshot() const { return snapshot_.load(std::memory_order_acquire); }
+std::shared_ptr<const FleetSnapshot> Fleet::snapshot() const { return snapshot_.load(); }
 
 void Fleet::publish() {
   auto next = std::make_shared<FleetSnapshot>();
   next->revision = ++revision_;
   for (const auto& [id, entry] : entries_) {
     for (const auto& offer : entry->offers) next->by_model[offer->model].push_back(offer);
+    next->offers += entry->offers.size();
   }
-  snapshot_.store(std::move(next), std::memory_order_release);
+  next->freeze = freeze_;
+  snapshot_.store(std::move(next));
 }
 
 std::vector<SiteView> Fleet::sites() const {

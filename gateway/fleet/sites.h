@@ -15,6 +15,7 @@
 #include "gateway/base/base.h"
 #include "gateway/config/config.h"
 #include "gateway/fleet/capabilities.h"
+#include "gateway/fleet/freeze.h"
 
 namespace trib::fleet {
 
@@ -27,8 +28,8 @@ struct Tunnelled {
   std::string offer;         // the agent's offer id
 };
 
-// Live figures, shared by all snapshots. Lock-free. The load is the engine's, whatever the model; the
-// rest is the offer's own.
+// Live figures, shared by all snapshots and workers. Lock-free: each is one relaxed atomic, and a lost
+// update costs one sample. The load is the engine's, whatever the model; the others are the offer's own.
 struct OfferLoad {
   std::atomic<std::uint32_t> in_flight{0};
 };
@@ -42,6 +43,20 @@ struct OfferFigures {
 struct OfferRest {
   std::atomic<std::int64_t> until_ns{0};  // no new work before (a 429, a refused connection)
 };
+// What attempts have shown, smoothed. routing/pace.h writes and reads it.
+struct OfferPace {
+  std::atomic<std::uint32_t> token_us{0};       // between two tokens on the idle machine; 0: not known
+  std::atomic<std::uint32_t> first_us{0};       // to the first token on the idle machine; 0: not known
+  std::atomic<std::uint32_t> answer_tokens{0};  // length of a whole answer; 0: not known
+  std::atomic<std::uint32_t> samples{0};        // stops at 255
+  std::atomic<std::uint32_t> refusals{0};       // "full" in a row, though by our count it was not
+  std::atomic<std::int64_t> heard_ns{0};        // the last sample
+  std::atomic<std::int64_t> leaves_ns{0};       // lent until then, most likely; 0: not known
+};
+// One word, so that a change is one exchange. routing/breaker.h packs it.
+struct OfferBreaker {
+  std::atomic<std::uint64_t> word{0};
+};
 
 struct Offer {
   std::string id;            // unique in the fleet: "dc-one/0/smollm2-135m"
@@ -50,6 +65,7 @@ struct Offer {
   std::string seat;          // empty for dialled sites
   std::string device;        // key of the first device, or empty
   std::string vendor;        // whose chips; empty: unknown
+  std::string region;        // where it stands; empty: not said
   std::string contract;
   std::string model;         // public name
   std::string engine_model;  // the engine's own name
@@ -59,6 +75,8 @@ struct Offer {
   std::shared_ptr<OfferLoad> load = std::make_shared<OfferLoad>();
   std::shared_ptr<OfferRest> rest = std::make_shared<OfferRest>();
   std::shared_ptr<OfferFigures> figures = std::make_shared<OfferFigures>();
+  std::shared_ptr<OfferPace> pace = std::make_shared<OfferPace>();
+  std::shared_ptr<OfferBreaker> breaker = std::make_shared<OfferBreaker>();
 };
 
 // Counts one open attempt on its offer for as long as it lives.
@@ -89,6 +107,8 @@ using OfferPtr = std::shared_ptr<const Offer>;
 struct FleetSnapshot {
   std::uint64_t revision = 0;
   std::unordered_map<std::string, std::vector<OfferPtr>> by_model;  // public name -> offers
+  std::size_t offers = 0;
+  std::shared_ptr<BlameFreeze> freeze;  // shared by all snapshots; null: blame is never frozen
 };
 
 enum class SiteState { invited, probation, active, suspended, revoked };
@@ -149,8 +169,9 @@ class Fleet {
   void publish();  // with the lock held
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
-  std::atomic<std::shared_ptr<const FleetSnapshot>> snapshot_{std::make_shared<const FleetSnapshot>()};
+  Published<FleetSnapshot> snapshot_{std::make_shared<const FleetSnapshot>()};
   std::uint64_t revision_ = 0;
+  std::shared_ptr<BlameFreeze> freeze_ = std::make_shared<BlameFreeze>();
 };
 
 }  // namespace trib::fleet

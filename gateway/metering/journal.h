@@ -82,7 +82,8 @@ class Journal {
   virtual Sha256 hash_at(Lsn lsn) = 0;
   virtual Lsn first() const = 0;  // the oldest record kept; when none is, the next to come
   virtual Lsn last() const = 0;   // the newest appended
-  // Deletes whole segments whose records all lie before `keep_from`.
+  // Deletes whole segments whose records all lie before `keep_from`. An error is sticky: after it nothing
+  // more is deleted before a restart.
   virtual std::error_code trim(Lsn keep_from) = 0;
 };
 

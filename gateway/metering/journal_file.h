@@ -108,6 +108,7 @@ class JournalFile final : public Journal {
     std::uint64_t offset = 0;
   } place_;
   std::mutex trim_mutex_;  // one trim at a time
+  std::error_code trim_failed_;  // the first error, sticky
 
   std::atomic<Lsn> released_{0};
   std::atomic<Lsn> durable_{0};

@@ -130,6 +130,7 @@ Sha256 JournalFile::hash_at(Lsn lsn) {
 
 std::error_code JournalFile::trim(Lsn keep_from) {
   const std::lock_guard one_at_a_time(trim_mutex_);
+  if (trim_failed_) return trim_failed_;
   for (;;) {
     std::string path;
     {
@@ -139,9 +140,10 @@ std::error_code JournalFile::trim(Lsn keep_from) {
       // Readers stop using it first; what they have open stays readable.
       segments_.pop_front();
     }
-    if (auto error = disk_.remove(path)) return error;
-    // One at a time: a crash must never leave a hole between the segments kept.
-    if (auto error = disk_.sync_dir(options_.dir)) return error;
+    if (auto error = disk_.remove(path)) return trim_failed_ = error;
+    // One at a time: a crash must never leave a hole between the segments kept. After a failed sync nobody
+    // knows whether this one will be back, and a later sync does not tell: no other goes before a restart.
+    if (auto error = disk_.sync_dir(options_.dir)) return trim_failed_ = error;
   }
 }
 

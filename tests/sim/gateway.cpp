@@ -54,7 +54,7 @@ class Gateway::NoDoors final : public api::AdminDoors {
 class Gateway::Rig final : public exchange::World {
  public:
   Rig(Gateway& of, unsigned index)
-      : of_(of), rng_(of.rng_.next()), turns_(*of.life_, of.rng_), transport_(of.net_, of.life_, "gateway"),
+      : of_(of), rng_(of.rng_.next()), turns_(*of.life_, of.rng_), router_(turns_, of.terms_.config->routing.line), transport_(of.net_, of.life_, "gateway"),
         pool_(transport_, turns_.wheel(), pool_limits(of.terms_.config->gateway)), releases_(*of.journal_, [this] { help_journal(); }),
         limits_(session_limits(of.terms_.config->gateway)), api_(*of.services_, *this, turns_, 0) {
     if (index == 0) {
@@ -67,6 +67,7 @@ class Gateway::Rig final : public exchange::World {
   Clock& clock() override { return of_.timeline_; }
   TimerWheel& wheel() override { return turns_.wheel(); }
   Rng& rng() override { return rng_; }
+  routing::Router& router() override { return router_; }
   metering::Journal& journal() override { return *of_.journal_; }
   exchange::ReleaseQueue& releases() override { return releases_; }
   exchange::Figures& figures() override { return *of_.figures_; }
@@ -143,6 +144,7 @@ class Gateway::Rig final : public exchange::World {
   Gateway& of_;
   SeededRng rng_;
   Turns turns_;
+  routing::Router router_;
   NetTransport transport_;
   net::HttpPool pool_;
   exchange::ReleaseQueue releases_;
@@ -227,7 +229,7 @@ std::string Gateway::start(metering::Lsn must_have) {
   auto live = std::make_shared<api::Live>();
   live->config = terms_.config;
   live->tenants = tenancy::TenantBook::make(config.tenants, nullptr);
-  live->terms = std::make_shared<exchange::Terms>(exchange::Terms{config.gateway.deadlines, config.gateway.limits, config.gateway.continuations});
+  live->terms = std::make_shared<exchange::Terms>(exchange::Terms{config.gateway.deadlines, config.gateway.limits, config.gateway.continuations, routing::Rules(config)});
   for (const auto& model : config.models) live->contexts.emplace(model.id, model.context);
   for (const auto& [id, tenant] : live->tenants->all()) {
     tenant->set_balance(ledger_->tenant_balance(id));

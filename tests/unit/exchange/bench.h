@@ -267,6 +267,7 @@ class Bench final : public exchange::World, public net::Responder {
   Clock& clock() override { return clock_; }
   TimerWheel& wheel() override { return wheel_; }
   Rng& rng() override { return rng_; }
+  routing::Router& router() override { return router_; }
   HandJournal& journal() override { return journal_; }
   exchange::ReleaseQueue& releases() override { return releases_; }
   exchange::Figures& figures() override { return figures_; }
@@ -367,6 +368,7 @@ class Bench final : public exchange::World, public net::Responder {
 
   TimerWheel wheel_;
   SeededRng rng_;
+  routing::Router router_;
   HandJournal journal_;
   exchange::ReleaseQueue releases_{journal_};
   exchange::Figures figures_;

@@ -23,10 +23,11 @@ struct Yard {
     offer->capacity = capacity;
     offer->load->in_flight = in_flight;
     snapshot.by_model[model].push_back(offer);
+    ++snapshot.revision;
     return offer;
   }
   Choice choose(Privacy privacy = Privacy::any, const std::vector<std::string>& excluded = {}, const std::string& model = "m") {
-    return routing::choose(snapshot, {model, privacy, excluded}, rng, now);
+    return router.choose(snapshot, {model, privacy, excluded}, rng, now);
   }
   std::map<std::string, int> draw(int times, const std::vector<std::string>& excluded = {}) {
     std::map<std::string, int> out;
@@ -37,6 +38,7 @@ struct Yard {
     return out;
   }
   fleet::FleetSnapshot snapshot;
+  Router router;
   SeededRng rng{1};
   std::int64_t now = 1'000'000'000;
   int n = 0;
