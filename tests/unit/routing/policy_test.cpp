@@ -296,6 +296,17 @@ TEST_CASE("many sites failing at once freeze blame, take back what they were bla
   CHECK(Breaker::unpack(offers[3]->breaker->word).phase == Breaker::Phase::open);
 }
 
+TEST_CASE("a lost tunnel opens nothing, but many at once freeze blame") {
+  Yard yard;
+  yard.snapshot.freeze = std::make_shared<fleet::BlameFreeze>();
+  for (int i = 0; i < 20; ++i) {
+    const auto offer = yard.add("s" + std::to_string(i));
+    for (int k = 0; k < 5; ++k) yard.fail(offer, FaultKind::tunnel_lost, Side::site_network);
+    CHECK(offer->breaker->word == 0);
+    CHECK(yard.snapshot.freeze->frozen(yard.now) == (i >= 9));
+  }
+}
+
 TEST_CASE("few machines, few sites or a small share of the fleet freeze nothing") {
   const auto frozen = [](int machines, int sites, std::size_t in_fleet) {
     fleet::BlameFreeze freeze;
