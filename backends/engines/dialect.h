@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "backends/engines/metrics.h"
+#include "backends/engines/probe.h"
 #include "gateway/fleet/fleet.h"
 
 namespace trib::engines {
@@ -27,25 +28,26 @@ enum class Sign : std::uint8_t {
   proof,
 };
 
+// The questions of a probe by name: a path to GET, or a path and what is asked there.
+inline constexpr std::string_view ask_open_turn = "/tokenize open", ask_closed_turn = "/tokenize closed";
+
 struct Dialect {
   std::string_view name, engine;
-  // What a JSON answer of 200 to GET `path` says about being this engine.
-  Sign (*sign)(std::string_view path, const boost::json::object& answer) = nullptr;
-  std::span<const std::string_view> asks;  // paths that tell more once it is known; others are not asked
-  // Takes version, context and slots from an answer.
-  void (*read)(std::string_view path, const boost::json::object& answer, fleet::Capabilities& found) = nullptr;
+  // What a JSON answer of 200 to a question says about being this engine.
+  Sign (*sign)(std::string_view question, const boost::json::object& answer) = nullptr;
+  std::span<const std::string_view> asks;  // questions that tell more once it is known; no others are asked
+  // Takes version, context, slots and the like from an answer.
+  void (*read)(std::string_view question, const boost::json::object& answer, Findings& found) = nullptr;
   // Fills what the version can do. Called last; `found` holds what the answers said.
-  void (*record)(fleet::Capabilities& found) = nullptr;
+  void (*record)(Findings& found) = nullptr;
   fleet::MetricsKind metrics = fleet::MetricsKind::none;
   std::string_view metrics_prefix;         // of every name on its page; empty: its names prove nothing
   std::span<const Gauge> gauges;
   bool missing_length_is_limit = false;    // without a length it stops at its context
 };
 
-// What llama.cpp is asked to render: a turn of the assistant that stays open ends with the mark.
+// Engines are asked to render, not to answer, a conversation that ends with the assistant saying this.
 inline constexpr std::string_view prefill_mark = "tributary";
-inline constexpr std::string_view template_question =
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"tributary\"}]}";
 
 std::span<const Dialect* const> dialects();       // all but generic
 const Dialect& dialect(std::string_view name);    // generic when unknown

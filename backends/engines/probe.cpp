@@ -12,17 +12,17 @@ namespace {
 
 namespace bj = boost::json;
 
-struct Step {
-  std::string_view path;
-  std::string_view body = {};
-  bool only_of_its_engine = false;
+constexpr std::string_view ask_template = "/apply-template";
+constexpr std::string_view questions[] = {
+    "/v1/models", "/version",      "/server_info", "/get_server_info", "/props",        "/info",
+    "/v2",        "/api/version",  ask_template,   ask_open_turn,      ask_closed_turn, metrics_path,
 };
-constexpr Step steps[] = {
-    {"/v1/models"}, {"/version"},     {"/server_info"},
-    {"/get_server_info"}, {"/props"}, {"/info"},
-    {"/v2"},        {"/api/version"}, {"/apply-template", template_question, true},
-    {metrics_path},
-};
+
+std::string_view path_of(std::string_view question) { return question.substr(0, question.find(' ')); }
+bool only_of_its_engine(std::string_view question) {
+  return question == ask_template || question == ask_open_turn || question == ask_closed_turn;
+}
+
 constexpr std::size_t models_max = 256;
 constexpr std::size_t name_bytes_max = 64;
 
@@ -57,43 +57,61 @@ bool names_on(std::string_view page, const Dialect& dialect) {
 
 }  // namespace
 
-std::string_view Probe::next() const { return step_ < std::size(steps) ? steps[step_].path : std::string_view(); }
+std::string_view Probe::next() const { return step_ < std::size(questions) ? path_of(questions[step_]) : std::string_view(); }
 
-std::string_view Probe::body() const { return step_ < std::size(steps) ? steps[step_].body : std::string_view(); }
+std::string_view Probe::body() const { return body_; }
+
+// Conversations are rendered, nothing is generated.
+void Probe::prepare() {
+  body_.clear();
+  if (step_ >= std::size(questions) || !only_of_its_engine(questions[step_])) return;
+  const auto question = questions[step_];
+  body_ = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"" + std::string(prefill_mark) + "\"}]";
+  if (question != ask_template) {
+    if (!models_.empty()) {
+      body_ += ",\"model\":";
+      json::quote(models_.front(), body_);
+    }
+    body_ += ",\"add_generation_prompt\":false";
+    if (question == ask_open_turn) body_ += ",\"continue_final_message\":true";
+  }
+  body_ += '}';
+}
 
 bool Probe::wanted(std::size_t step) const {
-  const auto& one = steps[step];
-  if (known_ == nullptr) return !one.only_of_its_engine;
-  if (one.path == "/get_server_info") {  // the older name of /server_info
+  const auto question = questions[step];
+  if (known_ == nullptr) return !only_of_its_engine(question);
+  if (question == "/get_server_info") {  // the older name of /server_info
     const auto place = static_cast<std::size_t>(std::find(dialects().begin(), dialects().end(), known_) - dialects().begin());
-    if (!candidates_[place].found.version.empty()) return false;
+    if (!candidates_[place].found.can.version.empty()) return false;
   }
-  return std::find(known_->asks.begin(), known_->asks.end(), one.path) != known_->asks.end();
+  return std::find(known_->asks.begin(), known_->asks.end(), question) != known_->asks.end();
 }
 
 void Probe::answer(int status, std::string_view body) {
-  if (step_ >= std::size(steps)) return;
-  const auto path = steps[step_].path;
+  if (step_ >= std::size(questions)) return;
+  const auto question = questions[step_];
   if (step_ == 0) reachable_ = status != 0 && status < 500;
   if (status == 200) {
-    if (path == metrics_path) {
+    if (question == metrics_path) {
       read_metrics(body.substr(0, probe_bytes_max));
     } else if (body.size() <= probe_bytes_max) {
-      read_json(path, body);
+      read_json(question, body);
     }
     believe();
   }
   ++step_;
-  if (!reachable_) step_ = std::size(steps);
-  while (step_ < std::size(steps) && !wanted(step_)) ++step_;
-  if (step_ >= std::size(steps)) conclude();
+  if (!reachable_) step_ = std::size(questions);
+  while (step_ < std::size(questions) && !wanted(step_)) ++step_;
+  prepare();
+  if (step_ >= std::size(questions)) conclude();
 }
 
-void Probe::read_json(std::string_view path, std::string_view body) {
+void Probe::read_json(std::string_view question, std::string_view body) {
   const bj::value value = parse(body);
   if (!value.is_object()) return;
   const bj::object& object = value.get_object();
-  if (path == "/v1/models") {
+  if (question == "/v1/models") {
     if (const auto* const data = object.if_contains("data"); data != nullptr && data->is_array()) {
       for (const auto& item : data->get_array()) {
         if (!item.is_object() || models_.size() >= models_max) continue;
@@ -106,8 +124,8 @@ void Probe::read_json(std::string_view path, std::string_view body) {
   }
   for (std::size_t i = 0; i < dialects().size(); ++i) {
     const Dialect& one = *dialects()[i];
-    if (one.read != nullptr) one.read(path, object, candidates_[i].found);
-    const Sign sign = one.sign(path, object);
+    if (one.read != nullptr) one.read(question, object, candidates_[i].found);
+    const Sign sign = one.sign(question, object);
     if (sign == Sign::hint) ++candidates_[i].hints;
     if (sign == Sign::proof && known_ == nullptr) known_ = &one;
   }
@@ -129,16 +147,18 @@ void Probe::believe() {
 
 void Probe::conclude() {
   const Dialect& is = known_ != nullptr ? *known_ : generic;
+  Findings found;
   for (std::size_t i = 0; i < dialects().size(); ++i) {
     if (dialects()[i] != known_) continue;
-    found_ = candidates_[i].found;
-    if (candidates_[i].metrics) found_.metrics = is.metrics;
+    found = candidates_[i].found;
+    if (candidates_[i].metrics) found.can.metrics = is.metrics;
   }
-  found_.engine = is.engine;
-  found_.dialect = is.name;
-  found_.version = shown(found_.version);
-  if (found_.context == 0) found_.context = context_;
-  is.record(found_);
+  found.can.engine = is.engine;
+  found.can.dialect = is.name;
+  found.can.version = shown(found.can.version);
+  if (found.can.context == 0) found.can.context = context_;
+  is.record(found);
+  found_ = std::move(found.can);
 }
 
 }  // namespace trib::engines

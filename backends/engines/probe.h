@@ -16,6 +16,13 @@ inline constexpr std::int64_t probe_step_ms = 2'000;
 
 struct Dialect;
 
+// What the answers said so far, as one dialect reads them.
+struct Findings {
+  fleet::Capabilities can;
+  // Tokens of the same conversation, its last turn left open and closed; 0: it did not say.
+  std::uint32_t open_turn = 0, closed_turn = 0;
+};
+
 // Drives one probe: while `next()` gives a path, ask for it (GET, or POST of `body()` as JSON where
 // there is one) and hand the answer to `answer` (status 0: none came). Then read the results.
 class Probe {
@@ -33,15 +40,17 @@ class Probe {
   struct Candidate {
     unsigned hints = 0;
     bool metrics = false;  // its names stand on the metrics page
-    fleet::Capabilities found;
+    Findings found;
   };
-  void read_json(std::string_view path, std::string_view body);
+  void read_json(std::string_view question, std::string_view body);
   void read_metrics(std::string_view page);
   void believe();
   bool wanted(std::size_t step) const;
+  void prepare();
   void conclude();
 
   std::size_t step_ = 0;
+  std::string body_;
   bool reachable_ = false;
   const Dialect* known_ = nullptr;
   std::array<Candidate, candidates_max> candidates_;

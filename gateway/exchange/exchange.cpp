@@ -43,6 +43,11 @@ std::int64_t retry_after_of(const http::ResponseHead& head) {
 
 namespace {
 
+void count_line(Figures& figures, std::string_view what) {
+  figures.registry.counter("tributary_line_total", "Requests that found nothing free, by what became of them in line.",
+                           {{"what", std::string(what)}}).add();
+}
+
 // What the supply side gets of the price at this offer, as of the request's admission.
 std::uint32_t supplier_ppm(const void* who, const fleet::Offer& offer) {
   const auto& [book, wall_ms] = *static_cast<const std::pair<const ledger::Book*, std::int64_t>*>(who);
@@ -99,6 +104,7 @@ bool Exchange::wait_for_turn(routing::Why why) {
   const routing::Line::Entry entry{order_.tenant->id(), routing::Priority::normal, tokens,
                                    started_ns_ + order_.terms->deadlines.total_ms * ms};
   const auto refused = world_.router().lines().wait(*this, order_.facts.model, entry, now());
+  count_line(world_.figures(), refused ? "refused" : "waits");
   if (refused && *refused > 0) note_retry_after(*refused);
   if (!refused) timer_.cancel();  // of an attempt before: the line keeps the time
   return !refused;
@@ -106,11 +112,14 @@ bool Exchange::wait_for_turn(routing::Why why) {
 
 bool Exchange::on_asked() {
   turn_ = find_offer().offer;
-  if (turn_ != nullptr) open_ = fleet::OpenAttempt(turn_->load);
-  return turn_ != nullptr;
+  if (turn_ == nullptr) return false;
+  count_line(world_.figures(), "served");
+  open_ = fleet::OpenAttempt(turn_->load);
+  return true;
 }
 
 void Exchange::on_sent_away(std::int64_t retry_after_ms) {
+  count_line(world_.figures(), "sent_away");
   note_retry_after(retry_after_ms);
   give_up(last_fault_ ? last_fault_ : Fault{FaultKind::no_capacity, Side::none, Retry::never, "its time in line is up"});
 }

@@ -39,7 +39,6 @@ Verdict verdict(FaultKind fault, Side side) {
     case FaultKind::status_server:
     case FaultKind::cut:
     case FaultKind::too_large:
-    case FaultKind::tunnel_lost:
       return side == Side::client || side == Side::gateway || side == Side::none ? Verdict::neutral : Verdict::bad;
     default:
       return Verdict::neutral;
@@ -63,7 +62,10 @@ void Router::report(const fleet::FleetSnapshot& fleet, const Report& report, Rng
   }
   lines_.freed();
   auto told = verdict(report.fault, report.side);
-  if (told == Verdict::bad && fleet.freeze != nullptr &&
+  // A lost tunnel takes its offers with it and is one incident, however many attempts it ended: it opens
+  // nothing, but many of them at once are what a failing network of our own looks like.
+  const bool marks = told == Verdict::bad || report.fault == FaultKind::tunnel_lost;
+  if (marks && fleet.freeze != nullptr &&
       fleet.freeze->marked(report.offer->breaker, text_hash(offer.site), fleet.offers, now_ns))
     told = Verdict::neutral;
   change(offer.breaker->word, [&](const Breaker& breaker) { return breaker.told(told, deciseconds(now_ns)); });

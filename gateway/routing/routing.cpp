@@ -14,6 +14,7 @@ constexpr int misses_max = 24;         // draws that hit what may not be chosen,
 constexpr std::size_t models_max = 4096;
 constexpr std::size_t ring_steps_max = 8;
 constexpr std::int64_t forced_every_ns = 1'000'000'000;  // trials while everything is broken
+constexpr std::size_t sites_at_once = 3;  // whose breakers are not believed when nobody else is left
 // Of the time to the first token, what a warm prefix cache saves; of the answer's time, what a seat that
 // is likely to leave before its end costs.
 constexpr std::uint64_t warm_saves_percent = 75;
@@ -61,6 +62,8 @@ struct Router::Search {
   std::int64_t soonest = INT64_MAX;  // of the rests
   const fleet::OfferPtr* broken_longest = nullptr;
   std::uint32_t broken_until = UINT32_MAX;
+  std::array<std::string_view, sites_at_once> broken_sites{};  // that could serve but for their breakers
+  std::size_t broken_n = 0;
 
   std::uint32_t supplier_ppm(const fleet::Offer& offer) const {
     return wish.supplier_ppm == nullptr ? 0 : wish.supplier_ppm(wish.who, offer);
@@ -68,6 +71,10 @@ struct Router::Search {
   bool removed(Why by) {
     why = std::max(why, by);
     return false;
+  }
+  void note_broken(std::string_view site) {
+    const auto end = broken_sites.begin() + static_cast<std::ptrdiff_t>(broken_n);
+    if (broken_n < sites_at_once && std::find(broken_sites.begin(), end, site) == end) broken_sites[broken_n++] = site;
   }
   static bool listed(const std::vector<std::string>& allowed, const std::string& one) {
     return allowed.empty() || std::find(allowed.begin(), allowed.end(), one) != allowed.end();
@@ -88,6 +95,7 @@ struct Router::Search {
     if (const auto word = offer.breaker->word.load(std::memory_order_relaxed); word != 0 && !frozen) {
       const auto breaker = Breaker::unpack(word);
       if (!breaker.admits(deciseconds(now_ns), wish.low_value)) {
+        if (rest <= now_ns && !is_full) note_broken(offer.site);
         if (rest <= now_ns && !is_full && breaker.phase == Breaker::Phase::open && breaker.until_ds < broken_until) {
           broken_until = breaker.until_ds;
           broken_longest = &at;
@@ -197,6 +205,10 @@ Choice Router::choose(const fleet::FleetSnapshot& fleet, const Wish& wish, Rng& 
     auto n = search.draw(rng, policy.draws(), drawn);
     if (n == 0 && search.why == Why::context) {  // nobody has the room: the engine shall say so, not we
       search.any_context = true;
+      n = search.draw(rng, policy.draws(), drawn);
+    }
+    if (n == 0 && search.broken_n == sites_at_once) {  // each answers now and then: better such a one than none
+      search.frozen = true;
       n = search.draw(rng, policy.draws(), drawn);
     }
     const fleet::OfferPtr* best = n == 0 ? nullptr : drawn[0];

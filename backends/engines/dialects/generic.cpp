@@ -4,7 +4,7 @@
 namespace trib::engines {
 namespace {
 
-void record(fleet::Capabilities& can) { can.length_field = fleet::LengthField::both; }  // the customer's word stays
+void record(Findings& found) { found.can.length_field = fleet::LengthField::both; }  // the customer's word stays
 
 }  // namespace
 

@@ -16,26 +16,27 @@ Sign sign(std::string_view path, const boost::json::object& answer) {
   return its_own ? Sign::proof : Sign::none;
 }
 
-void read(std::string_view path, const boost::json::object& answer, fleet::Capabilities& found) {
+void read(std::string_view path, const boost::json::object& answer, Findings& found) {
   if (path == "/apply-template") {  // rendered, without generating: whether a last assistant's turn stays open
     const auto prompt = text_at(answer, "prompt");
     if (prompt.empty()) return;
-    found.template_access = fleet::TemplateAccess::apply;
-    if (prompt.ends_with(prefill_mark)) found.continue_mode = fleet::ContinueMode::auto_prefill;
+    found.can.template_access = fleet::TemplateAccess::apply;
+    if (prompt.ends_with(prefill_mark)) found.can.continue_mode = fleet::ContinueMode::auto_prefill;
     return;
   }
   if (path != "/props") return;
-  if (const auto build = text_at(answer, "build_info"); !build.empty()) found.version = build;
-  if (const auto slots = number_at(answer, "total_slots"); slots > 0) found.slots = slots;
+  if (const auto build = text_at(answer, "build_info"); !build.empty()) found.can.version = build;
+  if (const auto slots = number_at(answer, "total_slots"); slots > 0) found.can.slots = slots;
   if (const auto* const settings = answer.if_contains("default_generation_settings"); settings != nullptr && settings->is_object())
-    if (const auto window = number_at(settings->get_object(), "n_ctx"); window > 0) found.context = window;
+    if (const auto window = number_at(settings->get_object(), "n_ctx"); window > 0) found.can.context = window;
   if (const auto* const caps = answer.if_contains("chat_template_caps"); caps != nullptr && caps->is_object()) {
     const auto* const tools = caps->get_object().if_contains("supports_tools");
-    found.tools = tools != nullptr && tools->is_bool() && tools->get_bool();
+    found.can.tools = tools != nullptr && tools->is_bool() && tools->get_bool();
   }
 }
 
-void record(fleet::Capabilities& can) {
+void record(Findings& found) {
+  fleet::Capabilities& can = found.can;
   can.cancel = fleet::Cancel::on_disconnect;
   can.unknown_fields = fleet::UnknownFields::ignore;
   can.token_input = fleet::TokenInput::completions;

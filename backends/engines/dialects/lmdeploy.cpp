@@ -16,7 +16,8 @@ Sign sign(std::string_view path, const boost::json::object& answer) {
   return path == "/v1/models" && owner_of(answer) == "lmdeploy" ? Sign::proof : Sign::none;
 }
 
-void record(fleet::Capabilities& can) {
+void record(Findings& found) {
+  fleet::Capabilities& can = found.can;
   can.cancel = fleet::Cancel::on_disconnect;
   can.unknown_fields = fleet::UnknownFields::ignore;
   can.logprobs = can.seed = true;

@@ -26,16 +26,16 @@ Sign sign(std::string_view path, const boost::json::object& answer) {
   return model != nullptr && text_at(*model, "model_device_type") == "npu" ? Sign::proof : Sign::none;
 }
 
-void read(std::string_view path, const boost::json::object& answer, fleet::Capabilities& found) {
+void read(std::string_view path, const boost::json::object& answer, Findings& found) {
   if (path == "/v2" || path == "/info")  // /info may stand on the management port alone
-    if (const auto version = text_at(answer, "version"); !version.empty()) found.version = version;
+    if (const auto version = text_at(answer, "version"); !version.empty()) found.can.version = version;
   if (path != "/info") return;
-  if (const auto slots = number_at(answer, "max_concurrent_requests"); slots > 0) found.slots = slots;
+  if (const auto slots = number_at(answer, "max_concurrent_requests"); slots > 0) found.can.slots = slots;
   if (const auto* const model = model_of(answer); model != nullptr)
-    if (const auto window = number_at(*model, "max_total_tokens"); window > 0) found.context = window;
+    if (const auto window = number_at(*model, "max_total_tokens"); window > 0) found.can.context = window;
 }
 
-void record(fleet::Capabilities&) {}
+void record(Findings&) {}
 
 }  // namespace
 

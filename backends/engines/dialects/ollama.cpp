@@ -10,11 +10,12 @@ Sign sign(std::string_view path, const boost::json::object& answer) {
   return path == "/api/version" && !text_at(answer, "version").empty() ? Sign::proof : Sign::none;
 }
 
-void read(std::string_view path, const boost::json::object& answer, fleet::Capabilities& found) {
-  if (path == "/api/version") found.version = text_at(answer, "version");
+void read(std::string_view path, const boost::json::object& answer, Findings& found) {
+  if (path == "/api/version") found.can.version = text_at(answer, "version");
 }
 
-void record(fleet::Capabilities& can) {
+void record(Findings& found) {
+  fleet::Capabilities& can = found.can;
   can.cancel = fleet::Cancel::on_disconnect;
   can.unknown_fields = fleet::UnknownFields::ignore;
   can.seed = can.grammar = can.tools = true;

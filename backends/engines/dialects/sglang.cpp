@@ -22,13 +22,14 @@ Sign sign(std::string_view path, const boost::json::object& answer) {
   return its_own ? Sign::proof : Sign::none;
 }
 
-void read(std::string_view path, const boost::json::object& answer, fleet::Capabilities& found) {
+void read(std::string_view path, const boost::json::object& answer, Findings& found) {
   if (!server_info(path)) return;
-  if (const auto version = text_at(answer, "version"); !version.empty()) found.version = version;
-  if (const auto slots = number_at(answer, "max_running_requests"); slots > 0) found.slots = slots;
+  if (const auto version = text_at(answer, "version"); !version.empty()) found.can.version = version;
+  if (const auto slots = number_at(answer, "max_running_requests"); slots > 0) found.can.slots = slots;
 }
 
-void record(fleet::Capabilities& can) {
+void record(Findings& found) {
+  fleet::Capabilities& can = found.can;
   const Version version = read_version(can.version);
   can.cancel = fleet::Cancel::on_disconnect;
   can.unknown_fields = fleet::UnknownFields::ignore;

@@ -15,14 +15,15 @@ Sign sign(std::string_view path, const boost::json::object& answer) {
   return its_own ? Sign::proof : Sign::none;  // MindIE copies the page, but lists models
 }
 
-void read(std::string_view path, const boost::json::object& answer, fleet::Capabilities& found) {
+void read(std::string_view path, const boost::json::object& answer, Findings& found) {
   if (path != "/info") return;
-  found.version = text_at(answer, "version");
-  if (const auto window = number_at(answer, "max_total_tokens"); window > 0) found.context = window;
-  if (const auto slots = number_at(answer, "max_concurrent_requests"); slots > 0) found.slots = slots;
+  found.can.version = text_at(answer, "version");
+  if (const auto window = number_at(answer, "max_total_tokens"); window > 0) found.can.context = window;
+  if (const auto slots = number_at(answer, "max_concurrent_requests"); slots > 0) found.can.slots = slots;
 }
 
-void record(fleet::Capabilities& can) {
+void record(Findings& found) {
+  fleet::Capabilities& can = found.can;
   const Version version = read_version(can.version);
   can.cancel = fleet::Cancel::on_disconnect;
   can.unknown_fields = fleet::UnknownFields::ignore;

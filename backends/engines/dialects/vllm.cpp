@@ -4,7 +4,7 @@
 namespace trib::engines {
 namespace {
 
-constexpr std::string_view asks[] = {"/version", "/metrics"};
+constexpr std::string_view asks[] = {"/version", ask_open_turn, ask_closed_turn, "/metrics"};
 constexpr Gauge gauges[] = {
     {Figure::running, Fold::sum, "vllm:num_requests_running"},
     {Figure::waiting, Fold::sum, "vllm:num_requests_waiting"},
@@ -22,11 +22,14 @@ Sign sign(std::string_view path, const boost::json::object& answer) {
   return path == "/version" && !text_at(answer, "version").empty() ? Sign::hint : Sign::none;
 }
 
-void read(std::string_view path, const boost::json::object& answer, fleet::Capabilities& found) {
-  if (path == "/version") found.version = text_at(answer, "version");
+void read(std::string_view path, const boost::json::object& answer, Findings& found) {
+  if (path == "/version") found.can.version = text_at(answer, "version");
+  if (path == ask_open_turn) found.open_turn = number_at(answer, "count");
+  if (path == ask_closed_turn) found.closed_turn = number_at(answer, "count");
 }
 
-void record(fleet::Capabilities& can) {
+void record(Findings& found) {
+  fleet::Capabilities& can = found.can;
   Version version = read_version(can.version);
   if (version < Version{0, 2} || version >= Version{2}) version = {};  // a build's own count, not vLLM's
   can.cancel = fleet::Cancel::on_disconnect;
@@ -36,7 +39,10 @@ void record(fleet::Capabilities& can) {
   can.grammar = version >= Version{0, 4, 3};
   can.tools = version >= Version{0, 6};
   if (version >= Version{0, 5, 4}) can.template_access = fleet::TemplateAccess::tokenize_chat;
-  if (version >= Version{0, 6, 3}) can.continue_mode = fleet::ContinueMode::continue_final;
+  if (found.closed_turn > 0) can.template_access = fleet::TemplateAccess::tokenize_chat;
+  // Where the engine renders a last turn for us, what it does with the flag counts, not its version.
+  const bool goes_on = found.closed_turn > 0 ? found.open_turn > 0 && found.open_turn < found.closed_turn : version >= Version{0, 6, 3};
+  if (goes_on) can.continue_mode = fleet::ContinueMode::continue_final;
   if (version >= Version{0, 6, 4}) can.length_field = fleet::LengthField::both;
   if (version >= Version{0, 6, 5}) can.unknown_fields = fleet::UnknownFields::ignore;
 }

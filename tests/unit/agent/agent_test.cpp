@@ -393,7 +393,7 @@ TEST_CASE("engines are probed, their models offered and withdrawn when they fall
       for (std::size_t n = 0; n < w.calls.size(); ++n) {
         EngineCall* call = w.calls[n];
         if (call->to.port != port) continue;
-        CHECK(call->method == "GET");
+        CHECK(call->method == (call->path == "/tokenize" ? "POST" : "GET"));
         const bool list = call->path == "/v1/models";
         call->head(list ? 200 : 404);
         if (list)

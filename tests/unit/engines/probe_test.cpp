@@ -82,7 +82,49 @@ TEST_CASE("TGI, Ollama, and one that only speaks OpenAI's words") {
 TEST_CASE("a known engine is not asked for what others are known by") {
   std::vector<std::string> asked;
   probed({{"/v1/models", {200, "{\"data\":[{\"id\":\"m\",\"owned_by\":\"vllm\"}]}"}}, {"/version", {200, "{\"version\":\"0.10.1\"}"}}}, &asked);
-  CHECK(asked == std::vector<std::string>{"/v1/models", "/version", "/metrics"});
+  CHECK(asked == std::vector<std::string>{"/v1/models", "/version", "/tokenize", "/tokenize", "/metrics"});
+}
+
+TEST_CASE("whether vLLM leaves a last turn open is settled by how it renders one, not by its version") {
+  struct Row {
+    const char* version;
+    int open, closed;  // tokens; -1: refused, -2: no such path
+    fleet::ContinueMode mode;
+  };
+  using fleet::ContinueMode;
+  for (const auto& row : {Row{"0.11.0", 7, 9, ContinueMode::continue_final}, {"0.11.0", 9, 9, ContinueMode::none}, {"0.11.0", -1, 9, ContinueMode::none},
+                          {"0.11.0", -2, -2, ContinueMode::continue_final}, {"0.11.0", 7, -1, ContinueMode::continue_final},
+                          {"strange", 7, 9, ContinueMode::continue_final}, {"strange", 9, 9, ContinueMode::none}, {"strange", -2, -2, ContinueMode::none},
+                          {"0.5.0", 9, 9, ContinueMode::none}, {"0.5.0", 0, 0, ContinueMode::none}}) {
+    Probe probe;
+    int open = 0, closed = 0;
+    while (!probe.next().empty()) {
+      const auto path = probe.next();
+      if (path == "/v1/models") {
+        CHECK(probe.body().empty());
+        probe.answer(200, "{\"data\":[{\"id\":\"a \\\"m\\\"\",\"owned_by\":\"vllm\"}]}");
+      } else if (path == "/version") {
+        probe.answer(200, "{\"version\":\"" + std::string(row.version) + "\"}");
+      } else if (path == "/tokenize") {
+        REQUIRE(json::valid(probe.body(), {16, true}));
+        CHECK(probe.body().find("\"model\":\"a \\\"m\\\"\"") != std::string::npos);
+        const bool leaves_open = probe.body().find("\"continue_final_message\":true") != std::string::npos;
+        const int tokens = leaves_open ? row.open : row.closed;
+        ++(leaves_open ? open : closed);
+        if (tokens < 0) {
+          probe.answer(tokens == -1 ? 400 : 404, "{}");
+        } else {
+          probe.answer(200, "{\"count\":" + std::to_string(tokens) + ",\"max_model_len\":4096,\"tokens\":[]}");
+        }
+      } else {
+        probe.answer(404, "{}");
+      }
+    }
+    INFO(row.version << ' ' << row.open << ' ' << row.closed);
+    CHECK(open == 1);
+    CHECK(closed == 1);
+    CHECK(probe.found().continue_mode == row.mode);
+  }
 }
 
 TEST_CASE("one that does not answer is asked no further") {

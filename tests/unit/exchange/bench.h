@@ -196,7 +196,15 @@ class Bench final : public exchange::World, public net::Responder {
     for (; for_ms > 0; for_ms -= 50) {
       clock_.now_ns += 50'000'000;
       wheel_.advance(clock_.now_ns);
+      turns_.run();
     }
+  }
+  // Who finds nothing free waits, from now on.
+  void use_lines(std::uint32_t places, std::int64_t wait_ms) {
+    router_ = std::make_unique<routing::Router>(turns_, config::LineConfig{places, wait_ms});
+  }
+  void fill(std::uint32_t load) {
+    for (const auto& offer : offers) offer->load->in_flight = load;
   }
   void release(metering::Lsn upto = UINT64_MAX) {
     journal_.release(upto);
@@ -267,7 +275,7 @@ class Bench final : public exchange::World, public net::Responder {
   Clock& clock() override { return clock_; }
   TimerWheel& wheel() override { return wheel_; }
   Rng& rng() override { return rng_; }
-  routing::Router& router() override { return router_; }
+  routing::Router& router() override { return *router_; }
   HandJournal& journal() override { return journal_; }
   exchange::ReleaseQueue& releases() override { return releases_; }
   exchange::Figures& figures() override { return figures_; }
@@ -368,7 +376,19 @@ class Bench final : public exchange::World, public net::Responder {
 
   TimerWheel wheel_;
   SeededRng rng_;
-  routing::Router router_;
+  struct Turns final : Loop {
+    explicit Turns(Bench& of) : of_(of) {}
+    void post(std::function<void()> task) override { tasks.push_back(std::move(task)); }
+    TimerWheel& wheel() override { return of_.wheel_; }
+    Rng& rng() override { return of_.rng_; }
+    void run() {
+      for (const auto& task : std::exchange(tasks, {})) task();
+    }
+    Bench& of_;
+    std::vector<std::function<void()>> tasks;
+  };
+  Turns turns_{*this};
+  std::unique_ptr<routing::Router> router_ = std::make_unique<routing::Router>();
   HandJournal journal_;
   exchange::ReleaseQueue releases_{journal_};
   exchange::Figures figures_;

@@ -160,12 +160,12 @@ TEST_CASE("who is blamed, for every kind and side of fault") {
   for (const auto kind : {FaultKind::client_gone, FaultKind::client_stall, FaultKind::status_client, FaultKind::status_busy,
                           FaultKind::context_length, FaultKind::reclaimed, FaultKind::refused_stream, FaultKind::no_capacity,
                           FaultKind::draining, FaultKind::journal, FaultKind::internal, FaultKind::total_timeout,
-                          FaultKind::bad_usage})
+                          FaultKind::bad_usage, FaultKind::tunnel_lost})
     for (const auto side : {Side::none, Side::client, Side::site_network, Side::site, Side::seat, Side::engine, Side::gateway})
       CHECK(verdict(kind, side) == Verdict::neutral);
   for (const auto kind : {FaultKind::connect_refused, FaultKind::reset_before_head, FaultKind::head_timeout,
                           FaultKind::first_token_timeout, FaultKind::gap_timeout, FaultKind::cut, FaultKind::status_server,
-                          FaultKind::bad_chunk, FaultKind::bad_event, FaultKind::tunnel_lost, FaultKind::status_config}) {
+                          FaultKind::bad_chunk, FaultKind::bad_event, FaultKind::status_config}) {
     CHECK(verdict(kind, Side::engine) == Verdict::bad);
     CHECK(verdict(kind, Side::site_network) == Verdict::bad);
     CHECK(verdict(kind, Side::gateway) == Verdict::neutral);

@@ -250,6 +250,20 @@ TEST_CASE("when all are broken, the one broken longest gets one trial a second")
   CHECK(yard.choose().offer == b);
 }
 
+TEST_CASE("when three sites are broken at once and nobody else is left, they serve") {
+  Yard yard;
+  const auto a = yard.add("a"), b = yard.add("b"), c = yard.add("c"), sound = yard.add("sound");
+  for (const auto& offer : {a, b, c}) yard.fail3(offer);
+  CHECK(yard.draw(50)["sound"] == 50);
+  sound->load->in_flight = sound->capacity;
+  auto drawn = yard.draw(60);
+  CHECK(drawn["sound"] == 0);
+  CHECK((drawn["a"] > 0 && drawn["b"] > 0 && drawn["c"] > 0));
+  c->rest->until_ns = yard.now + 100 * second;  // two are left: one trial a second again
+  yard.choose();
+  CHECK(yard.choose().why == Why::full);
+}
+
 TEST_CASE("a customer's 4xx never opens one, nor does a full engine: that rests it, and ever longer") {
   Yard yard;
   const auto a = yard.add("a");
@@ -294,6 +308,17 @@ TEST_CASE("many sites failing at once freeze blame, take back what they were bla
   CHECK_FALSE(yard.snapshot.freeze->frozen(yard.now));
   yard.fail3(offers[3]);
   CHECK(Breaker::unpack(offers[3]->breaker->word).phase == Breaker::Phase::open);
+}
+
+TEST_CASE("a lost tunnel opens nothing, but many at once freeze blame") {
+  Yard yard;
+  yard.snapshot.freeze = std::make_shared<fleet::BlameFreeze>();
+  for (int i = 0; i < 20; ++i) {
+    const auto offer = yard.add("s" + std::to_string(i));
+    for (int k = 0; k < 5; ++k) yard.fail(offer, FaultKind::tunnel_lost, Side::site_network);
+    CHECK(offer->breaker->word == 0);
+    CHECK(yard.snapshot.freeze->frozen(yard.now) == (i >= 9));
+  }
 }
 
 TEST_CASE("few machines, few sites or a small share of the fleet freeze nothing") {
