@@ -265,7 +265,8 @@ void Oracle::see_attempt(const metering::Attempt& attempt) {
   Request& request = found->second;
   ++figures_.attempts;
   if (attempt.n > 1) ++figures_.retried;
-  if (attempt.n != request.attempts.size() + 1 || attempt.n > 3) bad("attempt", who + ": out of turn");
+  constexpr unsigned attempts_max = 3 + 3;  // before the first byte, and to go on after it
+  if (attempt.n != request.attempts.size() + 1 || attempt.n > attempts_max) bad("attempt", who + ": out of turn");
   for (const auto& before : request.attempts)
     if (before.site == attempt.site) bad("attempt", who + ": site " + attempt.site + " is asked twice");
   const auto site = sites_.find(attempt.site);
