@@ -58,7 +58,8 @@ void take_text(json::Cursor& in, bool whole, bool own, AnswerFacts& out) {
   out.text_bytes += decoded_bytes(raw);
   if (!own) out.beside = true;
   if (own && out.text != nullptr) {
-    std::string decoded;
+    thread_local std::string decoded;  // keeps its memory
+    decoded.clear();
     if (raw.find('\\') != raw.npos) json::unescape(raw, decoded);
     out.text->append(decoded.empty() ? raw : std::string_view(decoded));
   }

@@ -15,10 +15,17 @@ constexpr std::uint32_t refusals_max = 6;
 constexpr std::uint32_t halvings_max = 3;
 constexpr std::uint64_t scale = 1024;
 
-// 1 at idle, 2 when full, in 1024ths.
+// 1 at idle, 2 when full, in 1024ths. Where the engine's own page says that more runs and waits there than
+// is ours, others use it too, and that counts; less than ours it cannot be.
 std::uint64_t load_factor(const fleet::Offer& offer) {
-  const std::uint64_t in_flight = offer.load->in_flight.load(std::memory_order_relaxed);
-  return scale + scale * std::min<std::uint64_t>(in_flight, offer.capacity) / std::max<std::uint32_t>(1, offer.capacity);
+  constexpr std::uint64_t over_max = 8;
+  const std::uint64_t capacity = std::max<std::uint32_t>(1, offer.capacity);
+  std::uint64_t there = offer.load->in_flight.load(std::memory_order_relaxed);
+  const auto running = offer.figures->running.load(std::memory_order_relaxed);
+  const auto waiting = offer.figures->waiting.load(std::memory_order_relaxed);
+  if (running >= 0 || waiting >= 0)
+    there = std::max(there, static_cast<std::uint64_t>(std::max<std::int64_t>(0, running)) + static_cast<std::uint64_t>(std::max<std::int64_t>(0, waiting)));
+  return scale + scale * std::min(there, capacity * over_max) / capacity;
 }
 
 void smooth(std::atomic<std::uint32_t>& figure, std::uint64_t sample) {

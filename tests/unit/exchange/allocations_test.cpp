@@ -32,8 +32,9 @@ using namespace trib::test;
 namespace {
 
 // Per read, over a thousand, after some to warm up.
-double per_read(const std::vector<std::string>& reads) {
+double per_read(const std::vector<std::string>& reads, unsigned continuations) {
   Bench bench;
+  bench.continuations = continuations;
   bench.journal().records.reserve(10'000);
   bench.body_text.reserve(64u << 20);
   bench.ask(ask_text(true));
@@ -71,15 +72,17 @@ TEST_CASE("the counter counts") {
   CHECK(allocations == 1);
 }
 
-TEST_CASE("a relayed event allocates nothing") {
+TEST_CASE("a relayed event allocates nothing but, now and then, room for the text that may be gone on from") {
+  // Doubling room for 1,000 events takes a handful of allocations; where nobody goes on there are none.
+  const auto none = [](const std::vector<std::string>& reads) { return per_read(reads, 0) == 0 && per_read(reads, 3) < 0.02; };
   const auto plain = public_chunk("{\"content\":\"tok\"}");
-  CHECK(per_read({plain}) == 0);                                                       // as bytes
-  CHECK(per_read({plain + plain + plain}) == 0);                                       // several in one read
-  CHECK(per_read({text_chunk()}) == 0);                                                // the model's name put in place
-  CHECK(per_read({plain.substr(0, 70), plain.substr(70)}) == 0);                       // in two reads
-  CHECK(per_read({public_chunk("{\"content\":\"tok\"}", ",\"usage\":" + usage_of(12, 3))}) == 0);
-  CHECK(per_read({public_chunk("{\"content\":\"a\\nb\\u00e9 and a text that is longer than the small ones\"}")}) == 0);
-  CHECK(per_read({public_chunk("{\"reasoning_content\":\"hm\"}")}) == 0);
-  CHECK(per_read({public_chunk("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"a\\\"\"}}]}")}) == 0);
-  CHECK(per_read({": ping\n\n", plain}) == 0);
+  CHECK(none({plain}));                                                       // as bytes
+  CHECK(none({plain + plain + plain}));                                       // several in one read
+  CHECK(none({text_chunk()}));                                                // the model's name put in place
+  CHECK(none({plain.substr(0, 70), plain.substr(70)}));                       // in two reads
+  CHECK(none({public_chunk("{\"content\":\"tok\"}", ",\"usage\":" + usage_of(12, 3))}));
+  CHECK(none({public_chunk("{\"content\":\"a\\nb\\u00e9 and a text that is longer than the small ones\"}")}));
+  CHECK(none({public_chunk("{\"reasoning_content\":\"hm\"}")}));
+  CHECK(none({public_chunk("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"a\\\"\"}}]}")}));
+  CHECK(none({": ping\n\n", plain}));
 }
