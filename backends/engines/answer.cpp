@@ -64,6 +64,10 @@ void take_text(json::Cursor& in, bool whole, bool own, AnswerFacts& out) {
     out.text->append(decoded.empty() ? raw : std::string_view(decoded));
   }
   if (!whole) return;
+  if (raw.find('\\') == raw.npos) {
+    out.words += count_pieces(raw);
+    return;
+  }
   std::string text;
   json::unescape(raw, text);
   out.words += count_pieces(text);

@@ -57,6 +57,38 @@ std::uint32_t supplier_ppm(const void* who, const fleet::Offer& offer) {
 
 }  // namespace
 
+namespace {
+
+struct KeptBlocks {
+  std::vector<void*> blocks;
+  ~KeptBlocks() {
+    for (void* const block : blocks) ::operator delete(block);
+  }
+};
+thread_local KeptBlocks kept;
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t kept_max = 0;  // so that a use after the end shows
+#else
+constexpr std::size_t kept_max = 64;
+#endif
+
+}  // namespace
+
+void* Exchange::operator new(std::size_t size) {
+  if (kept.blocks.empty()) return ::operator new(size);
+  void* const block = kept.blocks.back();
+  kept.blocks.pop_back();
+  return block;
+}
+
+void Exchange::operator delete(void* block, std::size_t) {
+  if (kept.blocks.size() < kept_max) {
+    kept.blocks.push_back(block);
+  } else {
+    ::operator delete(block);
+  }
+}
+
 Exchange::Exchange(World& world, Order order, net::Responder& responder)
     : world_(world), order_(std::move(order)), responder_(responder), stream_(order_.facts.stream),
       scanner_(order_.terms->limits.event_bytes) {
@@ -89,12 +121,15 @@ routing::Choice Exchange::choose(std::span<const std::string> excluded, bool goi
   wish.going_on = going_on;
   wish.prompt_tokens = order_.facts.text_pieces;
   wish.answer_tokens = order_.facts.tokens_max.value_or(0);
-  wish.head = routing::conversation_head(order_.body, order_.tenant->id());
+  const auto fleet = world_.fleet();
+  const auto offers = fleet->by_model.find(order_.facts.model);
+  if (offers != fleet->by_model.end() && offers->second.size() > 1)  // else there is no place to come back to
+    wish.head = routing::conversation_head(order_.body, order_.tenant->id());
   wish.low_value = excluded_.empty() && wish.answer_tokens > 0 && wish.answer_tokens <= low_value_tokens;
   const std::pair book(order_.book.get(), final_.admit.wall_ms);
   wish.supplier_ppm = supplier_ppm;
   wish.who = &book;
-  return world_.router().choose(*world_.fleet(), wish, world_.rng(), now());
+  return world_.router().choose(*fleet, wish, world_.rng(), now());
 }
 
 // Nothing is free, or others were here first. False: it may not wait either.

@@ -78,6 +78,9 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
  public:
   Exchange(World& world, Order order, net::Responder& responder);
   ~Exchange() override;
+  // Above what malloc keeps at hand, and made for each request: a worker keeps a few blocks itself.
+  static void* operator new(std::size_t size);
+  static void operator delete(void* block, std::size_t size);
   // Appends ADMIT and dispatches. The answer never completes from within.
   void start();
 
