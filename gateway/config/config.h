@@ -168,12 +168,15 @@ struct TenantLimits {  // 0: no limit
   std::uint32_t in_flight = 64;
 };
 
+enum class Priority : std::uint8_t { low, normal, high };  // in the waiting line
+
 struct TenantConfig {
   std::string id;
   std::vector<Sha256> keys;
   money::Amount balance;  // posted once as top-up "opening:ID"
   Privacy privacy = Privacy::dc;
   std::int64_t hedge_after_ms = 0;  // 0: never
+  Priority priority = Priority::normal;
   TenantLimits limits;
 };
 

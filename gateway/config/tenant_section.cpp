@@ -17,6 +17,8 @@ constexpr Key rows[] = {
      "Who may serve it: any site, no cafés, or attested machines only."},
     {"tenants[].hedge_after", Type::duration, "0s", "0s", "10m",
      "A request whose site has sent nothing for so long is sent to a second one too; 0s: never."},
+    {"tenants[].priority", Type::choice, "normal", "low|normal|high", "",
+     "In the waiting line a high one gets four times what a normal one gets, a low one a quarter."},
     {"tenants[].limits", Type::section, "", "", "", "Hitting one is 429 with `Retry-After`."},
     {"tenants[].limits.requests_per_minute", Type::count, "600", "0", "100000000", "0: no limit."},
     {"tenants[].limits.tokens_per_minute", Type::count, "200000", "0", "1000000000000",
@@ -69,6 +71,7 @@ std::vector<TenantConfig> read_tenants(const Section& file) {
     tenant.balance = in.amount("balance");
     tenant.privacy = static_cast<Privacy>(in.choice("privacy"));
     tenant.hedge_after_ms = in.duration_ms("hedge_after");
+    tenant.priority = static_cast<Priority>(in.choice("priority"));
     tenant.limits = read_limits(in.section("limits"));
     out.push_back(std::move(tenant));
   }

@@ -136,7 +136,7 @@ routing::Choice Exchange::choose(std::span<const std::string> excluded, bool goi
 bool Exchange::wait_for_turn(routing::Why why) {
   if (why != routing::Why::full) return false;
   const std::uint64_t tokens = order_.facts.text_pieces + order_.facts.tokens_max.value_or(order_.context);
-  const routing::Line::Entry entry{order_.tenant->id(), routing::Priority::normal, tokens,
+  const routing::Line::Entry entry{order_.tenant->id(), order_.tenant->priority(), tokens,
                                    started_ns_ + order_.terms->deadlines.total_ms * ms};
   const auto refused = world_.router().lines().wait(*this, order_.facts.model, entry, now());
   count_line(world_.figures(), refused ? "refused" : "waits");

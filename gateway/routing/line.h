@@ -15,9 +15,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include "gateway/config/config.h"
+
 namespace trib::routing {
 
-enum class Priority : std::uint8_t { low, normal, high };
+using Priority = config::Priority;
 
 class Line {
  public:

@@ -40,6 +40,8 @@ class Tenant {
   void set_policy(config::Privacy privacy, const config::TenantLimits& limits);
   void set_hedge_after(std::int64_t ms) { hedge_after_ms_.store(ms, std::memory_order_relaxed); }
   std::int64_t hedge_after_ms() const { return hedge_after_ms_.load(std::memory_order_relaxed); }  // 0: never
+  void set_priority(config::Priority priority) { priority_.store(priority, std::memory_order_relaxed); }
+  config::Priority priority() const { return priority_.load(std::memory_order_relaxed); }
   void set_balance(money::Amount posted);  // at start only, from the ledger
 
   struct View {
@@ -62,6 +64,7 @@ class Tenant {
   };
   const std::string id_;
   std::atomic<std::int64_t> hedge_after_ms_{0};
+  std::atomic<config::Priority> priority_{config::Priority::normal};
   mutable std::mutex mutex_;
   money::Amount balance_, held_;
   std::uint32_t in_flight_ = 0;

@@ -36,6 +36,7 @@ std::shared_ptr<const TenantBook> TenantBook::make(const std::vector<config::Ten
     if (!tenant) tenant = std::make_shared<Tenant>(config.id);
     tenant->set_policy(config.privacy, config.limits);
     tenant->set_hedge_after(config.hedge_after_ms);
+    tenant->set_priority(config.priority);
     for (const Sha256& digest : config.keys)
       book->by_prefix_[prefix(digest)].push_back({digest, tenant});
     book->tenants_.emplace(config.id, std::move(tenant));

@@ -61,3 +61,17 @@ TEST_CASE("a reload keeps balances and what is in flight, and takes new keys and
   CHECK(after->tenant("beta")->view().balance.zero());
   CHECK(before->find(sha256("old")) == live);  // the old book still answers those who hold it
 }
+
+TEST_CASE("priority and hedging are the configuration's, by default none, and change with a reload") {
+  config::TenantConfig plain = tenant("acme", {"k"}), wishes = plain;
+  wishes.hedge_after_ms = 800;
+  wishes.priority = config::Priority::high;
+  const auto before = TenantBook::make({plain}, nullptr);
+  const auto live = before->tenant("acme");
+  CHECK(live->hedge_after_ms() == 0);
+  CHECK((live->priority() == config::Priority::normal));
+  const auto after = TenantBook::make({wishes}, before.get());
+  CHECK(after->tenant("acme") == live);
+  CHECK(live->hedge_after_ms() == 800);
+  CHECK((live->priority() == config::Priority::high));
+}
