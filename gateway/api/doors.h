@@ -65,6 +65,9 @@ struct Services {
   std::atomic<Readiness> readiness{Readiness::starting};
 };
 
+// What a configuration allows a session at these doors.
+net::SessionLimits session_limits(const config::GatewayConfig& config);
+
 // The token of an Authorization field; empty: none, or another scheme.
 std::string_view bearer(std::string_view authorization);
 

@@ -45,6 +45,17 @@ std::string no_such_model(std::string_view name) {
 
 }  // namespace
 
+net::SessionLimits session_limits(const config::GatewayConfig& config) {
+  net::SessionLimits out;
+  out.head = {config.limits.head_bytes, config.limits.headers};
+  out.body_bytes = config.limits.body_bytes;
+  out.head_ms = config.deadlines.head_ms;
+  out.body_ms = config.deadlines.body_ms;
+  out.idle_ms = config.deadlines.idle_ms;
+  out.stall_ms = config.deadlines.stall_ms;
+  return out;
+}
+
 std::string_view bearer(std::string_view authorization) {
   constexpr std::string_view scheme = "Bearer ";
   if (authorization.size() <= scheme.size() || !http::iequals(authorization.substr(0, scheme.size()), scheme)) return {};
@@ -195,7 +206,6 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
     return nullptr;
   }
   order.privacy = order.tenant->privacy();
-  order.hedge_after_ms = order.tenant->hedge_after_ms();
   if (const auto asked = request.head.find("x-tributary-privacy"); !asked.empty()) {
     const auto tier = parse_privacy(asked);
     if (!tier) {

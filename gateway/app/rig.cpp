@@ -10,17 +10,6 @@ namespace {
 constexpr std::int64_t second_ns = 1'000'000'000;
 constexpr std::int64_t handshake_ns = 10 * second_ns;
 
-net::SessionLimits limits_of(const config::GatewayConfig& config) {
-  net::SessionLimits out;
-  out.head = {config.limits.head_bytes, config.limits.headers};
-  out.body_bytes = config.limits.body_bytes;
-  out.head_ms = config.deadlines.head_ms;
-  out.body_ms = config.deadlines.body_ms;
-  out.idle_ms = config.deadlines.idle_ms;
-  out.stall_ms = config.deadlines.stall_ms;
-  return out;
-}
-
 net::PoolLimits pool_limits_of(const config::GatewayConfig& config) {
   net::PoolLimits out;
   out.connect_ms = config.deadlines.connect_ms;
@@ -55,7 +44,7 @@ class Rig::Arrival final : public StreamHandler, private Timer {
 Rig::Rig(unsigned index, Shared& shared)
     : shared_(shared), worker_(index, shared.clock), transport_(worker_),
       pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal, [this] { help_journal(); }), router_(worker_, shared.line),
-      session_limits_(limits_of(shared.config)), api_(*shared.services, *this, worker_, 0),
+      session_limits_(api::session_limits(shared.config)), api_(*shared.services, *this, worker_, 0),
       enrol_door_(*shared.services, worker_), customers_(worker_), sites_(worker_),
       pool_open_(gauge(shared, index, "tributary_pool_connections", "Connections to dialled engines.")),
       pool_idle_(gauge(shared, index, "tributary_pool_connections_idle", "Connections to dialled engines that wait for work.")),

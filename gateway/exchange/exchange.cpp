@@ -124,7 +124,7 @@ routing::Choice Exchange::choose(std::span<const std::string> excluded, bool goi
   const auto fleet = world_.fleet();
   const auto offers = fleet->by_model.find(order_.facts.model);
   if (offers != fleet->by_model.end() && offers->second.size() > 1)  // else there is no place to come back to
-    wish.head = routing::conversation_head(order_.body, order_.tenant->id());
+    wish.head = conversation_ != 0 ? conversation_ : (conversation_ = routing::conversation_head(order_.body, order_.tenant->id()));
   wish.low_value = excluded_.empty() && wish.answer_tokens > 0 && wish.answer_tokens <= low_value_tokens;
   const std::pair book(order_.book.get(), final_.admit.wall_ms);
   wish.supplier_ppm = supplier_ppm;
@@ -188,7 +188,8 @@ void Exchange::send_to(fleet::OfferPtr offer, std::string path, std::string body
   slowed_ = false;
   call_deadline_ns_ = now() + first_due_ms() * ms;
   spoke_ = false;
-  if (order_.hedge_after_ms > 0 && !head_sent_ && !hedged_) hedge_due_ns_ = now() + order_.hedge_after_ms * ms;
+  const std::int64_t hedge_after_ms = order_.tenant->hedge_after_ms();
+  if (hedge_after_ms > 0 && !head_sent_ && !hedged_) hedge_due_ns_ = now() + hedge_after_ms * ms;
   call_ = world_.call(*offer_, request_for(*offer_, std::move(path), std::move(body)), *this);
   if (call_ == nullptr) {  // its tunnel went between the choice and now
     attempt_failed({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the site's tunnel is gone"});

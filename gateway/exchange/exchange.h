@@ -66,7 +66,6 @@ struct Order {
   const ledger::PriceVersion* price = nullptr;  // in `book`
   std::uint64_t tokens_held = 0;
   std::uint32_t context = 0;
-  std::int64_t hedge_after_ms = 0;  // without a byte for so long, a second site is asked too; 0: never
   std::shared_ptr<const Terms> terms;
   // Told when FINAL is appended and the hold is settled, and once more, as failed and free of charge,
   // should the journal fail before it is released; may not touch the exchange.
@@ -173,6 +172,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   fleet::OfferPtr crashed_;      // the first that broke in its site's hands
   metering::Final final_;      // grows with the request: its pins, attempts and what came of them
   std::vector<std::string> excluded_;
+  std::uint64_t conversation_ = 0;  // its head, once it was asked for
   unsigned crashes_ = 0;       // attempts that broke in the site's hands; two blame the request
   std::int64_t retry_after_ms_ = 0;  // the smallest that any site gave; 0: none
   std::int64_t refused_for_ms_ = 0;  // what the last refusal said; 0: nothing

@@ -7,17 +7,6 @@
 namespace trib::sim {
 namespace {
 
-net::SessionLimits session_limits(const config::GatewayConfig& config) {
-  net::SessionLimits out;
-  out.head = {config.limits.head_bytes, config.limits.headers};
-  out.body_bytes = config.limits.body_bytes;
-  out.head_ms = config.deadlines.head_ms;
-  out.body_ms = config.deadlines.body_ms;
-  out.idle_ms = config.deadlines.idle_ms;
-  out.stall_ms = config.deadlines.stall_ms;
-  return out;
-}
-
 net::PoolLimits pool_limits(const config::GatewayConfig& config) {
   net::PoolLimits out;
   out.connect_ms = config.deadlines.connect_ms;
@@ -56,7 +45,7 @@ class Gateway::Rig final : public exchange::World {
   Rig(Gateway& of, unsigned index)
       : of_(of), rng_(of.rng_.next()), turns_(*of.life_, of.rng_), router_(turns_, of.terms_.config->routing.line), transport_(of.net_, of.life_, "gateway"),
         pool_(transport_, turns_.wheel(), pool_limits(of.terms_.config->gateway)), releases_(*of.journal_, [this] { help_journal(); }),
-        limits_(session_limits(of.terms_.config->gateway)), api_(*of.services_, *this, turns_, 0) {
+        limits_(api::session_limits(of.terms_.config->gateway)), api_(*of.services_, *this, turns_, 0) {
     if (index == 0) {
       prober_ = std::make_unique<app::Prober>(turns_, pool_, of.fleet_);
       turns_.post([this] { prober_->configure(*of_.terms_.config); });

@@ -168,7 +168,7 @@ class Bench final : public exchange::World, public net::Responder {
     order.admit.hold = ledger::worst_case(price, order.body.size() + 1024, order.facts.tokens_max.value_or(2048));
     order.tokens_held = order.facts.tokens_max.value_or(2048);
     order.context = 2048;
-    order.hedge_after_ms = hedge_after_ms;
+    tenant->set_hedge_after(hedge_after_ms);
     order.book = book_;
     order.price = &book_->prices.at("m").front();
     auto terms = std::make_shared<exchange::Terms>();
@@ -396,6 +396,12 @@ class Bench final : public exchange::World, public net::Responder {
   bool in_dispatch_ = false;
   std::unique_ptr<exchange::Exchange> exchange_;
 };
+
+inline const metering::Final& final_of(Bench& bench) {
+  const auto finals = bench.journal().all<metering::Final>();
+  REQUIRE(finals.size() == 1);
+  return *finals.front();
+}
 
 // ---- what engines say ----
 

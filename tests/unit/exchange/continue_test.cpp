@@ -204,7 +204,7 @@ TEST_CASE("for any cut at any byte the customer's text is that of the uncut stre
       CHECK(got.models == std::vector<std::string>{"m"});
       if (script.role_event) CHECK(got.roles == 1);
       REQUIRE(got.usages == 1);
-      const auto& final = *bench.journal().all<metering::Final>().front();
+      const auto& final = final_of(bench);
       CHECK(final.outcome == metering::Outcome::completed);
       CHECK(final.counts.input == got.prompt);
       CHECK(final.counts.output == got.completion);
@@ -239,7 +239,7 @@ TEST_CASE("three seams, and no more than are allowed") {
   CHECK(got.text == plain(script, said));
   CHECK(got.done == 0);
   CHECK(got.errors == 1);
-  const auto& final = *bench.journal().all<metering::Final>().front();
+  const auto& final = final_of(bench);
   CHECK(final.outcome == metering::Outcome::partial);
   CHECK(final.counts.output == said);
   CHECK(final.counts.input == 0);  // the supply side broke it
@@ -365,7 +365,7 @@ TEST_CASE("a seam that fails before its bytes may leave shows nothing of it") {
   bench.release();
   bench.check_closed();
   CHECK(heard(bench.body_text).text == "one two");
-  const auto& final = *bench.journal().all<metering::Final>().front();
+  const auto& final = final_of(bench);
   CHECK(final.counts.output == 2);
   CHECK(final.results[1].delivered == 0);
   CHECK(final.results[1].pieces == 1);  // waste, on record

@@ -26,7 +26,7 @@ struct Two {
     far.body(role_chunk() + text_chunk("from" + std::to_string(who)) + finish_chunk() + usage_chunk(usage_of(12, 1)) + "data: [DONE]\n\n");
     far.end();
   }
-  const metering::Final& final() { return *bench.journal().all<metering::Final>().front(); }
+  const metering::Final& final() { return final_of(bench); }
   Bench bench;
 };
 

@@ -7,12 +7,6 @@ using namespace trib::test;
 
 namespace {
 
-const metering::Final& final_of(Bench& bench) {
-  const auto finals = bench.journal().all<metering::Final>();
-  REQUIRE(finals.size() == 1);
-  return *finals.front();
-}
-
 std::string large_head() {  // above unary_hold
   return "{\"model\":\"m\",\"choices\":[{\"message\":{\"content\":\"" + std::string(1'200'000, 'x');
 }

@@ -10,12 +10,6 @@ using namespace trib::test;
 
 namespace {
 
-const metering::Final& final_of(Bench& bench) {
-  const auto finals = bench.journal().all<metering::Final>();
-  REQUIRE(finals.size() == 1);
-  return *finals.front();
-}
-
 std::size_t count(std::string_view text, std::string_view of) {
   std::size_t n = 0;
   for (std::size_t at = 0; (at = text.find(of, at)) != text.npos; at += of.size()) ++n;
