@@ -354,7 +354,19 @@ Answer Admin::trial_balance() {
   bj::array accounts;
   for (const auto& row : trial.accounts)
     accounts.push_back(bj::object{{"account", row.account}, {"debit", row.debit.text()}, {"credit", row.credit.text()}});
-  return ok(bj::object{{"accounts", std::move(accounts)}, {"sum", trial.sum.text()}});
+  bj::array quantities;
+  ledger::Quantity whole{};
+  for (const auto& row : parts_.ledger.quantities()) {
+    ledger::add(whole, row.amount);
+    bj::object& out = quantities.emplace_back(bj::object{{"account", row.account}, {"site", row.site}, {"model", row.model}}).as_object();
+    for (std::size_t i = 0; i < ledger::quantity_classes; ++i) out[ledger::quantity_class_names[i]] = row.amount[i];
+  }
+  bj::object quantity_sum;
+  for (std::size_t i = 0; i < ledger::quantity_classes; ++i) quantity_sum[ledger::quantity_class_names[i]] = whole[i];
+  return ok(bj::object{{"accounts", std::move(accounts)},
+                       {"sum", trial.sum.text()},
+                       {"quantities", std::move(quantities)},
+                       {"quantity_sum", std::move(quantity_sum)}});
 }
 
 Answer Admin::balances() {
