@@ -245,16 +245,18 @@ TEST_CASE("what goes wrong at the engine becomes the right fault at the gateway"
   w.forwarder.on_unreachable = [&](std::size_t engine) { told.push_back(engine); };
   const auto customer = w.ask(5'000);
   EngineCall* call = w.calls[0];
-  SECTION("a closed door: nothing ran") {
+  SECTION("a closed door") {
     call->events.on_fault({FaultKind::connect_refused, Side::engine, Retry::elsewhere, ""});
     w.run();
-    CHECK(customer->fault.kind == FaultKind::refused_stream);
+    CHECK(customer->fault.kind == FaultKind::connect_refused);
+    CHECK(customer->fault.side == Side::site);
+    CHECK(customer->fault.retry == Retry::elsewhere);
     CHECK(told == std::vector<std::size_t>{0});
   }
   SECTION("a reset before the head") {
     call->events.on_fault({FaultKind::reset_before_head, Side::engine, Retry::elsewhere, ""});
     w.run();
-    CHECK(customer->fault.kind == FaultKind::status_server);
+    CHECK(customer->fault.kind == FaultKind::reset_before_head);
     CHECK(customer->fault.side == Side::engine);
     CHECK(told.empty());
   }
@@ -265,6 +267,23 @@ TEST_CASE("what goes wrong at the engine becomes the right fault at the gateway"
     w.run();
     CHECK(customer->fault.kind == FaultKind::cut);
     CHECK(customer->fault.side == Side::engine);
+    CHECK(customer->body == "some");
+    CHECK(customer->ends == 0);
+  }
+  SECTION("each kind is told as it was seen, and the text before it still comes") {
+    for (const FaultKind kind : {FaultKind::connect_timeout, FaultKind::connect_failed, FaultKind::bad_head}) {
+      const auto other = w.ask();
+      w.calls.back()->events.on_fault({kind, Side::site_network, Retry::elsewhere, ""});
+      w.run();
+      CHECK(other->fault.kind == kind);
+    }
+    call->head(200);
+    call->events.on_body("some");
+    call->events.on_fault({FaultKind::bad_chunk, Side::engine, Retry::elsewhere, ""});
+    w.run();
+    CHECK(customer->fault.kind == FaultKind::bad_chunk);
+    CHECK(customer->fault.side == Side::engine);
+    CHECK(customer->body == "some");
     CHECK(customer->ends == 0);
   }
   SECTION("silence until the deadline") {

@@ -422,6 +422,36 @@ TEST_CASE("an end without the trailer is a cut, and each reset has its meaning")
   CHECK(w.hall.lost == 0);
 }
 
+TEST_CASE("what an engine did is told by kind, before the head and after it") {
+  World w;
+  const auto told = [&](FaultKind kind, bool head) {
+    w.site.serve = [&](Answer& a) {
+      if (head) {
+        give_head(a);
+        a.body("text");
+      }
+    };
+    auto customer = w.ask("{}", "attempt-" + std::to_string(w.site.seen.size()));
+    w.run();
+    Answer* a = w.site.open.back();
+    w.site.open.pop_back();
+    a->fail(kind);
+    w.run();
+    CHECK(customer->faults == 1);
+    CHECK(customer->body == (head ? "text" : ""));
+    CHECK(customer->fault.retry == Retry::elsewhere);
+    return std::pair(customer->fault.kind, customer->fault.side);
+  };
+  using enum FaultKind;
+  for (const FaultKind kind : {connect_refused, connect_timeout, connect_failed}) CHECK(told(kind, false) == std::pair(kind, Side::site));
+  for (const FaultKind kind : {reset_before_head, bad_head}) CHECK(told(kind, false) == std::pair(kind, Side::engine));
+  for (const FaultKind kind : {cut, bad_chunk}) CHECK(told(kind, true) == std::pair(kind, Side::engine));
+  // Words that are no engine's, or out of place: what they come with is known all the same.
+  for (const FaultKind kind : {client_gone, cut, internal}) CHECK(told(kind, false) == std::pair(status_server, Side::engine));
+  for (const FaultKind kind : {client_gone, connect_refused, internal}) CHECK(told(kind, true) == std::pair(cut, Side::site));
+  CHECK(w.hall.lost == 0);
+}
+
 TEST_CASE("the agent's own refusals are faults of the attempt, the engine's 4xx pass through") {
   World w;
   SECTION("an offer it does not have") {
