@@ -106,6 +106,11 @@ void Forwarder::forget(One& one) {
   open_.erase(at);
 }
 
+const Engine* Forwarder::engine_of(const std::string& offer) const {
+  const auto found = offers_.find(offer);
+  return found == offers_.end() || found->second >= engines_.size() ? nullptr : &engines_[found->second];
+}
+
 void Forwarder::on_request(tunnel::Answer& answer) {
   const auto offer = offers_.find(answer.request().offer);
   if (offer == offers_.end() || offer->second >= engines_.size())

@@ -248,6 +248,14 @@ Answer Admin::devices() {
 
 Answer Admin::offers() {
   bj::array out;
+  const auto figure = [](const std::atomic<std::int64_t>& value) {
+    const auto n = value.load(std::memory_order_relaxed);
+    return n == fleet::OfferFigures::neutral ? bj::value(nullptr) : bj::value(n);
+  };
+  const auto leaves = [&](std::int64_t at_ns) {
+    if (at_ns == 0) return bj::value(nullptr);
+    return bj::value(ledger::time_text(parts_.clock.wall_ms() + (at_ns - parts_.clock.mono_ns()) / 1'000'000));
+  };
   for (const auto& site : parts_.fleet.sites()) {
     for (const auto& offer : site.offers) {
       out.push_back(bj::object{{"id", offer->id},
@@ -261,7 +269,11 @@ Answer Admin::offers() {
                                {"device", text_or_null(offer->device)},
                                {"vendor", text_or_null(offer->vendor)},
                                {"capacity", offer->capacity},
-                               {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)}});
+                               {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)},
+                               {"engine_load", bj::object{{"running", figure(offer->figures->running)},
+                                                          {"waiting", figure(offer->figures->waiting)},
+                                                          {"kv_use_ppm", figure(offer->figures->kv_use_ppm)}}},
+                               {"until", leaves(offer->pace->leaves_ns.load(std::memory_order_relaxed))}});
     }
   }
   return ok(out);

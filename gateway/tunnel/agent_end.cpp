@@ -400,9 +400,24 @@ void AgentEnd::tell_capacity() {
 void AgentEnd::offer(std::vector<fleet::AgentOffer> offers) {
   TRIB_ASSERT(offers.size() <= offers_max);
   const Turn turn(*this);
-  offers_ = std::move(offers);
+  const auto before = std::exchange(offers_, std::move(offers));
   ++revision_;
-  tell_capacity();
+  if (!tell_changes(before)) tell_capacity();
+}
+
+// False: not the same offers, or the gateway may not have heard of all of those yet.
+bool AgentEnd::tell_changes(const std::vector<fleet::AgentOffer>& before) {
+  if (!pages_.empty() || before.size() != offers_.size()) return false;
+  std::vector<fleet::AgentOffer> changed;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (before[i].id != offers_[i].id) return false;
+    if (before[i] != offers_[i]) changed.push_back(offers_[i]);
+  }
+  if (changed.empty()) return true;
+  auto lines = write(revision_, changed, stamp(), false);
+  pages_.assign(std::make_move_iterator(lines.begin()), std::make_move_iterator(lines.end()));
+  tell({});
+  return true;
 }
 
 bool AgentEnd::offers(std::string_view id) const {

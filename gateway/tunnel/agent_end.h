@@ -76,7 +76,8 @@ class AgentEnd final : public Session {
            const Clock& clock, Rng& rng, AgentTerms terms);
   ~AgentEnd();
 
-  // All that is offered from now on; requests for others are refused. Told to the gateway.
+  // All that is offered from now on; requests for others are refused. Told to the gateway, and where the
+  // offers are the same but for some, those alone.
   void offer(std::vector<fleet::AgentOffer> offers);
   bool offers(std::string_view id) const;
   bool welcomed() const { return welcomed_; }
@@ -107,6 +108,7 @@ class AgentEnd final : public Session {
   const char* route(OneAnswer& answer);
   void tell(std::string line);
   void tell_capacity();
+  bool tell_changes(const std::vector<fleet::AgentOffer>& before);
   void beat();
   void cancel_all();
   Stamp stamp() const;

@@ -457,7 +457,10 @@ void GatewayEnd::take_capacity(std::string_view line) {
   if (page.revision != arriving_revision_ || page.page != next_page_) return;
   ++next_page_;
   for (const auto& id : page.gone) arriving_.erase(id);
-  for (auto& offer : page.offers) arriving_[offer.id] = std::move(offer);
+  for (auto& offer : page.offers) {
+    if (offer.leaves_ns != 0) offer.leaves_ns += now_ns();
+    arriving_[offer.id] = std::move(offer);
+  }
   if (arriving_.size() > offers_max) return refuse("more than 4096 offers");
   if (page.page != page.pages) return;
   offers_ = std::move(arriving_);

@@ -243,6 +243,42 @@ TEST_CASE("what an agent does not say, or says in words of its own, its engine c
   CHECK_FALSE(can.grammar);
 }
 
+TEST_CASE("an offer's load and its end come with it, and later changes alone") {
+  World w;
+  auto first = offer_of("o1"), second = offer_of("o2");
+  first.figures = {3, 0, 250'000};
+  first.leaves_ns = w.clock.mono_ns() + 90 * 1'000'000'000LL;
+  w.agent->offer({first, second});
+  w.run();
+  const auto heard = [&](std::size_t i) { return w.hall.capacities.back().at(i); };
+  CHECK(heard(0).figures == first.figures);
+  CHECK(heard(0).leaves_ns <= first.leaves_ns + 1'000'000'000);
+  CHECK(heard(0).leaves_ns >= first.leaves_ns - 1'000'000'000);
+  CHECK(heard(1) == second);  // what was not said is not known
+  const auto told = w.hall.capacities.size();
+  w.agent->offer({first, second});
+  w.run();
+  CHECK(w.hall.capacities.size() == told);  // no news
+  first.figures = {};
+  second.figures.waiting = 4'000'000'000;
+  w.agent->offer({first, second});
+  w.run();
+  REQUIRE(w.hall.capacities.back().size() == 2);
+  CHECK(heard(0).figures == fleet::EngineFigures{});
+  CHECK(heard(1).figures == fleet::EngineFigures{{}, 1'000'000, {}});  // told as the most there can be
+  second.slots = 9;
+  w.agent->offer({first, second});
+  w.run();
+  CHECK(heard(0).leaves_ns != 0);
+  CHECK(heard(1).slots == 9);
+  w.agent->offer({second});
+  w.run();
+  CHECK(w.hall.capacities.back().size() == 1);
+  w.pass(61'000);  // the whole again
+  CHECK(heard(0).figures == fleet::EngineFigures{{}, 1'000'000, {}});
+  CHECK(w.hall.lost == 0);
+}
+
 TEST_CASE("thousands of offers come in pages") {
   World w;
   std::vector<fleet::AgentOffer> offers;
