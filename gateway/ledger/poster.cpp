@@ -15,9 +15,10 @@ using metering::Record;
 struct Poster::Work {
   BatchRow batch;
   Postings postings;
+  Quantities quantities;
   std::size_t items = 0;  // records posted
   UsageRow row;           // reused
-  std::vector<Sha256> usage, commands, quarantine;  // leaves
+  std::vector<Sha256> usage, commands, quarantine, quantity;  // leaves
   // The latest admission under a model's prices and under a contract.
   std::map<std::string, std::int64_t, std::less<>> rated_prices, rated_contracts;
   std::shared_ptr<const Book> book;
@@ -137,7 +138,7 @@ bool Poster::finish(Work& work, std::string& why) {
     why = "the hash of the journal's record " + std::to_string(batch.to_lsn) + " cannot be read";
     return false;
   }
-  if (!write_totals(work) || !move_cursor(batch.to_lsn) || !write_batch(work)) return false;
+  if (!write_quantities(work) || !write_totals(work) || !move_cursor(batch.to_lsn) || !write_batch(work)) return false;
   if (const auto sealed = seals_.find(batch.from_lsn); sealed != seals_.end() && sealed->second.chain != batch.hash) {
     broken_ = why = "batch " + std::to_string(batch.id) + " posted again differs from its SEAL in the journal";
     return false;
@@ -170,6 +171,7 @@ bool Poster::add(Work& work, const Item& item, const Final& final) {
   work.usage.push_back(row.leaf);
   work.batch.period_from = std::min(work.batch.period_from, row.period);
   work.batch.period_to = std::max(work.batch.period_to, row.period);
+  work.quantities.add(row, final, rated);
   switch (row.state) {
     case State::quarantined: ++work.batch.quarantined; return quarantine(work, lsn, record, row.id.text(), rated.quarantine);
     case State::voided: ++work.batch.voided; return true;
@@ -282,6 +284,14 @@ std::string Poster::publish(Work& work, const ContractVersion& contract) {
   return "applied";
 }
 
+bool Poster::write_quantities(Work& work) {
+  for (const QuantityRow& row : work.quantities.rows(shard_, work.batch.id)) {
+    if (!quantity_tables_.put(row, shard_)) return false;
+    work.quantity.push_back(row.leaf);
+  }
+  return true;
+}
+
 bool Poster::write_totals(const Work& work) {
   for (const auto& [key, turnover] : work.postings.balances) {  // in account order
     add_balance_.reset().bind(key.first).bind(shard_).bind(key.second);
@@ -312,6 +322,7 @@ bool Poster::write_batch(Work& work) {
   leaves.insert(leaves.end(), work.commands.begin(), work.commands.end());
   leaves.insert(leaves.end(), work.quarantine.begin(), work.quarantine.end());
   for (const TransferRow& row : work.postings.transfers) leaves.push_back(row.leaf);
+  leaves.insert(leaves.end(), work.quantity.begin(), work.quantity.end());
   BatchRow& batch = work.batch;
   batch.n = leaves.size();
   batch.transfers = work.postings.transfers.size();

@@ -10,6 +10,7 @@
 #include "gateway/ledger/book.h"
 #include "gateway/ledger/chain.h"
 #include "gateway/ledger/postings.h"
+#include "gateway/ledger/quantities.h"
 #include "gateway/ledger/tables.h"
 
 namespace trib::ledger {
@@ -51,6 +52,7 @@ class Poster {
   std::string apply(Work& work, const metering::Command& command);  // the command's result
   std::string publish(Work& work, const PriceVersion& price);
   std::string publish(Work& work, const ContractVersion& contract);
+  bool write_quantities(Work& work);
   bool write_totals(const Work& work);
   bool write_batch(Work& work);
   bool move_cursor(metering::Lsn to);
@@ -60,6 +62,7 @@ class Poster {
   const std::size_t batch_requests_max_;
   Connection db_;
   Inserts inserts_;
+  QuantityTables quantity_tables_;
   Statement find_usage_, find_command_, add_balance_, add_site_, raise_rated_, add_price_, add_contract_, move_cursor_;
 
   metering::Lsn cursor_ = 0;

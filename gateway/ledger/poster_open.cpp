@@ -73,7 +73,7 @@ bool Poster::open(const std::string& path, const std::string& vfs, std::string& 
       "INSERT INTO contract_version(contract, version, from_ms, to_ms, base_enum, weights, terms, terms_hash) "
       "VALUES(?, ?, ?, ?, 'gross', ?, ?, ?)");
   move_cursor_ = db_.prepare("UPDATE cursor SET lsn = ? WHERE shard = ? AND lsn = ?");
-  if (!inserts_.prepare(db_) || !find_usage_ || !find_command_ || !add_balance_ || !add_site_ || !raise_rated_ ||
+  if (!inserts_.prepare(db_) || !quantity_tables_.prepare(db_) || !find_usage_ || !find_command_ || !add_balance_ || !add_site_ || !raise_rated_ ||
       !add_price_ || !add_contract_ || !move_cursor_) {
     why = "preparing statements: " + db_.error();
     return false;

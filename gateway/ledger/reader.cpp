@@ -120,6 +120,24 @@ std::vector<SiteTotal> Reader::site_totals(std::optional<Period> period) {
   return out;
 }
 
+std::vector<QuantityTotal> Reader::quantities(std::optional<Period> period) {
+  std::vector<QuantityTotal> out;
+  Statement select = db_.prepare(
+      "SELECT account, site, model, sum(attempts), sum(tokens_input), sum(tokens_cached_input), sum(tokens_cache_write), "
+      "sum(tokens_output), sum(tokens_reasoning) FROM quantity_total" +
+      period_filter(period) + " GROUP BY account, site, model ORDER BY account, site, model");
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    QuantityTotal& total = out.emplace_back();
+    total.account = select.text();
+    total.site = select.text();
+    total.model = select.text();
+    read(select, total.amount);
+  }
+  if (step == Statement::Step::failed) failed("quantities");
+  return out;
+}
+
 std::optional<CommandRow> Reader::command(const std::string& id) {
   Statement select = db_.prepare("SELECT " + command_columns +
                                  " FROM command WHERE shard IN (SELECT shard FROM cursor) AND id = ?");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gateway/ledger/period.h"
+#include "gateway/ledger/quantities.h"
 #include "gateway/ledger/tables.h"
 
 namespace trib::ledger {
@@ -43,6 +44,11 @@ struct SiteTotal {
   money::Amount gross;  // what customers were charged for its part
 };
 
+struct QuantityTotal {
+  std::string account, site, model;
+  Quantity amount;
+};
+
 class Reader {
  public:
   // Opens an existing store; null with the reason otherwise.
@@ -60,6 +66,7 @@ class Reader {
   TrialBalance trial_balance_after(Period period);                // as it stood at the period's end
   std::optional<RequestRow> request(const RequestId& id);
   std::vector<SiteTotal> site_totals(std::optional<Period> period = {});
+  std::vector<QuantityTotal> quantities(std::optional<Period> period = {});  // by account, site, model; they sum to zero
   std::optional<CommandRow> command(const std::string& id);
 
   // Visitors return false to stop. Requests go by batch, then LSN; a row that cannot be decoded stops

@@ -72,6 +72,19 @@ CREATE TABLE IF NOT EXISTS site_total(
   gross_mu INTEGER NOT NULL, gross_pf INTEGER NOT NULL CHECK(gross_pf BETWEEN 0 AND 999999),
   PRIMARY KEY(site, shard, period)) STRICT, WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS quantity(
+  shard INTEGER NOT NULL, batch INTEGER NOT NULL, n INTEGER NOT NULL, period INTEGER NOT NULL,
+  site TEXT NOT NULL, model TEXT NOT NULL, account TEXT NOT NULL, attempts INTEGER NOT NULL,
+  tokens_input INTEGER NOT NULL, tokens_cached_input INTEGER NOT NULL, tokens_cache_write INTEGER NOT NULL,
+  tokens_output INTEGER NOT NULL, tokens_reasoning INTEGER NOT NULL, leaf BLOB NOT NULL,
+  PRIMARY KEY(shard, batch, n)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS quantity_total(
+  account TEXT NOT NULL, site TEXT NOT NULL, model TEXT NOT NULL, shard INTEGER NOT NULL, period INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, tokens_input INTEGER NOT NULL, tokens_cached_input INTEGER NOT NULL,
+  tokens_cache_write INTEGER NOT NULL, tokens_output INTEGER NOT NULL, tokens_reasoning INTEGER NOT NULL,
+  PRIMARY KEY(account, site, model, shard, period)) STRICT, WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS batch(
   shard INTEGER NOT NULL, id INTEGER NOT NULL, from_lsn INTEGER NOT NULL, to_lsn INTEGER NOT NULL,
   booked_at INTEGER NOT NULL, period_from INTEGER NOT NULL, period_to INTEGER NOT NULL, n INTEGER NOT NULL,
@@ -89,8 +102,8 @@ CREATE TABLE IF NOT EXISTS rated(
 )sql";
 
 // Without a WHEN there is nothing that a NULL could slip past.
-constexpr const char* sealed_tables[] = {"price_book", "contract_version", "usage",    "command",
-                                         "quarantine", "transfer",         "leg",      "batch"};
+constexpr const char* sealed_tables[] = {"price_book", "contract_version", "usage", "command", "quarantine",
+                                         "transfer",   "leg",              "quantity", "batch"};
 
 std::string trigger(const std::string& table, const std::string& verb) {
   return "CREATE TRIGGER IF NOT EXISTS " + table + "_no_" + verb + " BEFORE " + verb + " ON " + table +
@@ -113,10 +126,10 @@ bool accept(std::int64_t version, std::string& why) {
 }  // namespace
 
 bool ensure_schema(Connection& db, std::string& why) {
-  if (const auto version = stored_version(db); version != 0) return accept(version, why);
+  if (const auto version = stored_version(db); version != 0 && version != 1) return accept(version, why);
   std::string sql = std::string("BEGIN IMMEDIATE;") + tables;
   for (const char* table : sealed_tables) sql += trigger(table, "UPDATE") + trigger(table, "DELETE");
-  sql += "INSERT INTO meta VALUES('schema_version', '1') ON CONFLICT DO NOTHING; COMMIT;";
+  sql += "INSERT INTO meta VALUES('schema_version', '2') ON CONFLICT(key) DO UPDATE SET value = excluded.value; COMMIT;";
   if (db.run(sql.c_str())) return true;
   why = "creating the tables: " + db.error();
   db.run("ROLLBACK");

@@ -150,6 +150,11 @@ std::optional<RequestRow> Ledger::request(const RequestId& id) {
   return reader_->request(id);
 }
 
+std::vector<QuantityTotal> Ledger::quantities() {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->quantities();
+}
+
 std::vector<SiteTotal> Ledger::site_totals(std::optional<Period> period) {
   const std::lock_guard lock(reader_mutex_);
   return reader_->site_totals(period);

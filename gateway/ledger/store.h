@@ -83,6 +83,7 @@ class Ledger {
   std::vector<TenantBalance> tenant_balances();
   TrialBalance trial_balance();
   std::optional<RequestRow> request(const RequestId& id);
+  std::vector<QuantityTotal> quantities();
   std::vector<SiteTotal> site_totals(std::optional<Period> period = {});
 
  private:
