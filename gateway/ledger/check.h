@@ -59,6 +59,8 @@ class Check {
   bool strays();
   bool balances();
   bool sites();
+  bool step_period(const CommandRow& row);
+  bool periods();
   bool cursor();
   bool rated();
   bool journal();
@@ -74,6 +76,7 @@ class Check {
   const Lsn first_;  // the oldest record that the journal keeps
   Verdict out_;
   Book book_;
+  Periods periods_;
   BatchRow last_;
   std::map<std::uint64_t, BatchRow> recent_;  // of the journal's time, by to_lsn
   std::map<std::string, std::uint64_t> rows_;  // seen in batches, by table

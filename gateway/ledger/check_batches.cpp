@@ -85,7 +85,7 @@ bool Check::request(const UsageRow& row, BatchRow& seen, Quantities& booked) {
   }
   const money::Amount charged = row.gross.value_or(money::Amount{});
   if (sum != charged || gross != charged) return fail(place, "its parts do not sum to its charge");
-  if (row.period != period_of(row.final_ms)) return fail(place, "its period is not that of its FINAL");
+  if (row.period != periods_.booking(period_of(row.final_ms))) return fail(place, "its period is not that of its FINAL");
   seen.gross += charged;
   booked.add(row, *attempts);
   if (row.state != State::billed) return true;
@@ -108,6 +108,7 @@ bool Check::commands(const BatchRow& row, std::vector<Sha256>& leaves) {
     if (select.damaged() || leaf_of(command, shard_) != command.leaf) {
       return fail(in_batch("command", row.id) + ", command " + command.id, "the row differs from its leaf");
     }
+    if (command.kind == "period" && command.result == "applied" && !step_period(command)) return false;
     leaves.push_back(command.leaf);
     ++rows_["command"];
     ++count;

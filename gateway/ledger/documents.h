@@ -3,6 +3,7 @@
 // The ledger checks that it balances, that its accounts exist, that its periods are open and that what
 // it was reckoned from has not moved meanwhile. Pure.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,6 +67,16 @@ struct PeriodRow {
   PeriodState state{};
   std::int64_t grace_ms = 0, reconciled_ms = 0, closed_ms = 0, stated_ms = 0, paid_ms = 0;  // 0: not yet
   std::string seal, signature;  // hex
+  friend bool operator==(const PeriodRow&, const PeriodRow&) = default;
+};
+
+// Where every period stands. Periods close in order, so one month says which take no more postings.
+struct Periods {
+  std::map<Period, PeriodRow> rows;  // those that have left `open`
+  Period closed_through = 0;
+  bool closed(Period period) const { return period <= closed_through; }
+  // Where something of `period` is booked: there, or in the first that is not closed.
+  Period booking(Period period) const { return closed(period) ? next_period(closed_through) : period; }
 };
 
 }  // namespace trib::ledger

@@ -97,6 +97,17 @@ CREATE TABLE IF NOT EXISTS batch(
 
 CREATE TABLE IF NOT EXISTS cursor(shard INTEGER PRIMARY KEY, lsn INTEGER NOT NULL) STRICT;
 
+CREATE TABLE IF NOT EXISTS period(
+  id INTEGER PRIMARY KEY, state INTEGER NOT NULL CHECK(state BETWEEN 1 AND 5),
+  grace_ms INTEGER NOT NULL, reconciled_ms INTEGER NOT NULL, closed_ms INTEGER NOT NULL,
+  stated_ms INTEGER NOT NULL, paid_ms INTEGER NOT NULL, seal TEXT NOT NULL, signature TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS command_by_kind ON command(kind, shard, lsn);
+CREATE UNIQUE INDEX IF NOT EXISTS transfer_reversed_once ON transfer(shard, reverses_id) WHERE reverses_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS transfer_by_doc ON transfer(doc_id);
+CREATE TRIGGER IF NOT EXISTS transfer_in_open_period BEFORE INSERT ON transfer
+  WHEN EXISTS(SELECT 1 FROM period WHERE id = NEW.period AND state >= 3)
+  BEGIN SELECT RAISE(ABORT, 'the period is closed'); END;
+
 CREATE TABLE IF NOT EXISTS rated(
   kind TEXT NOT NULL, id TEXT NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY(kind, id)) STRICT, WITHOUT ROWID;
 )sql";

@@ -11,7 +11,7 @@ Verdict Check::run() {
     fail("store", db_.error());
     return out_;
   }
-  out_.ok = schema() && batches() && cursor() && strays() && book() && balances() && quantity_totals() && sites() && rated() && journal();
+  out_.ok = schema() && batches() && cursor() && strays() && book() && periods() && balances() && quantity_totals() && sites() && rated() && journal();
   reader_.end();
   return out_;
 }
@@ -20,7 +20,7 @@ bool Check::schema() {
   Statement select = db_.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'");
   std::uint64_t triggers = 0;
   while (select.row()) ++triggers;
-  constexpr std::uint64_t expected = 18;  // UPDATE and DELETE on nine tables
+  constexpr std::uint64_t expected = 19;  // UPDATE and DELETE on nine tables; no transfer into a closed period
   return triggers >= expected || fail("schema", "a trigger that keeps sealed rows from change is missing");
 }
 
