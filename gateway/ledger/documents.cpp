@@ -3,55 +3,14 @@
 #include <array>
 
 #include "gateway/base/json.h"
+#include "gateway/base/json_writer.h"
 
 namespace trib::ledger {
 namespace {
 
 constexpr std::array state_names{"open", "grace", "reconciled", "closed", "stated", "paid"};
 
-// Members and elements in the order they are added; lists may nest.
-class Writer {
- public:
-  Writer& key(std::string_view name) {
-    comma();
-    json::quote(name, out_);
-    out_ += ':';
-    first_ = true;  // its value takes no comma
-    return *this;
-  }
-  Writer& open(char bracket) {
-    comma();
-    out_ += bracket;
-    first_ = true;
-    return *this;
-  }
-  Writer& close(char bracket) {
-    out_ += bracket;
-    first_ = false;
-    return *this;
-  }
-  Writer& text(std::string_view value) {
-    comma();
-    json::quote(value, out_);
-    return *this;
-  }
-  Writer& integer(std::int64_t value) {
-    comma();
-    out_ += std::to_string(value);
-    return *this;
-  }
-  std::string take() { return std::move(out_); }
-
- private:
-  void comma() {
-    if (!first_) out_ += ',';
-    first_ = false;
-  }
-  std::string out_;
-  bool first_ = true;
-};
-
-void write_stands(Writer& out, std::string_view key, const std::vector<Stands>& list) {
+void write_stands(json::Writer& out, std::string_view key, const std::vector<Stands>& list) {
   if (list.empty()) return;
   out.key(key).open('[');
   for (const Stands& one : list) out.open('[').text(one.account).integer(one.period).text(one.amount.text()).close(']');
@@ -150,7 +109,7 @@ std::optional<PeriodState> parse_period_state(std::string_view text) {
 }
 
 std::string document_terms(const Document& document) {
-  Writer out;
+  json::Writer out;
   out.open('{').key("document").text(document.kind);
   if (!document.evidence.empty()) out.key("evidence").text(document.evidence);
   out.key("transfers").open('[');
@@ -210,7 +169,7 @@ std::string refuse(const Document& document) {
 }
 
 std::string period_terms(const PeriodStep& step) {
-  Writer out;
+  json::Writer out;
   out.open('{').key("period").integer(step.period).key("to").text(name(step.to));
   if (!step.seal.empty()) out.key("seal").text(step.seal);
   if (!step.signature.empty()) out.key("signature").text(step.signature);
