@@ -199,8 +199,22 @@ bool Reader::usage(Period period, const std::function<bool(const RequestRow&)>& 
 }
 
 bool Reader::transfers(std::optional<Period> period, const std::function<bool(const TransferRow&)>& visit) {
-  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer" + period_filter(period) +
-                                 " ORDER BY shard, id");
+  return walk_transfers(db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer" + period_filter(period) + " ORDER BY shard, id"), visit);
+}
+
+bool Reader::adjustments(Period period, const std::function<bool(const TransferRow&)>& visit) {
+  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE period = ? AND code NOT BETWEEN 20 AND 24 ORDER BY shard, id");
+  select.reset().bind(period);
+  return walk_transfers(std::move(select), visit);
+}
+
+bool Reader::transfers_of(const std::string& doc_id, const std::function<bool(const TransferRow&)>& visit) {
+  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE doc_id = ? ORDER BY shard, id");
+  select.reset().bind(doc_id);
+  return walk_transfers(std::move(select), visit);
+}
+
+bool Reader::walk_transfers(Statement select, const std::function<bool(const TransferRow&)>& visit) {
   Statement legs = db_.prepare("SELECT account, mu, pf FROM leg WHERE shard = ? AND transfer_id = ? ORDER BY n");
   TransferRow row;
   Statement::Step step{};

@@ -77,6 +77,9 @@ class Reader {
   bool transfers(std::optional<Period> period, const std::function<bool(const TransferRow&)>& visit);
   // In the order of the journal; applied ones only.
   bool commands(std::string_view kind, const std::function<bool(const CommandRow&)>& visit);
+  // Those of a period that are not requests' own (codes 20 to 24), with their legs.
+  bool adjustments(Period period, const std::function<bool(const TransferRow&)>& visit);
+  bool transfers_of(const std::string& doc_id, const std::function<bool(const TransferRow&)>& visit);
   bool batches(const std::function<bool(const BatchRow&)>& visit);
   bool quarantine(const std::function<bool(const QuarantineRow&)>& visit);
 
@@ -86,6 +89,7 @@ class Reader {
   bool failed(const std::string& what);
   TrialBalance trial(const std::string& filter);
   bool decode(Statement& from, RequestRow& out);
+  bool walk_transfers(Statement select, const std::function<bool(const TransferRow&)>& visit);
   Connection db_;
   std::string error_;
 };

@@ -1,0 +1,74 @@
+#include "gateway/settlement/turnover.h"
+
+#include <algorithm>
+#include <set>
+
+namespace trib::settlement {
+namespace {
+
+using money::Amount;
+
+constexpr std::uint64_t told_every = 65'536;
+
+void add_request(const ledger::RequestRow& request, const ledger::Book& book, Turnover& out) {
+  const ledger::UsageRow& row = request.row;
+  ++out.requests;
+  out.quarantined += row.state == ledger::State::quarantined ? 1 : 0;
+  out.charged += row.gross.value_or(Amount{});
+  std::set<std::string_view> seen;
+  for (const ledger::Part& part : request.parts) {
+    const auto attempt = std::find_if(request.attempts.begin(), request.attempts.end(),
+                                      [&](const ledger::AttemptRow& a) { return a.sent.n == part.attempt; });
+    if (attempt == request.attempts.end()) continue;  // differs() tells
+    const auto* const contract = book.contract(part.contract, part.contract_version);
+    const bool net_of_vat = contract != nullptr && contract->base == config::ShareBase::net_of_vat;
+    ContractUse& use = out.contracts[{attempt->sent.site, part.contract, part.contract_version}];
+    use.parts[part.party] += part.amount;
+    if (part.party != "vat") use.base += part.amount;
+    PartyUse& party = out.parties[part.party];
+    party.share += part.amount;
+    party.gross += attempt->gross;
+    if (net_of_vat && part.party != "vat") {
+      for (const ledger::Part& other : request.parts)
+        if (other.attempt == part.attempt && other.party == "vat") party.vat += other.amount;
+    }
+    party.tokens_in += attempt->billed.input + attempt->billed.cached_input + attempt->billed.cache_write;
+    party.tokens_out += attempt->billed.output + attempt->billed.reasoning;
+    if (seen.insert(part.party).second) ++party.requests;
+    if (party.batch_from == 0) party.batch_from = row.batch;
+    party.batch_to = row.batch;
+  }
+}
+
+}  // namespace
+
+bool read_turnover(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, Turnover& out, const Progress& progress) {
+  return reader.usage(period, [&](const ledger::RequestRow& request) {
+    add_request(request, book, out);
+    if (progress && out.requests % told_every == 0) progress("requests", out.requests);
+    return true;
+  });
+}
+
+std::string differs(ledger::Reader& reader, ledger::Period period, const Turnover& turnover) {
+  std::map<std::string, Amount> legs;  // credit - debit, by account, of requests alone
+  for (const auto& row : reader.trial_balance(period).accounts) legs[row.account] = row.credit_total - row.debit_total;
+  reader.adjustments(period, [&](const ledger::TransferRow& transfer) {
+    if (transfer.code == static_cast<std::uint16_t>(ledger::Code::late_usage)) return true;  // requests, too
+    if (transfer.doc_id.rfind("batch:", 0) == 0) return true;                                // parts of unknown parties
+    for (const ledger::Leg& leg : transfer.legs) legs[leg.account] += leg.amount;
+    return true;
+  });
+  Amount charged;
+  for (const auto& [account, amount] : legs)
+    if (account.rfind("L200/", 0) == 0) charged -= amount;
+  if (charged != turnover.charged) return "customers' accounts moved by " + charged.text() + ", the requests say " + turnover.charged.text();
+  for (const auto& [party, use] : turnover.parties) legs[ledger::party_account(party)] -= use.share;
+  for (const auto& [account, amount] : legs) {
+    if (amount.zero() || account.rfind("L200/", 0) == 0) continue;
+    return "account " + account + " and the requests differ by " + amount.text();
+  }
+  return {};
+}
+
+}  // namespace trib::settlement

@@ -1,0 +1,47 @@
+// A period's requests, added up for the close: who earned what, under which contract. One walk over the
+// usage rows, some microseconds each.
+#pragma once
+#include <compare>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "gateway/ledger/ledger.h"
+
+namespace trib::settlement {
+
+// Called now and then during long work with what has been done of it.
+using Progress = std::function<void(std::string_view what, std::uint64_t done)>;
+
+struct PartyUse {
+  money::Amount gross;  // what customers were charged for the attempts that it has a part of, VAT too
+  money::Amount vat;    // of that, what its contract takes out before it shares; zero for other bases
+  money::Amount share;
+  std::uint64_t requests = 0, tokens_in = 0, tokens_out = 0, batch_from = 0, batch_to = 0;
+};
+
+struct ContractUse {  // of one site under one version
+  money::Amount base;  // what was shared
+  std::map<std::string, money::Amount> parts;  // by party
+};
+struct ContractKey {
+  std::string site, contract;
+  std::uint32_t version = 0;
+  friend auto operator<=>(const ContractKey&, const ContractKey&) = default;
+};
+
+struct Turnover {
+  std::map<std::string, PartyUse> parties;  // "platform", "vat", "site:dc-one" ...
+  std::map<ContractKey, ContractUse> contracts;
+  money::Amount charged;
+  std::uint64_t requests = 0, quarantined = 0;
+};
+
+// Of the requests booked in `period`, as they were rated. False: the store failed (reader.error()).
+bool read_turnover(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, Turnover& out, const Progress& progress);
+
+// The ledger's legs of the period must say the same; why not, or empty. Documents may have moved accounts
+// beside the requests: those are taken out first.
+std::string differs(ledger::Reader& reader, ledger::Period period, const Turnover& turnover);
+
+}  // namespace trib::settlement
