@@ -1,0 +1,87 @@
+#include "gateway/settlement/trueup.h"
+
+#include <algorithm>
+
+namespace trib::settlement {
+namespace {
+
+using money::Amount;
+using money::int128;
+
+// floor(a * b / c) for 0 <= a <= c, 0 <= b, c > 0. The product does not fit 128 bits: long division, a
+// bit of b at a time.
+Amount part_of(Amount a, Amount b, Amount c) {
+  int128 quotient = 0, rest = 0;
+  for (int bit = 126; bit >= 0; --bit) {
+    rest = rest * 2 + ((b.pico() >> bit & 1) != 0 ? a.pico() : 0);
+    quotient = quotient * 2 + rest / c.pico();
+    rest %= c.pico();
+  }
+  return Amount::pico(quotient);
+}
+
+void split(const VersionBase& version, const config::Shares& shares, Amount amount, PartyAmounts& out) {
+  std::vector<std::string> parties;
+  std::vector<std::uint32_t> weights;
+  const auto add = [&](std::string party, std::uint32_t ppm) {
+    if (ppm == 0) return;
+    parties.push_back(std::move(party));
+    weights.push_back(ppm);
+  };
+  add("platform", shares.platform);
+  add("site:" + version.site, shares.site);
+  add("vendor:" + version.vendor, shares.vendor);
+  add("referrer:" + version.contract->referrer_party, shares.referrer);
+  const auto parts = money::split(amount, weights, 0);
+  for (std::size_t i = 0; i < parties.size(); ++i) out[parties[i]] += parts[i];
+}
+
+}  // namespace
+
+PartyAmounts rate_tiers(const std::vector<VersionBase>& versions) {
+  PartyAmounts out;
+  Amount total;
+  for (const VersionBase& version : versions) total += version.base;
+  for (const VersionBase& version : versions) {
+    if (version.base.zero() || version.base.negative()) continue;
+    const auto& tiers = version.contract->tiers;
+    if (tiers.mode == config::Tiers::Mode::whole) {
+      const config::Shares* shares = &version.contract->shares;
+      for (const auto& step : tiers.steps)
+        if (total > step.over) shares = &step.shares;
+      split(version, *shares, version.base, out);
+      continue;
+    }
+    // Of the whole turnover up to a step's edge this version has its part; what lies between two edges has
+    // the lower one's shares.
+    Amount from;
+    for (std::size_t s = 0; s <= tiers.steps.size(); ++s) {
+      const Amount edge = s < tiers.steps.size() ? std::min(total, tiers.steps[s].over) : total;
+      const Amount to = part_of(version.base, edge, total);
+      if (to > from) split(version, s == 0 ? version.contract->shares : tiers.steps[s - 1].shares, to - from, out);
+      from = std::max(from, to);
+    }
+  }
+  return out;
+}
+
+PartyAmounts trueup(const PartyAmounts& scratch, const PartyAmounts& booked) {
+  PartyAmounts out = scratch;
+  for (const auto& [party, amount] : booked) out[party] -= amount;
+  std::erase_if(out, [](const auto& one) { return one.second.zero(); });
+  return out;
+}
+
+Amount withheld(Amount amount, std::uint32_t ppm) {
+  if (amount.zero() || amount.negative()) return {};
+  return Amount::pico(amount.pico() / money::ppm_whole * ppm + amount.pico() % money::ppm_whole * ppm / money::ppm_whole);
+}
+
+Amount guarantee_due(const ledger::ContractVersion& contract, ledger::Period period) {
+  const std::int64_t begin = ledger::period_begin_ms(period), end = ledger::period_end_ms(period);
+  const std::int64_t from = std::max(begin, contract.from_ms), to = std::min(end, contract.to_ms.value_or(end));
+  if (to <= from || contract.guarantee.zero()) return {};
+  return Amount::pico(contract.guarantee.pico() * ((to - from) / 1000) / ((end - begin) / 1000));
+}
+
+}  // namespace trib::settlement
