@@ -40,6 +40,7 @@ class Postings {
                                     Code::share_referrer, Code::share_platform, Code::suspense};
   struct OfPeriod {
     std::int64_t effective_at = 0;  // of its latest request
+    money::Amount vat;              // inside the charges
     std::array<std::unordered_map<std::string, money::Amount>, codes.size()> sums;  // by tenant or party
   };
   void add_sum(OfPeriod& period, Code code, const std::string& who, money::Amount amount);
