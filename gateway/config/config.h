@@ -92,7 +92,8 @@ struct GatewayConfig {
 
 struct PriceTax {
   std::uint32_t percent = 0;
-  bool inclusive = true;
+  bool inclusive = true;  // inside the price; else it comes on top, with the invoice
+  friend bool operator==(const PriceTax&, const PriceTax&) = default;
 };
 
 struct PriceConfig {
@@ -128,18 +129,89 @@ struct ModelConfig {
 
 struct Shares {  // ppm; sum 1,000,000
   std::uint32_t platform = 0, site = 0, vendor = 0, referrer = 0;
+  friend bool operator==(const Shares&, const Shares&) = default;
 };
 
-struct ContractConfig {
+// What the shares are of. Refunds and fees are not known when a request is split: they post deltas.
+enum class ShareBase : std::uint8_t { gross, net_of_refunds, net_of_vat, net_of_fees };
+
+struct Tiers {  // other shares above a turnover of the period; none: no steps
+  enum class Mode : std::uint8_t { graduated, whole } mode = Mode::graduated;
+  struct Step {
+    money::Amount over;  // of the period's cumulative share base
+    Shares shares;
+    friend bool operator==(const Step&, const Step&) = default;
+  };
+  std::vector<Step> steps;  // by `over`, rising
+  friend bool operator==(const Tiers&, const Tiers&) = default;
+};
+
+struct Holdback {  // of each period's pay, released after so many days
+  std::uint32_t ppm = 100'000;
+  std::uint32_t days = 30;
+  friend bool operator==(const Holdback&, const Holdback&) = default;
+};
+
+enum class Chargeback : std::uint8_t { by_split, platform, site };      // who gives back what was charged back
+enum class ChargebackCost : std::uint8_t { platform, site, by_split };  // who bears the provider's fee for it
+
+struct Penalty {
+  std::string cause;            // "availability"
+  std::uint32_t below_ppm = 0;  // of the measure that the cause names
+  money::Amount amount, cap;    // each time, and of a period
+  friend bool operator==(const Penalty&, const Penalty&) = default;
+};
+
+struct EarlyExit {
+  enum class By : std::uint8_t { either, platform, site } by = By::either;
+  std::uint32_t ppm = 0;  // of the remaining guarantee
+  friend bool operator==(const EarlyExit&, const EarlyExit&) = default;
+};
+
+struct MarketIndex {
+  std::string name;
+  money::Amount reference;  // CNY, > 0
+  std::uint32_t alarm_ppm = 200'000;
+  friend bool operator==(const MarketIndex&, const MarketIndex&) = default;
+};
+
+enum class OnCancel : std::uint8_t { received, delivered, acknowledged };
+enum class OnBreak : std::uint8_t { output_only, all, nothing };
+enum class ZeroOutput : std::uint8_t { nothing, input };
+enum class Meters : std::uint8_t { lower, gateway };  // which count holds while meters disagree
+
+struct Policies {
+  OnCancel on_cancel = OnCancel::received;
+  OnBreak on_break = OnBreak::output_only;
+  ZeroOutput zero_output = ZeroOutput::nothing;
+  bool pay_loser = false;
+  Meters meters = Meters::lower;
+  bool show_gross = false;
+  friend bool operator==(const Policies&, const Policies&) = default;
+};
+
+struct ContractTerms {
+  ShareBase base = ShareBase::gross;
+  Shares shares;
+  std::string referrer_party;  // empty: none
+  std::optional<std::int64_t> referrer_until_ms;  // the last day that pays begins here or later
+  Tiers tiers;
+  money::Amount guarantee;  // to the site, a period; zero: none
+  Holdback holdback;
+  money::Amount min_payout;  // whole fen
+  Chargeback chargeback = Chargeback::by_split;
+  ChargebackCost chargeback_cost = ChargebackCost::platform;
+  std::vector<Penalty> penalties;
+  std::optional<EarlyExit> early_exit;
+  std::optional<MarketIndex> index;
+  Policies policies;
+  friend bool operator==(const ContractTerms&, const ContractTerms&) = default;
+};
+
+struct ContractConfig : ContractTerms {
   std::string id;
   std::int64_t from_ms = 0;
-  std::optional<std::int64_t> to_ms;
-  Shares shares;
-  enum class OnCancel { received, delivered, acknowledged } on_cancel = OnCancel::received;
-  enum class OnBreak { output_only, all, nothing } on_break = OnBreak::output_only;
-  std::string referrer_party;  // empty: none
-  std::optional<std::int64_t> referrer_until_ms;
-  std::string terms;  // canonical text of all terms, hashed and kept whole
+  std::optional<std::int64_t> to_ms;  // its end, not included; none: open
 };
 
 struct EngineConfig {
@@ -225,6 +297,15 @@ std::shared_ptr<const ConfigSnapshot> load_gateway(const std::string& file, Envi
 std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file, const std::string& yaml, Environment env);
 std::shared_ptr<const AgentConfig> load_agent(const std::string& file, Environment env);
 std::shared_ptr<const AgentConfig> parse_agent(const std::string& file, const std::string& yaml, Environment env);
+
+// One price or one contract from outside the file, as a map of the file's own keys (`price` gets the key
+// `model` beside them): JSON, or YAML. `name` stands for the file in messages; ${NAME} is refused.
+struct ModelPrice {
+  std::string model;
+  PriceConfig price;  // always with its `from`
+};
+ModelPrice parse_price(const std::string& name, const std::string& text);
+ContractConfig parse_contract(const std::string& name, const std::string& text);
 
 // "2026-01-01" or RFC 3339 -> Unix ms; a bare date is 00:00 in Asia/Shanghai.
 std::optional<std::int64_t> parse_date(std::string_view text);

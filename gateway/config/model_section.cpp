@@ -32,8 +32,14 @@ constexpr Key rows[] = {
     {"models[].price[].output", Type::price, "required", "", "", "Output tokens."},
     {"models[].price[].reasoning", Type::price, "", "", "",
      "Reasoning tokens; default: as `output`."},
-    {"models[].price[].tax", Type::not_yet, "", "", "", "Tax inside or above the price."},
+    {"models[].price[].tax", Type::section, "", "", "",
+     "VAT. Default: none is said, charges carry none, and invoices are refused."},
+    {"models[].price[].tax.percent", Type::count, "required", "0", "100", "Of the price without it."},
+    {"models[].price[].tax.inclusive", Type::flag, "true", "", "",
+     "Whether the price holds it already; false: it comes on top, with the invoice."},
 };
+
+}  // namespace
 
 PriceConfig read_price(const Section& in) {
   PriceConfig out;
@@ -43,8 +49,14 @@ PriceConfig read_price(const Section& in) {
   out.cached_input = in.given("cached_input") ? in.price("cached_input") : out.input;
   out.cache_write = in.given("cache_write") ? in.price("cache_write") : out.input;
   out.reasoning = in.given("reasoning") ? in.price("reasoning") : out.output;
+  if (in.given("tax")) {
+    const Section tax = in.section("tax");
+    out.tax = PriceTax{tax.count32("percent"), tax.flag("inclusive")};
+  }
   return out;
 }
+
+namespace {
 
 std::vector<PriceConfig> read_prices(const Section& model) {
   const std::vector<Section> given = model.one_or_more("price");

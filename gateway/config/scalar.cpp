@@ -239,25 +239,4 @@ std::optional<std::int64_t> parse_date(std::string_view text) {
   return (midnight_s + *hour * 3600 + *minute * 60 + *second - *offset_s) * 1000 + *fraction_ms;
 }
 
-std::string date_text(std::int64_t unix_ms) {
-  const std::int64_t local_s = unix_ms / 1000 + shanghai_offset_s;
-  const std::int64_t z = local_s / 86'400 + 719'468;
-  const std::int64_t second = local_s % 86'400;
-  const std::int64_t era = z / 146'097, day_of_era = z - era * 146'097;
-  const std::int64_t year_of_era =
-      (day_of_era - day_of_era / 1460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
-  const std::int64_t day_of_year =
-      day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-  const std::int64_t march_month = (5 * day_of_year + 2) / 153;
-  const std::int64_t day = day_of_year - (153 * march_month + 2) / 5 + 1;
-  const std::int64_t month = march_month < 10 ? march_month + 3 : march_month - 9;
-  const std::int64_t year = era * 400 + year_of_era + (month <= 2 ? 1 : 0);
-  char out[96];
-  std::snprintf(out, sizeof out, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld+08:00",
-                static_cast<long long>(year), static_cast<long long>(month),
-                static_cast<long long>(day), static_cast<long long>(second / 3600),
-                static_cast<long long>(second / 60 % 60), static_cast<long long>(second % 60));
-  return out;
-}
-
 }  // namespace trib::config

@@ -25,7 +25,5 @@ struct Url {
 // http:// or https://, a host, perhaps a port and a plain path; no user, query or fragment.
 std::optional<Url> parse_url(std::string_view text);
 
-// "2026-01-01T00:00:00+08:00": for canonical terms. Whole seconds.
-std::string date_text(std::int64_t unix_ms);
 
 }  // namespace trib::config

@@ -46,6 +46,9 @@ std::string join_path(const std::string& path, std::string_view key) {
 Section::Section(const Document& document, std::span<const Key> keys)
     : Section(document, &document.root(), document.root(), "", "", keys) {}
 
+Section::Section(const Document& document, std::span<const Key> keys, std::string path)
+    : Section(document, &document.root(), document.root(), std::move(path), "", keys) {}
+
 Section::Section(const Document& document, const Node* node, const Node& place, std::string path,
                  std::string pattern, std::span<const Key> keys)
     : document_(&document),

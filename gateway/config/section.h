@@ -19,6 +19,8 @@ class Section {
  public:
   // The file's own top level.
   Section(const Document& document, std::span<const Key> keys);
+  // The same where the whole document is one map, which messages call `path`.
+  Section(const Document& document, std::span<const Key> keys, std::string path);
 
   bool given(std::string_view key) const { return node(key) != nullptr; }
 

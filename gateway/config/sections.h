@@ -11,6 +11,8 @@ std::string read_store(const Section& section, const std::string& data);
 RoutingConfig read_routing(const Section& section);
 ModelRouting read_model_routing(const Section& section, const RoutingConfig& all);
 std::vector<ModelConfig> read_models(const Section& file, const RoutingConfig& routing);
+PriceConfig read_price(const Section& section);
+ContractConfig read_contract(const Section& section);
 std::vector<ContractConfig> read_contracts(const Section& file);
 std::vector<SiteConfig> read_sites(const Section& file,
                                    const std::vector<ContractConfig>& contracts);

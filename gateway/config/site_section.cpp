@@ -83,6 +83,11 @@ std::vector<SiteConfig> read_sites(const Section& file,
       in.fail("contract", shown(site.contract) + " is not in contracts; " +
                               (near.empty() ? "add it there" : "did you mean " + near + "?"));
     }
+    for (const ContractConfig& contract : contracts) {
+      if (contract.id == site.contract && contract.referrer_party == site.id)
+        in.fail("contract", "its referrer is the site itself; nobody is paid for bringing himself: "
+                            "name another referrer or another contract");
+    }
     site.engines = read_engines(in);
     out.push_back(std::move(site));
   }

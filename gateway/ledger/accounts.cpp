@@ -67,6 +67,7 @@ std::string receivable_account(std::string_view tenant) { return "A110/" + std::
 
 std::string party_account(std::string_view party) {
   if (party == "platform") return std::string(account_platform);
+  if (party == "vat") return std::string(account_vat);
   const PartyKind& kind = kind_of(party);
   const std::string_view name = party.substr(kind.prefix.size());
   return name.empty() ? std::string(kind.suspense) : std::string(kind.account) + std::string(name);
@@ -95,6 +96,7 @@ std::string party_of(std::string_view account) {
 
 Code share_code(std::string_view party) {
   if (party == "platform") return Code::share_platform;
+  if (party == "vat") return Code::usage_charge;
   const PartyKind& kind = kind_of(party);
   return party.size() == kind.prefix.size() ? Code::suspense : kind.code;
 }

@@ -10,6 +10,7 @@ namespace trib::ledger {
 inline constexpr std::string_view account_bank = "A100";      // bank / payment-provider clearing
 inline constexpr std::string_view account_clearing = "C150";  // zero after every batch
 inline constexpr std::string_view account_platform = "R300";
+inline constexpr std::string_view account_vat = "L240";        // accruing: a leg of each charge that holds VAT
 inline constexpr std::string_view account_goodwill = "E400";   // goodwill, SLA credits, promotions
 inline constexpr std::string_view account_guarantee = "E410";  // minimum-guarantee top-up
 inline constexpr std::string_view account_fees = "E420";       // payment fees, bad debt
@@ -27,7 +28,7 @@ const AccountKind* account_kind(std::string_view account);  // null: not in the 
 
 std::string customer_account(std::string_view tenant);    // L200/TENANT
 std::string receivable_account(std::string_view tenant);  // A110/TENANT, postpaid
-// Where a party's part accrues: "platform" R300, "site:X" L210/X, "vendor:X" L220/X, "referrer:X"
+// Where a party's part accrues: "vat" L240, "platform" R300, "site:X" L210/X, "vendor:X" L220/X, "referrer:X"
 // L230/X; a party without a name waits in suspense, L250/site or L250/vendor.
 std::string party_account(std::string_view party);
 // The other two of a party that is paid: withheld (L211, L221, L231) and locked in a statement (L212,
@@ -70,6 +71,7 @@ enum class Code : std::uint16_t {
   closure = 63,         // fen rounding when an account closes
   manual = 70,          // two persons, a document's hash
 };
+// Under which transfer a part is posted; VAT is a leg of the charge itself.
 Code share_code(std::string_view party);
 std::string_view reason(Code code);  // empty: not a code of this list
 

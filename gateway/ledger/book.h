@@ -23,16 +23,12 @@ struct PriceVersion {
   std::string terms_hash;  // hex
 };
 
-struct ContractVersion {
+// What was agreed, whole: shares, tiers, guarantee, policies and the rest are those of ContractTerms.
+struct ContractVersion : config::ContractTerms {
   std::string contract;
   std::uint32_t version = 0;
   std::int64_t from_ms = 0;
   std::optional<std::int64_t> to_ms;
-  config::Shares shares;
-  config::ContractConfig::OnCancel on_cancel{};
-  config::ContractConfig::OnBreak on_break{};
-  std::string referrer_party;
-  std::optional<std::int64_t> referrer_until_ms;
   std::string terms;  // canonical, whole
   std::string terms_hash;
 };

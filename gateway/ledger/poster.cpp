@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "gateway/ledger/book_tables.h"
 #include "gateway/ledger/period.h"
 #include "gateway/ledger/poster_work.h"
 
@@ -258,16 +259,7 @@ std::string Poster::apply(Work& work, const Command& command) {
 std::string Poster::publish(Work& work, const PriceVersion& price) {
   auto next = std::make_shared<Book>(*work.book);
   if (auto why = ledger::add(*next, price); !why.empty()) return "refused: " + why;
-  const PriceVersion& added = next->prices[price.model].back();
-  const std::pair<const char*, money::Price> units[] = {{"input", added.input},
-                                                        {"cached_input", added.cached_input},
-                                                        {"cache_write", added.cache_write},
-                                                        {"output", added.output},
-                                                        {"reasoning", added.reasoning}};
-  for (const auto& [unit, pico] : units) {
-    add_price_.reset().bind(added.model).bind(std::string_view(unit)).bind(added.version).bind(added.from_ms);
-    if (!add_price_.bind(pico.pico()).bind(added.terms_hash).done()) return {};
-  }
+  if (!put(add_price_, next->prices[price.model].back())) return {};
   work.book = next;
   return "applied";
 }
@@ -275,15 +267,7 @@ std::string Poster::publish(Work& work, const PriceVersion& price) {
 std::string Poster::publish(Work& work, const ContractVersion& contract) {
   auto next = std::make_shared<Book>(*work.book);
   if (auto why = ledger::add(*next, contract); !why.empty()) return "refused: " + why;
-  const ContractVersion& added = next->contracts[contract.contract].back();
-  const std::string weights = weights_text(added.shares);
-  add_contract_.reset().bind(added.contract).bind(added.version).bind(added.from_ms);
-  if (added.to_ms) {
-    add_contract_.bind(*added.to_ms);
-  } else {
-    add_contract_.null();
-  }
-  if (!add_contract_.bind(weights).bind(added.terms).bind(added.terms_hash).done()) return {};
+  if (!put(add_contract_, next->contracts[contract.contract].back())) return {};
   work.book = next;
   return "applied";
 }

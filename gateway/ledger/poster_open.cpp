@@ -1,4 +1,5 @@
 // Opening a store: connection, schema, where it stands, and whether the journal tells the same story.
+#include "gateway/ledger/book_tables.h"
 #include "gateway/ledger/poster.h"
 #include "gateway/ledger/schema.h"
 #include "gateway/ledger/terms.h"
@@ -68,11 +69,8 @@ bool Poster::open(const std::string& path, const std::string& vfs, std::string& 
   raise_rated_ = db_.prepare(
       "INSERT INTO rated(kind, id, last_ms) VALUES(?, ?, ?) "
       "ON CONFLICT(kind, id) DO UPDATE SET last_ms = max(last_ms, excluded.last_ms)");
-  add_price_ = db_.prepare(
-      "INSERT INTO price_book(model, unit, version, from_ms, pico, terms_hash) VALUES(?, ?, ?, ?, ?, ?)");
-  add_contract_ = db_.prepare(
-      "INSERT INTO contract_version(contract, version, from_ms, to_ms, base_enum, weights, terms, terms_hash) "
-      "VALUES(?, ?, ?, ?, 'gross', ?, ?, ?)");
+  add_price_ = db_.prepare(add_price_sql);
+  add_contract_ = db_.prepare(add_contract_sql);
   stands_ = db_.prepare("SELECT sum(debit_mu), sum(debit_pf), sum(credit_mu), sum(credit_pf) FROM balance WHERE account = ? AND (period = ? OR ? = 1)");
   find_reversal_ = db_.prepare("SELECT 1 FROM transfer WHERE shard = ? AND reverses_id = ?");
   find_legs_ = db_.prepare("SELECT account, mu, pf FROM leg WHERE shard = ? AND transfer_id = ? ORDER BY n");

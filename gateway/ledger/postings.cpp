@@ -27,7 +27,14 @@ void Postings::charge(const UsageRow& row, const metering::Final& final, const R
   if (row.period == period_of(row.final_ms)) {
     period.effective_at = std::max(period.effective_at, row.final_ms);
     add_sum(period, Code::usage_charge, row.tenant, rated.gross);
-    for (const Part& part : rated.parts) add_sum(period, share_code(part.party), part.party, part.amount);
+    for (const Part& part : rated.parts) {
+      const Code code = share_code(part.party);
+      if (code == Code::usage_charge) {
+        period.vat += part.amount;
+      } else {
+        add_sum(period, code, part.party, part.amount);
+      }
+    }
   } else {
     period.late_at = std::max(period.late_at, row.final_ms);
     period.late[customer_account(row.tenant)] += rated.gross;
@@ -75,7 +82,8 @@ TransferRow& Postings::begin(Code code, std::int32_t period, std::int64_t effect
   return row;
 }
 
-// A charge debits customers against the clearing account; a share debits it back to the parties.
+// A charge debits customers against the clearing account, and VAT where it holds some; a share debits it
+// back to the parties. Negative sums, of a platform that paid more than it took, are debits of the party.
 void Postings::add_usage(std::int32_t period, const OfPeriod& sums) {
   for (std::size_t i = 0; i < codes.size(); ++i) {
     if (sums.sums[i].empty()) continue;
@@ -85,6 +93,10 @@ void Postings::add_usage(std::int32_t period, const OfPeriod& sums) {
     for (const auto& [who, amount] : sums.sums[i]) {
       row.legs.push_back({is_charge ? customer_account(who) : party_account(who), is_charge ? amount : -amount});
       whole += amount;
+    }
+    if (is_charge && !sums.vat.zero()) {
+      row.legs.push_back({std::string(account_vat), -sums.vat});
+      whole -= sums.vat;
     }
     row.legs.push_back({std::string(account_clearing), is_charge ? -whole : whole});
     std::sort(row.legs.begin(), row.legs.end(), [](const Leg& a, const Leg& b) { return a.account < b.account; });

@@ -42,6 +42,7 @@ class Postings {
                                     Code::share_referrer, Code::share_platform, Code::suspense};
   struct OfPeriod {
     std::int64_t effective_at = 0;  // of its latest request
+    money::Amount vat;              // inside the charges
     // Requests of a period that is closed, by account: debit positive. When the latest of them ended.
     std::map<std::string, money::Amount> late;
     std::int64_t late_at = 0;

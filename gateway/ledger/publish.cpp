@@ -1,5 +1,5 @@
-// Publishing a configuration's prices and contracts: planned whole on a copy of the book, then
-// journaled, posted and only then in force.
+// Publishing prices and contracts, of a configuration or one by one: planned whole on a copy of the book,
+// then journaled, posted and only then in force.
 #include <algorithm>
 #include <tuple>
 
@@ -58,22 +58,20 @@ void plan_version(Plan& plan, const std::vector<Version>* published, const std::
   plan.commands.push_back(std::move(command));
 }
 
+void plan_price(Plan& plan, Connection& db, const std::string& model, const config::PriceConfig& price, std::int64_t from_ms,
+                std::int64_t wall_ms) {
+  const std::string terms = price_terms(model, price, from_ms);
+  const auto found = plan.book.prices.find(model);
+  const auto* published = found == plan.book.prices.end() ? nullptr : &found->second;
+  plan_version(plan, published, read_price(terms), last_rated(db, "price", model), "models." + model + ".price",
+               {"price:" + model + ":" + std::to_string(from_ms), "publish_price", wall_ms, terms});
+}
+
 void plan_prices(Plan& plan, Connection& db, const config::ModelConfig& model, std::int64_t first_start_ms, std::int64_t wall_ms) {
-  const std::string path = "models." + model.id + ".price";
   std::vector<std::pair<std::int64_t, const config::PriceConfig*>> by_from;
   for (const auto& price : model.prices) by_from.emplace_back(price.from_ms.value_or(first_start_ms), &price);
   std::sort(by_from.begin(), by_from.end());
-  for (const auto& [from_ms, price] : by_from) {
-    if (price->tax) {
-      plan.problem = {path + ".tax", "this version posts no VAT yet; leave `tax` out"};
-      return;
-    }
-    const std::string terms = price_terms(model.id, *price, from_ms);
-    const auto found = plan.book.prices.find(model.id);
-    const auto* published = found == plan.book.prices.end() ? nullptr : &found->second;
-    plan_version(plan, published, read_price(terms), last_rated(db, "price", model.id), path,
-                 {"price:" + model.id + ":" + std::to_string(from_ms), "publish_price", wall_ms, terms});
-  }
+  for (const auto& [from_ms, price] : by_from) plan_price(plan, db, model.id, *price, from_ms, wall_ms);
 }
 
 void plan_contract(Plan& plan, Connection& db, const config::ContractConfig& contract, std::int64_t wall_ms) {
@@ -84,7 +82,49 @@ void plan_contract(Plan& plan, Connection& db, const config::ContractConfig& con
                {"contract:" + contract.id + ":" + std::to_string(contract.from_ms), "publish_contract", wall_ms, terms});
 }
 
+template <class A, class B>
+bool overlap(const A& a, const B& b) {
+  return (!b.to_ms || a.from_ms < *b.to_ms) && (!a.to_ms || b.from_ms < *a.to_ms);
+}
+
+// Net of an unknown tax nothing can be shared: while such a contract holds, every price says its tax.
+void check_tax(Plan& plan) {
+  if (plan.problem || plan.commands.empty()) return;
+  for (const auto& [id, contracts] : plan.book.contracts) {
+    for (const auto& contract : contracts) {
+      if (contract.base != config::ShareBase::net_of_vat) continue;
+      for (const auto& [model, prices] : plan.book.prices) {
+        const auto untaxed = std::find_if(prices.begin(), prices.end(),
+                                          [&](const PriceVersion& p) { return !p.tax && overlap(contract, p); });
+        if (untaxed == prices.end()) continue;
+        plan.problem = {"contracts." + id + ".base",
+                        "net_of_vat from " + time_text(contract.from_ms) + " meets the price of " + model + " from " +
+                            time_text(untaxed->from_ms) + ", which says no tax; publish that model's price with `tax: { percent: N }` "
+                            "from then on first (0 is written out)"};
+        return;
+      }
+    }
+  }
+}
+
 }  // namespace
+
+// Journals a plan and waits until it is in force. With `publish_mutex_` held.
+std::optional<PublishProblem> Ledger::put_in_force(const std::vector<Command>& commands) {
+  metering::Lsn last = 0;
+  for (const Command& command : commands) {
+    last = journal_.append(command);
+    if (last == 0) return PublishProblem{"", "the journal takes no records"};
+  }
+  if (last != 0 && !await(last)) return PublishProblem{"", "the publication was not posted in time: " + failure()};
+  for (const Command& command : commands) {
+    const auto row = find_command(command.id);
+    if (!row || row->body != command.body || row->result.compare(0, 7, "refused") == 0) {
+      return PublishProblem{command.id, row ? row->result : "it was not posted"};
+    }
+  }
+  return std::nullopt;
+}
 
 std::optional<PublishProblem> Ledger::publish(const config::ConfigSnapshot& config, std::int64_t wall_ms) {
   const std::lock_guard publishing(publish_mutex_);
@@ -109,21 +149,52 @@ std::optional<PublishProblem> Ledger::publish(const config::ConfigSnapshot& conf
               [](const auto* a, const auto* b) { return std::tie(a->from_ms, a->id) < std::tie(b->from_ms, b->id); });
     for (const auto* contract : contracts) plan_contract(plan, db, *contract, wall_ms);
   }
+  check_tax(plan);
   if (plan.problem) return plan.problem;
+  return put_in_force(plan.commands);
+}
 
-  metering::Lsn last = 0;
-  for (const Command& command : plan.commands) {
-    last = journal_.append(command);
-    if (last == 0) return PublishProblem{"", "the journal takes no records"};
+template <class Fill>
+Published Ledger::publish_one(Fill&& fill) {
+  const std::lock_guard publishing(publish_mutex_);
+  while (post_once()) {
   }
-  if (last != 0 && !await(last)) return PublishProblem{"", "the publication was not posted in time: " + failure()};
-  for (const Command& command : plan.commands) {
-    const auto row = find_command(command.id);
-    if (!row || row->body != command.body || row->result.compare(0, 7, "refused") == 0) {
-      return PublishProblem{command.id, row ? row->result : "it was not posted"};
-    }
+  Plan plan;
+  plan.book = *book();
+  {
+    const std::lock_guard lock(reader_mutex_);
+    fill(plan, reader_->connection());
   }
-  return std::nullopt;
+  check_tax(plan);
+  if (plan.problem) return {Publishing::refused, plan.problem->path + ": " + plan.problem->why, 0};
+  if (plan.commands.empty()) return {Publishing::repeated, {}, 0};
+  if (const auto problem = put_in_force(plan.commands)) return {Publishing::failed, problem->why, 0};
+  return {Publishing::published, {}, 0};
+}
+
+namespace {
+
+template <class Version>
+std::uint32_t number_of(const std::map<std::string, std::vector<Version>>& by_id, const std::string& id, std::int64_t from_ms) {
+  const auto found = by_id.find(id);
+  if (found == by_id.end()) return 0;
+  const auto at = std::find_if(found->second.begin(), found->second.end(), [&](const Version& v) { return v.from_ms == from_ms; });
+  return at == found->second.end() ? 0 : at->version;
+}
+
+}  // namespace
+
+Published Ledger::publish(const config::ModelPrice& price, std::int64_t wall_ms) {
+  const std::int64_t from_ms = price.price.from_ms.value_or(wall_ms);
+  auto out = publish_one([&](Plan& plan, Connection& db) { plan_price(plan, db, price.model, price.price, from_ms, wall_ms); });
+  out.version = number_of(book()->prices, price.model, from_ms);
+  return out;
+}
+
+Published Ledger::publish(const config::ContractConfig& contract, std::int64_t wall_ms) {
+  auto out = publish_one([&](Plan& plan, Connection& db) { plan_contract(plan, db, contract, wall_ms); });
+  out.version = number_of(book()->contracts, contract.id, contract.from_ms);
+  return out;
 }
 
 }  // namespace trib::ledger

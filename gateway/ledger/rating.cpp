@@ -32,6 +32,11 @@ int input_attempt(const std::vector<AttemptResult>& results) {
   return at;
 }
 
+// An answer without a word for which the input is billed by contract: it is the last attempt's.
+bool input_alone(const Final& final) {
+  return final.outcome == metering::Outcome::cancelled && final.counts.output + final.counts.reasoning == 0;
+}
+
 // Divides the billed tokens among the attempts. Returns why it cannot, or nothing.
 std::string share_tokens(const Final& final, std::vector<TokenCounts>& out) {
   const auto& results = final.results;
@@ -41,7 +46,8 @@ std::string share_tokens(const Final& final, std::vector<TokenCounts>& out) {
     if (results[i].delivered >= tokens_end) return "a token count is out of bounds";
     if (i > 0 && results[i].n <= results[i - 1].n) return "attempts are out of order";
   }
-  const int first = input_attempt(results);
+  int first = input_attempt(results);
+  if (first < 0 && input_alone(final)) first = static_cast<int>(results.size()) - 1;
   if (first < 0) return "tokens are billed but no attempt delivered";
   const auto at = static_cast<std::size_t>(first);
 
@@ -83,7 +89,8 @@ struct Weighted {
 
 Weighted parties_of(const metering::Attempt& attempt, const ContractVersion& contract, std::int64_t admit_ms) {
   config::Shares shares = contract.shares;
-  if (contract.referrer_until_ms && admit_ms >= day_end_ms(*contract.referrer_until_ms)) {
+  const bool ended = contract.referrer_until_ms && admit_ms >= day_end_ms(*contract.referrer_until_ms);
+  if (shares.referrer > 0 && (ended || contract.referrer_party == attempt.site)) {  // nobody brings himself
     shares.platform += shares.referrer;
     shares.referrer = 0;
   }
@@ -93,6 +100,60 @@ Weighted parties_of(const metering::Attempt& attempt, const ContractVersion& con
   out.add("vendor:", attempt.vendor, shares.vendor);
   out.add("referrer:", contract.referrer_party, shares.referrer);
   return out;
+}
+
+// The VAT inside `gross`.
+money::Amount vat_in(const PriceVersion& price, money::Amount gross) {
+  if (!price.tax || !price.tax->inclusive || price.tax->percent == 0) return {};
+  const money::int128 percent = price.tax->percent;
+  return money::Amount::pico(gross.pico() * percent / (100 + percent));
+}
+
+// One attempt whose gross is divided.
+struct Dividing {
+  const metering::Attempt& attempt;
+  const ContractVersion& contract;
+  const Final& final;
+  Part part(std::string party, money::Amount amount) const {
+    return {attempt.n, std::move(party), attempt.contract, attempt.contract_version, amount};
+  }
+};
+
+// Divides what an attempt brought. VAT in the price comes first: out of the base where that is net of it,
+// else out of the platform's part, so that the others' shares are of the gross. Of a base that is not paid
+// by the customer (`bought` is false) the platform pays the others.
+void divide(const Dividing& d, money::Amount share, money::Amount vat, bool bought, std::vector<Part>& out) {
+  const bool net = d.contract.base == config::ShareBase::net_of_vat;
+  const money::Amount base = net ? share - vat : share;
+  Weighted weighted = parties_of(d.attempt, d.contract, d.final.admit.wall_ms);
+  std::array<money::Amount, Weighted::kinds> amounts;
+  money::split_request(base, {weighted.weights.data(), weighted.size}, d.final.admit.id, {amounts.data(), weighted.size});
+  const bool taxed = bought && !vat.zero();
+  const bool platform_first = weighted.size > 0 && weighted.parties[0] == "platform";
+  money::Amount borne = taxed && !net ? vat : money::Amount{};  // by the platform
+  if (!bought) borne = base;
+  out.reserve(out.size() + weighted.size + (taxed ? 1 : 0));
+  if (taxed) out.push_back(d.part("vat", vat));
+  if (!platform_first && !borne.zero()) out.push_back(d.part("platform", -borne));
+  for (std::size_t k = 0; k < weighted.size; ++k) {
+    if (k == 0 && platform_first) amounts[k] -= borne;
+    out.push_back(d.part(std::move(weighted.parties[k]), amounts[k]));
+  }
+}
+
+// The loser of a hedged pair has read the input for nothing; where its contract says so, it is paid for it.
+void pay_losers(const Final& final, const std::vector<TokenCounts>& tokens, const PriceVersion& price, const Book& book,
+                Rated& out) {
+  TokenCounts input = final.counts;
+  input.output = input.reasoning = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].total() != 0 || final.results[i].fault != name(FaultKind::outrun)) continue;
+    const metering::Attempt& attempt = final.attempts[i];
+    const ContractVersion* contract = book.contract(attempt.contract, attempt.contract_version);
+    if (!contract || !contract->policies.pay_loser) continue;
+    const money::Amount share = gross(price, input);
+    divide({attempt, *contract, final}, share, vat_in(price, share), false, out.parts);
+  }
 }
 
 Rated quarantined(std::string why) {
@@ -138,16 +199,14 @@ Rated rate(const Final& final, const Book& book) {
     const metering::Attempt& attempt = final.attempts[i];
     const ContractVersion* contract = book.contract(attempt.contract, attempt.contract_version);
     if (!contract) return quarantined("no contract: " + version_text(attempt.contract, attempt.contract_version));
+    if (contract->base == config::ShareBase::net_of_vat && !price->tax)
+      return quarantined("no tax rate: model " + version_text(final.admit.model, final.admit.price_version) +
+                         ", and contract " + version_text(attempt.contract, attempt.contract_version) + " shares net of VAT");
     const money::Amount share = gross(*price, tokens[i]);
     out.shares.push_back({attempt.n, tokens[i], share});
-    Weighted weighted = parties_of(attempt, *contract, final.admit.wall_ms);
-    std::array<money::Amount, Weighted::kinds> amounts;
-    money::split_request(share, {weighted.weights.data(), weighted.size}, final.admit.id, {amounts.data(), weighted.size});
-    out.parts.reserve(out.parts.size() + weighted.size);
-    for (std::size_t k = 0; k < weighted.size; ++k) {
-      out.parts.push_back({attempt.n, std::move(weighted.parties[k]), attempt.contract, attempt.contract_version, amounts[k]});
-    }
+    divide({attempt, *contract, final}, share, vat_in(*price, share), true, out.parts);
   }
+  if (tokens.size() > 1) pay_losers(final, tokens, *price, book, out);
   return out;
 }
 

@@ -17,7 +17,7 @@ money::Amount worst_case(const PriceVersion& price, std::uint64_t input_tokens_m
 // One party's part of one attempt's share of a request.
 struct Part {
   std::uint16_t attempt = 0;
-  std::string party;  // "platform", "site:dc-one", "vendor:nvidia", "referrer:lianmeng"
+  std::string party;  // "vat", "platform", "site:dc-one", "vendor:nvidia", "referrer:lianmeng"
   std::string contract;
   std::uint32_t contract_version = 0;
   money::Amount amount;
@@ -38,7 +38,9 @@ constexpr money::int128 gross_pico_end = static_cast<money::int128>(1'000'000) *
 struct Rated {
   money::Amount gross;
   std::vector<AttemptShare> shares;  // attempts that tokens were billed for; sum to counts and gross
-  std::vector<Part> parts;   // sum to gross exactly; attempt order, then platform, site, vendor, referrer
+  // Sum to gross exactly, and those of one attempt to its gross; attempt order, then VAT, platform, site,
+  // vendor, referrer; paid losers last. The platform's alone may be negative.
+  std::vector<Part> parts;
   std::string quarantine;    // why nothing was rated: no price, no contract...; empty when rated
 };
 
@@ -47,6 +49,11 @@ struct Rated {
 // a weight at the ADMIT's time (the order is platform, site, vendor, referrer; a referrer's weight goes
 // to the platform after the last day of its `until`). An unknown vendor's part goes to the party
 // "vendor:" (suspense, L250). A FINAL that bills no token is rated: gross zero, no parts.
+//
+// VAT inside the price, floor(gross * percent / (100 + percent)) of each attempt's gross, is a part of its
+// own. With a base net of VAT the weights apply to the rest; with any other the platform bears it, so that
+// the others' parts are of the gross. A price whose tax comes on top has none inside. The loser of a hedged
+// pair whose contract has `pay_loser` gets its part of the input's price, out of the platform's part.
 Rated rate(const metering::Final& final, const Book& book);
 
 }  // namespace trib::ledger

@@ -31,6 +31,16 @@ std::uint64_t pico64(money::Amount amount) {
   return static_cast<std::uint64_t>(amount.pico());
 }
 
+// A part's, in two's complement: the platform's may be below zero.
+std::uint64_t part64(money::Amount amount) {
+  TRIB_ASSERT(amount.pico() < gross_pico_end && -amount.pico() < gross_pico_end);
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(amount.pico()));
+}
+
+money::Amount part_amount(std::uint64_t bits) {
+  return money::Amount::pico(static_cast<money::int128>(static_cast<std::int64_t>(bits)));
+}
+
 money::Amount amount64(std::uint64_t pico) { return money::Amount::pico(static_cast<money::int128>(pico)); }
 
 }  // namespace
@@ -62,7 +72,7 @@ void encode_parts(const std::vector<Part>& parts, std::string& out) {
     w.name(part.party);
     w.name(part.contract);
     w.number(part.contract_version);
-    w.number(pico64(part.amount));
+    w.number(part64(part.amount));
   }
 }
 
@@ -77,7 +87,7 @@ std::optional<std::vector<Part>> decode_parts(std::string_view blob) {
     part.party = r.name();
     part.contract = r.name();
     part.contract_version = r.small<std::uint32_t>();
-    part.amount = amount64(r.number());
+    part.amount = part_amount(r.number());
   }
   if (!r.done()) return std::nullopt;
   return out;

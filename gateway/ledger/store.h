@@ -14,6 +14,7 @@
 #include "gateway/base/base.h"
 #include "gateway/config/config.h"
 #include "gateway/ledger/book.h"
+#include "gateway/ledger/market.h"
 #include "gateway/ledger/reader.h"
 #include "gateway/metering/metering.h"
 
@@ -38,6 +39,18 @@ struct PublishProblem {
   std::string why;
 };
 
+enum class Publishing {
+  published,
+  repeated,  // the same version was published before
+  refused,   // see why; nothing changed
+  failed,    // not known to be durable: asking again is safe
+};
+struct Published {
+  Publishing result{};
+  std::string why;
+  std::uint32_t version = 0;  // of what is now in the book; 0: nothing is
+};
+
 enum class Posting {
   posted,    // by this call, or by an earlier one of this process that was told `failed`
   repeated,  // the same was there already
@@ -59,6 +72,13 @@ class Ledger {
   // Any thread; blocks until durable and posted. Publishes what is new in the file, by (id, from): the
   // same terms again are a no-op, others under a published pair are refused.
   std::optional<PublishProblem> publish(const config::ConfigSnapshot& config, std::int64_t wall_ms);
+  // One version from outside the file, by the same rules; in force for the next request that is admitted.
+  Published publish(const config::ModelPrice& price, std::int64_t wall_ms);
+  Published publish(const config::ContractConfig& contract, std::int64_t wall_ms);
+
+  // A market index has this value from `at_ms` on. Any thread; blocks; idempotent by (name, at).
+  Posting set_index(const IndexValue& value, std::int64_t wall_ms);
+  std::vector<IndexValue> index_values();  // by name, then time
 
   // Any thread; blocks until durable and posted. Idempotent by (tenant, id), also when called at once.
   Posting topup(const std::string& tenant, const std::string& id, money::Amount amount, std::int64_t wall_ms);
@@ -98,6 +118,9 @@ class Ledger {
   Posting outcome(const metering::Command& command, metering::Lsn lsn);
   void remember(const std::string& id, metering::Lsn lsn);  // with unsure_mutex_ held
   std::optional<CommandRow> find_command(const std::string& id);
+  std::optional<PublishProblem> put_in_force(const std::vector<metering::Command>& commands);
+  template <class Fill>
+  Published publish_one(Fill&& fill);
 
   LedgerOptions options_;
   Clock& clock_;

@@ -4,40 +4,17 @@
 #include <functional>
 
 #include "gateway/base/json.h"
+#include "gateway/ledger/contract_terms.h"
 #include "gateway/ledger/period.h"
+#include "gateway/ledger/terms_json.h"
 
 namespace trib::ledger {
 namespace {
 
 using config::ContractConfig;
 
-constexpr std::array on_cancel_names{"received", "delivered", "acknowledged"};
-constexpr std::array on_break_names{"output_only", "all", "nothing"};
-
-// A flat object of texts and integers, keys in the order they are added.
-class ObjectWriter {
- public:
-  void text(std::string_view key, std::string_view value) {
-    add_key(key);
-    json::quote(value, out_);
-  }
-  void integer(std::string_view key, std::int64_t value) {
-    add_key(key);
-    out_ += std::to_string(value);
-  }
-  void maybe(std::string_view key, std::optional<std::int64_t> value) {
-    if (value) integer(key, *value);
-  }
-  std::string take() { return std::move(out_) + '}'; }
-
- private:
-  void add_key(std::string_view key) {
-    out_ += out_.size() > 1 ? "," : "";
-    json::quote(key, out_);
-    out_ += ':';
-  }
-  std::string out_ = "{";
-};
+constexpr std::array<std::string_view, 3> on_cancel_names{"received", "delivered", "acknowledged"};
+constexpr std::array<std::string_view, 3> on_break_names{"output_only", "all", "nothing"};
 
 struct Fields {
   std::map<std::string, std::string> texts;
@@ -95,14 +72,6 @@ constexpr ShareField share_fields[] = {
     {"referrer", &config::Shares::referrer},
 };
 
-template <class Names>
-std::optional<std::size_t> index_of(const Names& names, const std::string& name) {
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (name == names[i]) return i;
-  }
-  return std::nullopt;
-}
-
 // Where a version with this `from` may stand after `versions`; empty when it may.
 template <class Version>
 std::string refuse_from(const std::vector<Version>& versions, const Version& next) {
@@ -116,6 +85,12 @@ std::string refuse_from(const std::vector<Version>& versions, const Version& nex
     return "it overlaps the version before, which runs to " + time_text(*last.to_ms);
   }
   return {};
+}
+
+std::string refuse_shares(const config::Shares& s, const ContractVersion& contract) {
+  const std::uint64_t sum = std::uint64_t{s.platform} + s.site + s.vendor + s.referrer;
+  if (sum != money::ppm_whole) return "its shares sum to " + std::to_string(sum) + " ppm, not 1000000";
+  return s.referrer > 0 && contract.referrer_party.empty() ? "a referrer has a share but no party" : "";
 }
 
 template <class Version>
@@ -132,6 +107,7 @@ std::string price_terms(const std::string& model, const config::PriceConfig& pri
   out.text("model", model);
   out.integer("from", from_ms);
   for (const auto& field : price_fields) out.text(field.key, (price.*field.from).per_million_text());
+  if (price.tax) out.integer("tax_percent", price.tax->percent).integer("tax_inclusive", price.tax->inclusive ? 1 : 0);
   return out.take();
 }
 
@@ -146,22 +122,33 @@ std::optional<PriceVersion> read_price(const std::string& terms) {
     if (!price) return std::nullopt;
     out.*field.to = *price;
   }
+  if (const auto percent = fields->integer("tax_percent")) {
+    const auto inclusive = fields->integer("tax_inclusive");
+    if (*percent < 0 || *percent > 100 || !inclusive || *inclusive < 0 || *inclusive > 1) return std::nullopt;
+    out.tax = config::PriceTax{static_cast<std::uint32_t>(*percent), *inclusive == 1};
+  }
   out.terms_hash = to_hex(sha256(terms));
   return out;
 }
 
-std::string contract_terms(const ContractConfig& contract) {
+namespace {
+
+std::string contract_terms(const std::string& contract, std::int64_t from_ms, std::optional<std::int64_t> to_ms,
+                           const config::ContractTerms& terms) {
   ObjectWriter out;
-  out.text("contract", contract.id);
-  out.integer("from", contract.from_ms);
-  out.maybe("to", contract.to_ms);
-  for (const auto& field : share_fields) out.integer(field.key, contract.shares.*field.ppm);
-  out.text("on_cancel", on_cancel_names[static_cast<std::size_t>(contract.on_cancel)]);
-  out.text("on_break", on_break_names[static_cast<std::size_t>(contract.on_break)]);
-  if (!contract.referrer_party.empty()) out.text("referrer_party", contract.referrer_party);
-  out.maybe("referrer_until", contract.referrer_until_ms);
-  out.text("terms", contract.terms);
-  return out.take();
+  out.text("contract", contract).integer("from", from_ms).maybe("to", to_ms);
+  for (const auto& field : share_fields) out.integer(field.key, terms.shares.*field.ppm);
+  out.text("on_cancel", on_cancel_names[static_cast<std::size_t>(terms.policies.on_cancel)]);
+  out.text("on_break", on_break_names[static_cast<std::size_t>(terms.policies.on_break)]);
+  if (!terms.referrer_party.empty()) out.text("referrer_party", terms.referrer_party);
+  out.maybe("referrer_until", terms.referrer_until_ms);
+  return out.text("terms", whole_terms(contract, from_ms, to_ms, terms)).take();
+}
+
+}  // namespace
+
+std::string contract_terms(const ContractConfig& contract) {
+  return contract_terms(contract.id, contract.from_ms, contract.to_ms, contract);
 }
 
 std::optional<ContractVersion> read_contract(const std::string& terms) {
@@ -171,18 +158,11 @@ std::optional<ContractVersion> read_contract(const std::string& terms) {
   out.contract = fields->text("contract");
   out.from_ms = *fields->integer("from");
   out.to_ms = fields->integer("to");
-  for (const auto& field : share_fields) {
-    const auto ppm = fields->integer(field.key);
-    if (!ppm || *ppm < 0 || *ppm > money::ppm_whole) return std::nullopt;
-    out.shares.*field.ppm = static_cast<std::uint32_t>(*ppm);
-  }
-  const auto on_cancel = index_of(on_cancel_names, fields->text("on_cancel"));
-  const auto on_break = index_of(on_break_names, fields->text("on_break"));
-  if (!on_cancel || !on_break) return std::nullopt;
-  out.on_cancel = static_cast<ContractConfig::OnCancel>(*on_cancel);
-  out.on_break = static_cast<ContractConfig::OnBreak>(*on_break);
   out.referrer_party = fields->text("referrer_party");
   out.referrer_until_ms = fields->integer("referrer_until");
+  if (!read_whole_terms(fields->text("terms"), out)) return std::nullopt;
+  // One text for one contract: what both halves say is the same, and nothing is in it that is not read.
+  if (contract_terms(out.contract, out.from_ms, out.to_ms, out) != terms) return std::nullopt;
   out.terms = terms;
   out.terms_hash = to_hex(sha256(terms));
   return out;
@@ -221,10 +201,10 @@ std::string add(Book& book, PriceVersion price) {
 }
 
 std::string add(Book& book, ContractVersion contract) {
-  const config::Shares& s = contract.shares;
-  const std::uint64_t sum = std::uint64_t{s.platform} + s.site + s.vendor + s.referrer;
-  if (sum != money::ppm_whole) return "its shares sum to " + std::to_string(sum) + " ppm, not 1000000";
-  if (s.referrer > 0 && contract.referrer_party.empty()) return "a referrer has a share but no party";
+  if (auto why = refuse_shares(contract.shares, contract); !why.empty()) return why;
+  for (const auto& step : contract.tiers.steps) {
+    if (auto why = refuse_shares(step.shares, contract); !why.empty()) return "over " + step.over.text() + ": " + why;
+  }
   auto& versions = book.contracts[contract.contract];
   if (auto why = refuse_from(versions, contract); !why.empty()) return why;
   append(versions, std::move(contract));

@@ -1,6 +1,7 @@
 #include "gateway/ledger/verify.h"
 
 #include "gateway/ledger/accounts.h"
+#include "gateway/ledger/book_tables.h"
 #include "gateway/ledger/check.h"
 #include "gateway/ledger/terms.h"
 
@@ -52,7 +53,7 @@ bool Check::published(const CommandRow& row, std::uint64_t& prices, std::uint64_
     const auto price = read_price(row.body);
     if (!price) return fail(place, "not a price");
     if (why = add(book_, *price); !why.empty()) return fail(place, why);
-    prices += 5;
+    prices += price_units;
     return price_row(book_.prices[price->model].back());
   }
   const auto contract = read_contract(row.body);
@@ -63,37 +64,14 @@ bool Check::published(const CommandRow& row, std::uint64_t& prices, std::uint64_
 }
 
 bool Check::price_row(const PriceVersion& price) {
-  const std::pair<std::string_view, money::Price> units[] = {{"input", price.input},
-                                                             {"cached_input", price.cached_input},
-                                                             {"cache_write", price.cache_write},
-                                                             {"output", price.output},
-                                                             {"reasoning", price.reasoning}};
-  Statement select = db_.prepare(
-      "SELECT from_ms, pico, terms_hash, coalesce(to_ms, tax_incl) IS NULL FROM price_book "
-      "WHERE model = ? AND unit = ? AND version = ?");
-  for (const auto& [unit, pico] : units) {
-    select.reset().bind(price.model).bind(unit).bind(price.version);
-    if (!select.row() || select.integer() != price.from_ms || select.integer() != pico.pico() ||
-        select.text() != price.terms_hash || select.integer() != 1) {
-      return fail("table price_book, model " + price.model + ", version " + std::to_string(price.version) + ", " + std::string(unit),
-                  "it is not what was published");
-    }
-  }
-  return true;
+  const std::string unit = differing_unit(db_, price);
+  return unit.empty() || fail("table price_book, model " + price.model + ", version " + std::to_string(price.version) + ", " + unit,
+                              "it is not what was published");
 }
 
 bool Check::contract_row(const ContractVersion& contract) {
-  Statement select = db_.prepare(
-      "SELECT from_ms, terms, terms_hash, base_enum, weights, "
-      "coalesce(tiers, guarantee, holdback_ppm, holdback_days, min_payout_fen, chargeback_enum, penalty_rules, "
-      "sig_platform, sig_party) IS NULL FROM contract_version WHERE contract = ? AND version = ?");
-  select.reset().bind(contract.contract).bind(contract.version);
-  if (select.row() && select.integer() == contract.from_ms && select.text() == contract.terms &&
-      select.text() == contract.terms_hash && select.text() == "gross" && select.text() == weights_text(contract.shares) &&
-      select.integer() == 1) {
-    return true;
-  }
-  return fail("table contract_version, contract " + contract.contract + ", version " + std::to_string(contract.version),
+  return same_row(db_, contract) ||
+         fail("table contract_version, contract " + contract.contract + ", version " + std::to_string(contract.version),
               "it is not what was published");
 }
 

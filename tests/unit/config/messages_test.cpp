@@ -298,8 +298,13 @@ TEST_CASE("refused: models and prices") {
       {"models:\n"
        "  - id: m\n"
        "    context: 10\n"
-       "    price: { input: \"1\", output: \"2\", tax: { percent: 6, inclusive: true } }\n",
-       "f.yaml:4:39: models[0].price.tax: not honoured by this version; leave it out"},
+       "    price: { input: \"1\", output: \"2\", tax: { inclusive: true } }\n",
+       "f.yaml:4:44: models[0].price.tax.percent: is missing; add it, it has no default"},
+      {"models:\n"
+       "  - id: m\n"
+       "    context: 10\n"
+       "    price: { input: \"1\", output: \"2\", tax: { percent: 101 } }\n",
+       "f.yaml:4:55: models[0].price.tax.percent: \"101\" is out of bounds; 0 to 100"},
   });
 }
 
@@ -376,112 +381,172 @@ TEST_CASE("refused: contracts") {
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    base: net_of_vat\n",
-       "f.yaml:5:11: contracts[0].base: \"net_of_vat\" is not honoured by this version; only gross "
-       "is"},
-      {"contracts:\n"
-       "  - id: c\n"
-       "    from: 2026-01-01\n"
-       "    shares: { platform: 400000, site: 600000 }\n"
        "    base: net\n",
-       "f.yaml:5:11: contracts[0].base: \"net\" is not known; one of gross"},
+       "f.yaml:5:11: contracts[0].base: \"net\" is not known; one of gross, net_of_refunds, net_of_vat, net_of_fees"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    tiers: { mode: graduated, steps: [] }\n",
-       "f.yaml:5:5: contracts[0].tiers: not honoured by this version; leave it out"},
+       "f.yaml:5:38: contracts[0].tiers.steps: has 0 entries; 1 to 16"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    guarantee: \"5000.00\"\n",
-       "f.yaml:5:5: contracts[0].guarantee: not honoured by this version; leave it out"},
+       "    tiers: { mode: whole }\n",
+       "f.yaml:5:12: contracts[0].tiers.steps: is missing; add it, it has no default"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    holdback: { ppm: 100000, days: 30 }\n",
-       "f.yaml:5:5: contracts[0].holdback: not honoured by this version; leave it out"},
+       "    tiers: { steps: [ { over: \"0\", shares: { site: 1000000 } } ] }\n",
+       "f.yaml:5:31: contracts[0].tiers.steps[0].over: must be above zero; the contract's own shares hold from zero on"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    min_payout: \"100.00\"\n",
-       "f.yaml:5:5: contracts[0].min_payout: not honoured by this version; leave it out"},
+       "    tiers: { steps: [ { over: \"2\", shares: { site: 1000000 } }, { over: \"2.0\", shares: { site: 1000000 } } ] }\n",
+       "f.yaml:5:73: contracts[0].tiers.steps[1].over: is not above that of the step before; let the steps rise"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    chargeback: site\n",
-       "f.yaml:5:17: contracts[0].chargeback: \"site\" is not honoured by this version; only "
-       "by_split is"},
+       "    tiers: { steps: [ { over: \"1\", shares: { site: 999999 } } ] }\n",
+       "f.yaml:5:44: contracts[0].tiers.steps[0].shares: the shares sum to 999999; they must sum to 1000000 (parts per million)"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    penalties: []\n",
-       "f.yaml:5:5: contracts[0].penalties: not honoured by this version; leave it out"},
+       "    tiers: { steps: [ { over: \"1\", shares: { site: 999999, referrer: 1 } } ] }\n",
+       "f.yaml:5:44: contracts[0].tiers.steps[0].shares: gives the referrer a share, but the contract names none; add referrer: { party: ID }"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    early_exit: { by: either, ppm: 200000 }\n",
-       "f.yaml:5:5: contracts[0].early_exit: not honoured by this version; leave it out"},
+       "    guarantee: 5000\n",
+       "f.yaml:5:16: contracts[0].guarantee: a bare number may be rounded before it is read; put it in quotes: \"5000\""},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    guarantee: \"-1\"\n",
+       "f.yaml:5:16: contracts[0].guarantee: \"-1\" is not an amount; CNY, not negative, at most 12 decimals, such as \"100.00\""},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    holdback: { ppm: 1000001 }\n",
+       "f.yaml:5:22: contracts[0].holdback.ppm: \"1000001\" is out of bounds; 0 to 1000000"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    holdback: { days: 3651 }\n",
+       "f.yaml:5:23: contracts[0].holdback.days: \"3651\" is out of bounds; 0 to 3650"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    min_payout: \"0.005\"\n",
+       "f.yaml:5:17: contracts[0].min_payout: is not in whole fen; write at most 2 decimals"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    chargeback: vendor\n",
+       "f.yaml:5:17: contracts[0].chargeback: \"vendor\" is not known; one of by_split, platform, site"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    chargeback_cost: vendor\n",
+       "f.yaml:5:22: contracts[0].chargeback_cost: \"vendor\" is not known; one of platform, site, by_split"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    penalties: [ { cause: a, below_ppm: 1, amount: \"2\", cap: \"1\" } ]\n",
+       "f.yaml:5:62: contracts[0].penalties[0].cap: is below the amount; a cap holds at least one penalty"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    penalties: [ { cause: a, below_ppm: 1, amount: \"2\" } ]\n",
+       "f.yaml:5:18: contracts[0].penalties[0].cap: is missing; add it, it has no default"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    early_exit: { by: vendor, ppm: 1 }\n",
+       "f.yaml:5:23: contracts[0].early_exit.by: \"vendor\" is not known; one of either, platform, site"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    early_exit: { by: either }\n",
+       "f.yaml:5:17: contracts[0].early_exit.ppm: is missing; add it, it has no default"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    index: { name: h100-hour }\n",
-       "f.yaml:5:5: contracts[0].index: not honoured by this version; leave it out"},
+       "f.yaml:5:12: contracts[0].index.reference: is missing; add it, it has no default"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    policies: { on_cancel: delivered }\n",
-       "f.yaml:5:28: contracts[0].policies.on_cancel: \"delivered\" is not honoured by this "
-       "version; only "
-       "received is"},
+       "    index: { name: i, reference: \"0\" }\n",
+       "f.yaml:5:34: contracts[0].index.reference: must be above zero; it is what the index is compared with"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    policies: { on_break: all }\n",
-       "f.yaml:5:27: contracts[0].policies.on_break: \"all\" is not honoured by this version; only "
-       "output_only is"},
+       "    index: { name: i, reference: \"1\", alarm_ppm: 0 }\n",
+       "f.yaml:5:50: contracts[0].index.alarm_ppm: \"0\" is out of bounds; 1 to 1000000"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    policies: { on_cancel: all }\n",
+       "f.yaml:5:28: contracts[0].policies.on_cancel: \"all\" is not known; one of received, delivered, acknowledged"},
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 600000 }\n"
+       "    policies: { on_break: some }\n",
+       "f.yaml:5:27: contracts[0].policies.on_break: \"some\" is not known; one of output_only, all, nothing"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    policies: { zero_output: prompt }\n",
-       "f.yaml:5:30: contracts[0].policies.zero_output: \"prompt\" is not known; one of nothing"},
+       "f.yaml:5:30: contracts[0].policies.zero_output: \"prompt\" is not known; one of nothing, input"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
-       "    policies: { pay_loser: true }\n",
-       "f.yaml:5:28: contracts[0].policies.pay_loser: \"true\" is not honoured by this version; "
-       "only false "
-       "is"},
+       "    policies: { pay_loser: yes }\n",
+       "f.yaml:5:28: contracts[0].policies.pay_loser: \"yes\" must be true or false"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"
        "    shares: { platform: 400000, site: 600000 }\n"
        "    policies: { meters: higher }\n",
-       "f.yaml:5:25: contracts[0].policies.meters: \"higher\" is not known; one of lower"},
-      {"contracts:\n"
-       "  - id: c\n"
-       "    from: 2026-01-01\n"
-       "    shares: { platform: 400000, site: 600000 }\n"
-       "    policies: { show_gross: true }\n",
-       "f.yaml:5:29: contracts[0].policies.show_gross: \"true\" is not honoured by this version; "
-       "only false "
-       "is"},
+       "f.yaml:5:25: contracts[0].policies.meters: \"higher\" is not known; one of lower, gateway"},
   });
 }
 
 TEST_CASE("refused: sites") {
   check_gateway({
+      {"contracts:\n"
+       "  - id: c\n"
+       "    from: 2026-01-01\n"
+       "    shares: { platform: 400000, site: 590000, referrer: 10000 }\n"
+       "    referrer: { party: s }\n"
+       "sites:\n"
+       "  - { id: s, kind: cafe, contract: c }\n",
+       "f.yaml:7:36: sites[0].contract: its referrer is the site itself; nobody is paid for bringing himself: "
+       "name another referrer or another contract"},
       {"contracts:\n"
        "  - id: c\n"
        "    from: 2026-01-01\n"

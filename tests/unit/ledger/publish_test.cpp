@@ -95,10 +95,10 @@ TEST_CASE("what may not be published is refused with its place and the mend") {
   }
   SECTION("changed terms of a published contract, whatever the term") {
     auto config = test::golden_config();
-    config.contracts[0].on_break = config::ContractConfig::OnBreak::nothing;
+    config.contracts[0].policies.on_break = config::OnBreak::nothing;
     CHECK(refusal(world, config).find("contracts.c: its terms changed") == 0);
     config = test::golden_config();
-    config.contracts[0].terms = "{\"min_payout\":\"1\"}";
+    config.contracts[0].min_payout = *money::Amount::parse("1");
     CHECK(refusal(world, config).find("contracts.c: its terms changed") == 0);
   }
   SECTION("a from before the last one") {
@@ -139,10 +139,23 @@ TEST_CASE("what may not be published is refused with its place and the mend") {
     config.contracts[0].referrer_party.clear();
     CHECK(refusal(world, config) == "contracts.new: a referrer has a share but no party");
   }
-  SECTION("tax, which is not posted yet") {
-    auto config = with_price(noon + 1, 8);
-    config.models[0].prices[0].tax = config::PriceTax{6, true};
-    CHECK(refusal(world, config).find("models.m.price.tax: ") == 0);
+  SECTION("a base net of VAT beside a price that says none, whichever comes second") {
+    auto config = test::golden_config();
+    auto contract = config.contracts[1];
+    contract.from_ms = noon + 1;
+    contract.base = config::ShareBase::net_of_vat;
+    config.contracts.push_back(contract);
+    CHECK(refusal(world, config) ==
+          "contracts.d.base: net_of_vat from " + time_text(noon + 1) + " meets the price of m from 2026-11-01T00:00:00.000+08:00, "
+          "which says no tax; publish that model's price with `tax: { percent: N }` from then on first (0 is written out)");
+    auto taxed = config.models[0].prices[0];
+    taxed.from_ms = noon + 1;
+    taxed.tax = config::PriceTax{0, true};
+    config.models[0].prices.push_back(taxed);
+    CHECK(refusal(world, config) == "published");
+    auto untaxed = test::golden_config();
+    untaxed.models[0].id = "n";
+    CHECK(refusal(world, untaxed).find("contracts.d.base: net_of_vat") == 0);
   }
   SECTION("one bad version keeps the good ones out too") {
     auto config = test::golden_config();
@@ -191,21 +204,26 @@ TEST_CASE("terms read back as they were written") {
   contract.from_ms = -5;
   contract.to_ms = 7;
   contract.shares = {1, 2, 3, 999'994};
-  contract.on_cancel = config::ContractConfig::OnCancel::acknowledged;
-  contract.on_break = config::ContractConfig::OnBreak::all;
+  contract.policies = {config::OnCancel::acknowledged, config::OnBreak::all, config::ZeroOutput::input, true,
+                       config::Meters::gateway, true};
   contract.referrer_party = "quote\"and\\slash";
   contract.referrer_until_ms = 9;
-  contract.terms = "{\"a\":1}\n";
+  contract.base = config::ShareBase::net_of_fees;
+  contract.tiers = {config::Tiers::Mode::whole, {{money::Amount::pico(1), {4, 3, 2, 1}}, {money::Amount::pico(9), {0, 1'000'000, 0, 0}}}};
+  contract.guarantee = money::Amount::pico(7);
+  contract.holdback = {0, 0};
+  contract.min_payout = *money::Amount::parse("0.01");
+  contract.chargeback = config::Chargeback::site;
+  contract.chargeback_cost = config::ChargebackCost::by_split;
+  contract.penalties = {{"a", 1, money::Amount::pico(2), money::Amount::pico(3)}, {"b", 0, {}, {}}};
+  contract.early_exit = config::EarlyExit{config::EarlyExit::By::site, 5};
+  contract.index = config::MarketIndex{"i", money::Amount::pico(3), 1};
   const auto read = read_contract(contract_terms(contract));
   REQUIRE(read);
   CHECK(read->contract == "c");
   CHECK(read->from_ms == -5);
   CHECK(read->to_ms == 7);
-  CHECK(read->shares.referrer == 999'994);
-  CHECK(read->on_cancel == contract.on_cancel);
-  CHECK(read->on_break == contract.on_break);
-  CHECK(read->referrer_party == contract.referrer_party);
-  CHECK(read->referrer_until_ms == 9);
+  CHECK(static_cast<const config::ContractTerms&>(*read) == contract);
   CHECK(read->terms == contract_terms(contract));
   for (const char* bad : {"", "{}", "[]", "{\"contract\":\"c\"}", "{\"contract\":\"c\",\"contract\":\"c\"}", "nonsense"}) {
     CHECK_FALSE(read_contract(bad));
