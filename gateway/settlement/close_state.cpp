@@ -61,7 +61,7 @@ std::optional<Statement> Call::statement(const std::string& party) {
     for (const auto& leg : transfer.legs)
       if (leg.account == account) moved -= leg.amount;
     const auto code = static_cast<Code>(transfer.code);
-    if (moved.zero() || code == Code::statement_lock || transfer.doc_id.rfind("batch:", 0) == 0) return true;
+    if (moved.zero() || code == Code::statement_lock) return true;
     if (transfer.effective_at < begin) {
       out.prior_period_adj += moved;
       if (code == Code::late_usage) out.share_amount -= moved;  // its requests are among the month's

@@ -13,7 +13,7 @@ class FakeJournal final : public metering::Journal {
   metering::Lsn append(metering::RecordRef given) override {
     const metering::Record record = given.copy();
     const std::lock_guard lock(mutex_);
-    if (refuse || (refuse_seals && std::holds_alternative<metering::Seal>(record))) return 0;
+    if (refuse || records.size() >= records_max || (refuse_seals && std::holds_alternative<metering::Seal>(record))) return 0;
     records.push_back(record);
     return records.size();
   }
@@ -58,6 +58,7 @@ class FakeJournal final : public metering::Journal {
   std::vector<metering::Record> records;  // by LSN - 1
   metering::Lsn durable_max = UINT64_MAX;
   metering::Lsn kept_from = 1;
+  std::size_t records_max = SIZE_MAX;  // refuses what would be more
   bool refuse = false, refuse_seals = false;
 
  private:
