@@ -248,6 +248,14 @@ Answer Admin::devices() {
 
 Answer Admin::offers() {
   bj::array out;
+  const auto figure = [](const std::atomic<std::int64_t>& value) {
+    const auto n = value.load(std::memory_order_relaxed);
+    return n == fleet::OfferFigures::neutral ? bj::value(nullptr) : bj::value(n);
+  };
+  const auto leaves = [&](std::int64_t at_ns) {
+    if (at_ns == 0) return bj::value(nullptr);
+    return bj::value(ledger::time_text(parts_.clock.wall_ms() + (at_ns - parts_.clock.mono_ns()) / 1'000'000));
+  };
   for (const auto& site : parts_.fleet.sites()) {
     for (const auto& offer : site.offers) {
       out.push_back(bj::object{{"id", offer->id},
@@ -261,7 +269,11 @@ Answer Admin::offers() {
                                {"device", text_or_null(offer->device)},
                                {"vendor", text_or_null(offer->vendor)},
                                {"capacity", offer->capacity},
-                               {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)}});
+                               {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)},
+                               {"engine_load", bj::object{{"running", figure(offer->figures->running)},
+                                                          {"waiting", figure(offer->figures->waiting)},
+                                                          {"kv_use_ppm", figure(offer->figures->kv_use_ppm)}}},
+                               {"until", leaves(offer->pace->leaves_ns.load(std::memory_order_relaxed))}});
     }
   }
   return ok(out);
@@ -354,7 +366,19 @@ Answer Admin::trial_balance() {
   bj::array accounts;
   for (const auto& row : trial.accounts)
     accounts.push_back(bj::object{{"account", row.account}, {"debit", row.debit.text()}, {"credit", row.credit.text()}});
-  return ok(bj::object{{"accounts", std::move(accounts)}, {"sum", trial.sum.text()}});
+  bj::array quantities;
+  ledger::Quantity whole{};
+  for (const auto& row : parts_.ledger.quantities()) {
+    ledger::add(whole, row.amount);
+    bj::object& out = quantities.emplace_back(bj::object{{"account", row.account}, {"site", row.site}, {"model", row.model}}).as_object();
+    for (std::size_t i = 0; i < ledger::quantity_classes; ++i) out[ledger::quantity_class_names[i]] = row.amount[i];
+  }
+  bj::object quantity_sum;
+  for (std::size_t i = 0; i < ledger::quantity_classes; ++i) quantity_sum[ledger::quantity_class_names[i]] = whole[i];
+  return ok(bj::object{{"accounts", std::move(accounts)},
+                       {"sum", trial.sum.text()},
+                       {"quantities", std::move(quantities)},
+                       {"quantity_sum", std::move(quantity_sum)}});
 }
 
 Answer Admin::balances() {

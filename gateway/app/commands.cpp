@@ -252,7 +252,9 @@ int trial_balance(const Call& call) {
   }
   const auto value = bj::parse(reply.body).as_object();
   print_table(value.at("accounts").as_array(), {"account", "debit", "credit"});
-  std::cout << "sum: " << cell(value.at("sum")) << '\n';
+  std::cout << "sum: " << cell(value.at("sum")) << "\n\n";
+  print_table(value.at("quantities").as_array(), {"account", "site", "model", "attempts", "input", "cached_input", "cache_write", "output", "reasoning"});
+  std::cout << "sum: " << cell(value.at("quantity_sum")) << '\n';
   return 0;
 }
 

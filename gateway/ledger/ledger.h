@@ -4,6 +4,7 @@
 #include "gateway/ledger/accounts.h"
 #include "gateway/ledger/book.h"
 #include "gateway/ledger/contract_terms.h"
+#include "gateway/ledger/documents.h"
 #include "gateway/ledger/market.h"
 #include "gateway/ledger/rating.h"
 #include "gateway/ledger/store.h"
