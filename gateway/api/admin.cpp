@@ -52,13 +52,18 @@ Answer Admin::admin(const AdminRequest& request) {
   if (get && is(2, "ledger") && parts[1] == "trial-balance") return trial_balance();
   if (get && is(2, "ledger") && parts[1] == "balances") return balances();
   if (get && is(1, "periods")) return periods();
+  if (get && is(2, "periods")) return period(parts[1], false);
+  if (post && is(3, "periods", "close")) return period(parts[1], true);
+  if (post && is(2, "periods") && parts[1] == "explain") return explain(request);
+  if (get && is(1, "statements")) return statements(request.query);
+  if (get && is(3, "statements")) return statement(parts[1], parts[2]);
   if (get && is(2, "exports")) return export_period(parts[1], request.query);
   if (get && is(2, "audit") && parts[1] == "verify") return audit_verify();
   static const std::vector<std::string> doors = {"requests", "sites", "devices", "offers", "tenants", "prices",
-                                                 "contracts", "ledger", "periods", "exports", "audit"};
+                                                 "contracts", "ledger", "periods", "statements", "exports", "audit"};
   const bool known = !parts.empty() && std::find(doors.begin(), doors.end(), parts[0]) != doors.end();
   if (known && !get && !post) return error(405, request.path + " takes GET or POST only.", "method_not_allowed");
-  if (known && post && parts[0] != "sites" && parts[0] != "tenants")
+  if (known && post && parts[0] != "sites" && parts[0] != "tenants" && parts[0] != "periods")
     return error(405, request.path + " takes GET only.", "method_not_allowed");
   return error(404, "There is no such administrative door: " + request.method + " " + request.path, "unknown_url");
 }
@@ -357,12 +362,6 @@ Answer Admin::balances() {
   for (const auto& row : parts_.ledger.trial_balance().accounts)
     out.push_back(bj::object{{"account", row.account}, {"balance", (row.credit - row.debit).text()}});
   return ok(out);
-}
-
-Answer Admin::periods() {
-  // Periods are open until closing exists; those that have rows are known by the ledger's batches.
-  const auto now = ledger::period_of(parts_.clock.wall_ms());
-  return ok(bj::array{bj::object{{"id", ledger::period_text(now)}, {"state", "open"}}});
 }
 
 Answer Admin::export_period(const std::string& period, const std::string& query) {

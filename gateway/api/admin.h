@@ -44,6 +44,10 @@ class Admin final : public AdminDoors {
   Answer trial_balance();
   Answer balances();
   Answer periods();
+  Answer period(const std::string& text, bool close);
+  Answer explain(const AdminRequest& request);
+  Answer statements(const std::string& query);
+  Answer statement(const std::string& period, const std::string& party);
   Answer export_period(const std::string& period, const std::string& query);
   Answer audit_verify();
   AdminParts parts_;

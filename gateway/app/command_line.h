@@ -35,4 +35,8 @@ void print_value(const boost::json::value& value, const std::string& indent);
 int show(const Call& call, const std::string& method, const std::string& target, const std::vector<std::string>& columns,
          const std::string& body = {});
 
+// Subcommands in files of their own.
+int period_command(const Call& call);
+int statement_command(const Call& call);
+
 }  // namespace trib::app

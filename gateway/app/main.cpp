@@ -27,7 +27,9 @@ Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:808
 --json for programs):
   tributary site list | show ID | invite ID | approve ID | suspend ID | revoke ID [--reason TEXT]
   tributary tenant list | topup TENANT AMOUNT --id ID
-  tributary price | contract | period      the published versions; the periods
+  tributary price | contract               the published versions
+  tributary period list | show P | close P | explain SUBJECT --reason TEXT --evidence DOC   the months and their close
+  tributary statement list [--period P] | show P/PARTY
   tributary request ID                     the whole life of one request
   tributary trial-balance                  money by account, tokens by site and model; each sums to zero
   tributary export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR

@@ -83,6 +83,7 @@ namespace {
 constexpr Key file_rows[] = {
     {"gateway", Type::section, "", "", "", "The gateway itself."},
     {"store", Type::section, "", "", "", "Where the ledger lives."},
+    {"settlement", Type::section, "", "", "", "How months are closed."},
     {"routing", Type::section, "", "", "", "How offers are chosen, and who waits."},
     {"models", Type::list, "", "0", "1000", "What customers can ask for, and its prices."},
     {"contracts", Type::list, "", "0", "1000", "How what a customer pays is split."},
@@ -114,6 +115,7 @@ std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file,
   snapshot->file = file;
   snapshot->gateway = read_gateway(top.section("gateway"));
   snapshot->store_path = read_store(top.section("store"), snapshot->gateway.data);
+  snapshot->grace_days = top.section("settlement").count32("grace_days");
   snapshot->routing = read_routing(top.section("routing"));
   snapshot->models = read_models(top, snapshot->routing);
   snapshot->contracts = read_contracts(top);

@@ -255,6 +255,7 @@ struct TenantConfig {
 struct ConfigSnapshot {
   std::string file;
   GatewayConfig gateway;
+  unsigned grace_days = 3;  // after a month's end, before it can be reconciled
   std::string store_path;  // of "sqlite:PATH", relative to the working directory
   RoutingConfig routing;
   std::vector<ModelConfig> models;

@@ -77,6 +77,8 @@ constexpr Key rows[] = {
     {"gateway.admin", Type::section, "", "", "", "The operator's door."},
     {"gateway.admin.token_env", Type::text, "TRIBUTARY_ADMIN_TOKEN", "", "",
      "Environment variable that holds the operator's token; unset: the admin doors answer 401."},
+    {"settlement.grace_days", Type::count, "3", "0", "28",
+     "Days after a month's end before its books can be reconciled: for late facts and disputes."},
     {"store.url", Type::text, "sqlite:DATA/ledger.db", "", "",
      "`sqlite:PATH`, relative to the working directory; DATA is `gateway.data`."},
 };

@@ -10,11 +10,7 @@ namespace trib::ledger {
 inline constexpr std::string_view account_bank = "A100";      // bank / payment-provider clearing
 inline constexpr std::string_view account_clearing = "C150";  // zero after every batch
 inline constexpr std::string_view account_platform = "R300";
-<<<<<<< HEAD
 inline constexpr std::string_view account_vat = "L240";        // accruing: a leg of each charge that holds VAT
-=======
-inline constexpr std::string_view account_vat = "L240";       // accruing: a leg of each charge that holds VAT
->>>>>>> terms
 inline constexpr std::string_view account_goodwill = "E400";   // goodwill, SLA credits, promotions
 inline constexpr std::string_view account_guarantee = "E410";  // minimum-guarantee top-up
 inline constexpr std::string_view account_fees = "E420";       // payment fees, bad debt
