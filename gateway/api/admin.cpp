@@ -16,6 +16,14 @@ Answer error(int status, std::string_view message, std::string_view code = {}) {
   return {status, exchange::error_json(message, exchange::error_type(status), {}, code)};
 }
 
+// What of the record a trial has shown; the rest is the dialect's table.
+std::string probed(const fleet::Capabilities& can) {
+  std::string out;
+  for (const auto& [what, is] : {std::pair("usage", can.usage_probed), std::pair("continuation", can.continue_probed), std::pair("length", can.length_probed)})
+    if (is) out += (out.empty() ? "" : " ") + std::string(what);
+  return out;
+}
+
 bj::value text_or_null(const std::string& text) { return text.empty() ? bj::value(nullptr) : bj::value(text); }
 
 std::map<std::string, std::string> read_query(std::string_view query) {
@@ -260,6 +268,9 @@ Answer Admin::offers() {
                                {"seat", text_or_null(offer->seat)},
                                {"device", text_or_null(offer->device)},
                                {"vendor", text_or_null(offer->vendor)},
+                               {"goes_on", fleet::words_of(offer->ways_left(parts_.clock.mono_ns()))},
+                               {"probed", probed(offer->can)},
+                               {"error_shape", fleet::name(offer->can.error_shape)},
                                {"capacity", offer->capacity},
                                {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)}});
     }
