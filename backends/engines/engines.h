@@ -9,3 +9,4 @@
 #include "backends/engines/metrics.h"
 #include "backends/engines/probe.h"
 #include "backends/engines/request.h"
+#include "backends/engines/trial.h"
