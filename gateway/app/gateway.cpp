@@ -81,7 +81,8 @@ class Engines {
     writer_ = std::thread([this] {
       ::pthread_setname_np(::pthread_self(), "journal");
       while (!stop_.load()) {
-        if (!journal_.pump()) journal_.wait(20);
+        journal_.pump();
+        journal_.wait(20);
       }
       while (journal_.pump()) {
       }

@@ -87,14 +87,16 @@ void Rig::wake_if_waiting() {
   if (!releases_.waiting() || wake_posted_.exchange(true)) return;
   worker_.post([this] {
     wake_posted_.store(false);
-    shared_.journal.help();
+    const bool always = shared_.config.journal.sync_always;
+    if (!always) shared_.journal.help();
     releases_.advance();
+    if (always && releases_.waiting()) shared_.journal.help();
   });
 }
 
-// At the end of this turn: everything that the turn appended goes to the kernel in one write.
+// At the end of this turn: everything that the turn appended goes out in one write, or one sync.
 void Rig::help_journal() {
-  if (shared_.config.journal.sync_always || help_posted_) return;
+  if (help_posted_) return;
   help_posted_ = true;
   boost::asio::post(worker_.io(), [this] {
     help_posted_ = false;

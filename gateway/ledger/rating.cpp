@@ -133,8 +133,6 @@ Rated rate(const Final& final, const Book& book) {
   out.gross = gross(*price, final.counts);
   if (out.gross.pico() >= gross_pico_end) return quarantined("the charge is above the bound of one request");
 
-  char id[32];
-  final.admit.id.write_hex(id);
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i].total() == 0) continue;
     const metering::Attempt& attempt = final.attempts[i];
@@ -144,8 +142,7 @@ Rated rate(const Final& final, const Book& book) {
     out.shares.push_back({attempt.n, tokens[i], share});
     Weighted weighted = parties_of(attempt, *contract, final.admit.wall_ms);
     std::array<money::Amount, Weighted::kinds> amounts;
-    money::split_into(share, {weighted.weights.data(), weighted.size}, money::split_rotation({id, sizeof id}, weighted.size),
-                      {amounts.data(), weighted.size});
+    money::split_request(share, {weighted.weights.data(), weighted.size}, final.admit.id, {amounts.data(), weighted.size});
     out.parts.reserve(out.parts.size() + weighted.size);
     for (std::size_t k = 0; k < weighted.size; ++k) {
       out.parts.push_back({attempt.n, std::move(weighted.parties[k]), attempt.contract, attempt.contract_version, amounts[k]});

@@ -17,6 +17,9 @@ const char* present(std::string_view bytes) { return bytes.data() ? bytes.data()
 
 }  // namespace
 
+// SQLite's own account of its memory takes a process-wide lock at each allocation.
+const bool unaccounted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK;
+
 Connection::~Connection() { sqlite3_close_v2(db_); }
 Connection::Connection(Connection&& other) noexcept : db_(std::exchange(other.db_, nullptr)) {}
 Connection& Connection::operator=(Connection&& other) noexcept {

@@ -12,6 +12,7 @@ namespace {
 constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t block_bytes = 1u << 20;  // of queued frames: written and synced as one lot
 constexpr std::size_t zero_bytes = 256u << 10;   // of the room kept ready ahead of what is written
+constexpr std::int64_t look_up_ms = 5;         // what nobody waits for is synced by then (sync always)
 constexpr std::size_t idle_blocks_max = 4;     // a burst's memory is given back above it
 
 }  // namespace
@@ -82,22 +83,14 @@ Lsn JournalFile::append(RecordRef record) {
   thread_local std::string payload;  // keeps its memory: no allocation a record
   payload.clear();
   if (!encode_to(record, payload)) return 0;
-  Lsn lsn = 0;
-  bool wake_writer = false;
-  {
-    const std::lock_guard lock(queue_mutex_);
-    if (failed_.load(std::memory_order_relaxed) != 0) return 0;
-    const std::size_t bytes = frame_header_bytes + payload.size();
-    if (queue_bytes_ + bytes > options_.queue_bytes_max) return 0;
-    if (queue_.empty() || queue_.back().size() + bytes > block_bytes) add_block();
-    lsn = ++appended_;
-    append_unsealed_frame(queue_.back(), lsn, payload);
-    queue_bytes_ += bytes;
-    // With a window the appending threads write at the end of their turn, and the writer looks up by
-    // itself in time for the sync.
-    wake_writer = options_.sync_always && std::exchange(waiting_, false);
-  }
-  if (wake_writer) queued_.notify_one();
+  const std::lock_guard lock(queue_mutex_);
+  if (failed_.load(std::memory_order_relaxed) != 0) return 0;
+  const std::size_t bytes = frame_header_bytes + payload.size();
+  if (queue_bytes_ + bytes > options_.queue_bytes_max) return 0;
+  if (queue_.empty() || queue_.back().size() + bytes > block_bytes) add_block();
+  const Lsn lsn = ++appended_;
+  append_unsealed_frame(queue_.back(), lsn, payload);
+  queue_bytes_ += bytes;
   return lsn;
 }
 
@@ -127,9 +120,9 @@ void JournalFile::fail(std::error_code error) {
 }
 
 void JournalFile::wait(std::int64_t ms_max) {
-  if (!options_.sync_always) {
+  {
     const std::lock_guard lock(writer_mutex_);
-    std::int64_t due_ms = options_.sync_window_ms;
+    std::int64_t due_ms = options_.sync_always ? look_up_ms : options_.sync_window_ms;
     if (unsynced_since_ns_ >= 0) {
       const std::int64_t due_ns = unsynced_since_ns_ + options_.sync_window_ms * ns_per_ms - clock_.mono_ns();
       due_ms = (due_ns + ns_per_ms - 1) / ns_per_ms;
@@ -137,10 +130,18 @@ void JournalFile::wait(std::int64_t ms_max) {
     ms_max = std::clamp<std::int64_t>(due_ms, 0, ms_max);
   }
   std::unique_lock lock(queue_mutex_);
-  if (!queue_.empty() || failed_.load(std::memory_order_relaxed) != 0) return;
-  waiting_ = true;
-  queued_.wait_for(lock, std::chrono::milliseconds(ms_max), [this] { return !waiting_; });
-  waiting_ = false;
+  queued_.wait_for(lock, std::chrono::milliseconds(ms_max),
+                   [this] { return wanted_ || failed_.load(std::memory_order_relaxed) != 0; });
+  wanted_ = false;
+}
+
+// The writer comes now, not when it looks up by itself.
+void JournalFile::want() {
+  {
+    const std::lock_guard lock(queue_mutex_);
+    if (queue_.empty() || std::exchange(wanted_, true)) return;
+  }
+  queued_.notify_one();
 }
 
 bool JournalFile::take_queue() {
@@ -186,7 +187,11 @@ bool JournalFile::pump() {
 }
 
 bool JournalFile::help() {
-  if (options_.sync_always || failed()) return false;
+  if (failed()) return false;
+  if (options_.sync_always) {
+    want();
+    return false;
+  }
   std::unique_lock lock(writer_mutex_, std::try_to_lock);
   if (!lock.owns_lock()) {
     missed_.store(true);
@@ -196,11 +201,10 @@ bool JournalFile::help() {
   {  // what is looked at is what is taken: nothing more may come between
     const std::lock_guard queue(queue_mutex_);
     writers_turn = offset_ + queue_bytes_ > std::min(file_bytes_, limit_);
-    if (writers_turn) waiting_ = false;
-    else taken = take_queue_locked();
+    if (!writers_turn) taken = take_queue_locked();
   }
   if (writers_turn) {
-    queued_.notify_one();
+    want();
     return false;
   }
   if (taken) {
@@ -260,9 +264,10 @@ std::error_code JournalFile::write_block(std::string& block) {
     const Lsn lsn = seal_frame(frame, durable(), chain_);
     TRIB_ASSERT(lsn == written_ + 1);
     written_ = lsn;
-    {
+    if (const std::uint64_t place = offset_ + (at - begin); place >= next_mark_) {
       const std::lock_guard lock(segments_mutex_);
-      mark_frame(segments_.back(), lsn, offset_ + (at - begin));
+      mark_frame(segments_.back(), lsn, place);
+      next_mark_ = place + mark_gap_bytes;
     }
     at += bytes;
   }
@@ -316,6 +321,7 @@ std::error_code JournalFile::adopt_spare(Lsn first, std::uint64_t bytes) {
   file_ = std::move(spare_);
   file_bytes_ = file_bytes;
   offset_ = zeroed_ = segment_header_bytes;
+  next_mark_ = 0;
   spare_refused_ = false;
   const std::lock_guard lock(segments_mutex_);
   segments_.push_back(std::move(segment));

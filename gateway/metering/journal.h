@@ -57,9 +57,11 @@ class Journal {
   // before the first append.
   virtual void on_released(std::function<void()> wake) = 0;
 
-  // Any thread, at the end of a turn of its work. With a window: hands what has queued to the kernel
-  // itself, which releases it, so that no thread is woken for it. True when nothing is left to write;
-  // false when another is at it (on_released follows) or the writer must (sync always, a new segment).
+  // Any thread, at the end of a turn of its work in which it began to wait for a record. With a window:
+  // hands what has queued to the kernel itself, which releases it, so that no thread is woken for it.
+  // With sync always: wakes the writer, which without it comes within 5 ms; so a record that nobody
+  // waits for yet goes out with others' sync. True when nothing is left to write; false when another
+  // is at it (on_released follows) or the writer must (sync always, a new segment).
   virtual bool help() { return false; }
 
   // The writer's turn: writes and syncs what has queued; false when there was nothing. One thread.

@@ -72,6 +72,7 @@ class JournalFile final : public Journal {
   void remember(const Cursor& cursor);
 
   void add_block();
+  void want();
   bool take_queue();
   bool take_queue_locked();  // with queue_mutex_ held
   std::error_code write_block(std::string& block);
@@ -98,7 +99,7 @@ class JournalFile final : public Journal {
   std::size_t queue_bytes_ = 0;
   std::vector<std::string> idle_blocks_;  // empty, with their memory
   Lsn appended_ = 0;
-  bool waiting_ = false;  // the writer sleeps: the next append wakes it
+  bool wanted_ = false;  // somebody waits for what has queued
 
   mutable std::mutex segments_mutex_;
   std::deque<Segment> segments_;  // never empty after start()
@@ -122,6 +123,7 @@ class JournalFile final : public Journal {
   std::uint64_t file_bytes_ = 0;  // its size
   std::uint64_t offset_ = 0;      // where the next frame goes
   std::uint64_t zeroed_ = 0;      // up to here, if beyond offset_, the file holds zeros that were written
+  std::uint64_t next_mark_ = 0;  // a frame from here on gets a mark
   std::uint64_t limit_ = UINT64_MAX;  // who helps goes no further: zeros are being written from here
   Lsn written_ = 0;
   Sha256 chain_{};                       // of written_

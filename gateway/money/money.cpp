@@ -128,13 +128,11 @@ Amount charge(std::uint64_t quantity, Price price) {
   return Amount::pico(out);
 }
 
-std::vector<Amount> split(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation) {
-  std::vector<Amount> parts(weights_ppm.size());
-  split_into(gross, weights_ppm, rotation, parts);
-  return parts;
-}
+namespace {
 
-void split_into(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation, std::span<Amount> parts) {
+// `rotation` is asked only when units are left over.
+template <class Rotation>
+void split_by(Amount gross, std::span<const std::uint32_t> weights_ppm, const Rotation& rotation, std::span<Amount> parts) {
   const std::size_t n = weights_ppm.size();
   TRIB_ASSERT(n > 0 && n <= parties_max && parts.size() == n && !gross.negative());
   TRIB_ASSERT(std::accumulate(weights_ppm.begin(), weights_ppm.end(), std::uint64_t{0}) == ppm_whole);
@@ -143,23 +141,43 @@ void split_into(Amount gross, std::span<const std::uint32_t> weights_ppm, std::u
   for (std::size_t i = 0; i < n; ++i) {
     int128 product = 0;
     TRIB_ASSERT(!__builtin_mul_overflow(gross.pico(), static_cast<int128>(weights_ppm[i]), &product));
-    parts[i] = Amount::pico(product / ppm_whole);
-    rest[i] = static_cast<std::uint32_t>(product % ppm_whole);
+    // A division of 128 bits is a call; most products fit 64.
+    const int128 part = product <= INT64_MAX ? static_cast<std::int64_t>(product) / std::int64_t{ppm_whole} : product / ppm_whole;
+    parts[i] = Amount::pico(part);
+    rest[i] = static_cast<std::uint32_t>(product - part * ppm_whole);
     left -= parts[i];
   }
+  if (left.zero()) return;
   // Fewer units are left than parties: each goes to the largest remainder that has none yet, ties to
   // the first from the rotation on.
   TRIB_ASSERT(left.pico() < static_cast<int128>(n));
+  const std::size_t first = rotation() % n;
   std::array<bool, parties_max> given{};
   for (; !left.zero(); left -= Amount::pico(1)) {
     std::size_t best = n;
     for (std::size_t k = 0; k < n; ++k) {
-      const std::size_t i = (rotation % n + k) % n;
+      const std::size_t i = (first + k) % n;
       if (!given[i] && (best == n || rest[i] > rest[best])) best = i;
     }
     given[best] = true;
     parts[best] += Amount::pico(1);
   }
+}
+
+}  // namespace
+
+std::vector<Amount> split(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation) {
+  std::vector<Amount> parts(weights_ppm.size());
+  split_by(gross, weights_ppm, [&] { return rotation; }, parts);
+  return parts;
+}
+
+void split_request(Amount gross, std::span<const std::uint32_t> weights_ppm, const RequestId& id, std::span<Amount> parts) {
+  split_by(gross, weights_ppm, [&] {
+    char text[32];
+    id.write_hex(text);
+    return split_rotation({text, sizeof text}, weights_ppm.size());
+  }, parts);
 }
 
 std::uint64_t split_rotation(std::string_view request_id_text, std::size_t parties) {

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "gateway/base/base.h"
+
 namespace trib::money {
 
 __extension__ using int128 = __int128;
@@ -74,8 +76,8 @@ constexpr std::uint32_t ppm_whole = 1'000'000;
 // At most `parties_max` parties.
 constexpr std::size_t parties_max = 16;
 std::vector<Amount> split(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation);
-// The same into `parts`, as many as weights.
-void split_into(Amount gross, std::span<const std::uint32_t> weights_ppm, std::uint64_t rotation, std::span<Amount> parts);
+// The same by the rotation of a request (split_rotation), into `parts`, as many as weights.
+void split_request(Amount gross, std::span<const std::uint32_t> weights_ppm, const RequestId& id, std::span<Amount> parts);
 
 // The rotation of a request: the first 8 bytes, big-endian, of SHA-256 of the id's text, mod n.
 std::uint64_t split_rotation(std::string_view request_id_text, std::size_t parties);

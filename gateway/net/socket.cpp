@@ -1,6 +1,7 @@
 #include "gateway/net/socket.h"
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
@@ -21,8 +22,38 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t pieces_max = 16;
+constexpr std::size_t flat_bytes_max = 4u << 10;   // pieces up to it are copied together: cheaper than a vector
 constexpr std::size_t cork_bytes_max = 32u << 10;  // gathered for one socket in one turn
 constexpr std::size_t cork_keep_bytes = 1u << 10;  // of memory between turns
+
+// The plain calls without libc's bookkeeping for thread cancellation, which nobody here uses.
+ssize_t receive_now(int fd, std::span<char> room) {
+  return ::syscall(SYS_recvfrom, fd, room.data(), room.size(), MSG_DONTWAIT, nullptr, nullptr);
+}
+
+ssize_t send_now(int fd, std::string_view bytes) {
+  return ::syscall(SYS_sendto, fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0);
+}
+
+ssize_t send_now(int fd, std::span<const std::string_view> pieces, std::size_t total) {
+  if (total <= flat_bytes_max) {
+    char flat[flat_bytes_max];
+    std::size_t n = 0;
+    for (const auto& piece : pieces) {
+      if (!piece.empty()) std::memcpy(flat + n, piece.data(), piece.size());
+      n += piece.size();
+    }
+    return send_now(fd, {flat, n});
+  }
+  std::array<iovec, pieces_max> iov;
+  std::size_t n = 0;
+  for (const auto& piece : pieces)
+    if (!piece.empty()) iov[n++] = {const_cast<char*>(piece.data()), piece.size()};
+  msghdr message{};
+  message.msg_iov = iov.data();
+  message.msg_iovlen = n;
+  return ::syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
 
 Fault socket_fault(const error_code& ec) {
   const bool refused = ec == asio::error::connection_refused;
@@ -216,7 +247,7 @@ void SocketCore::receive() {
   const Corked turn;
   worker_.clock().turn();
   const auto room = worker_.scratch().first(worker_.scratch().size() / 2);
-  const ssize_t n = ::recv(fd_, room.data(), room.size(), MSG_DONTWAIT);
+  const ssize_t n = receive_now(fd_, room);
   if (n < 0) {
     if (errno == EINTR) return read();
     readable_ = false;
@@ -300,16 +331,9 @@ void SocketCore::send_now(std::span<const std::string_view> pieces) {
   for (const auto& piece : pieces) total += piece.size();
   std::size_t sent = 0;
   if (out_.empty() && !writing_ && open_) {
-    std::array<iovec, pieces_max> iov;
-    std::size_t n = 0;
-    for (const auto& piece : pieces)
-      if (!piece.empty()) iov[n++] = {const_cast<char*>(piece.data()), piece.size()};
-    msghdr message{};
-    message.msg_iov = iov.data();
-    message.msg_iovlen = n;
     ssize_t did = 0;
     do {
-      did = n == 0 ? 0 : ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+      did = total == 0 ? 0 : net::send_now(fd_, pieces, total);
     } while (did < 0 && errno == EINTR);
     if (did >= 0) {
       sent = static_cast<std::size_t>(did);
@@ -339,7 +363,7 @@ void SocketCore::send_queue() {
       sending_from_ = 0;
     }
     if (sending_.empty()) break;
-    const ssize_t did = ::send(fd_, sending_.data() + sending_from_, sending_.size() - sending_from_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t did = net::send_now(fd_, std::string_view(sending_).substr(sending_from_));
     if (did < 0 && errno == EINTR) continue;
     if (did < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
     if (did < 0) return fail_later({errno, boost::system::system_category()});

@@ -295,6 +295,24 @@ TEST_CASE("the chain's hash is SHA-256 of the hash before and the record's bytes
   for (Lsn lsn = 0; lsn <= 60; ++lsn) REQUIRE(journal->hash_at(lsn) == expected[lsn]);
 }
 
+TEST_CASE("with sync always the writer comes when somebody waits, and soon by itself when nobody does") {
+  MemDisk disk(1);
+  ManualClock clock;
+  auto journal = must_open(disk, clock, small());
+  std::thread writer([&] {
+    while (journal->released() < 2) {
+      journal->wait(3'600'000);
+      journal->pump();
+    }
+  });
+  REQUIRE(journal->append(admit(1)) == 1);  // nobody helps, and it still goes out
+  while (journal->released() < 1) std::this_thread::yield();
+  REQUIRE(journal->append(admit(2)) == 2);
+  CHECK_FALSE(journal->help());  // its writer has to come
+  writer.join();
+  CHECK(journal->durable() == 2);
+}
+
 TEST_CASE("reading starts anywhere, stops when told and goes on from there") {
   MemDisk disk(1);
   ManualClock clock;
