@@ -216,6 +216,7 @@ struct AgentConfig {
   std::int64_t probe_generation_ms = 10'000;  // 0: none is made
   std::vector<AgentEngineConfig> engines;
   enum class When { idle, always } lend = When::always;
+  std::optional<int> lend_until_min;  // minutes after midnight here at which it usually ends
   std::vector<std::string> device_plugins;  // absolute folders
   std::vector<ManualDevice> manual_devices;
 };

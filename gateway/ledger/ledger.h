@@ -3,6 +3,7 @@
 #pragma once
 #include "gateway/ledger/accounts.h"
 #include "gateway/ledger/book.h"
+#include "gateway/ledger/documents.h"
 #include "gateway/ledger/rating.h"
 #include "gateway/ledger/store.h"
 #include "gateway/ledger/verify.h"
