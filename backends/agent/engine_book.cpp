@@ -8,7 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
+#include <optional>
 #include <thread>
 
 #include "backends/engines/engines.h"
@@ -127,7 +130,8 @@ class EngineBook::One final : private http::CallEvents {
       offer.device = book_.terms_.device;
       offer.vendor = book_.terms_.vendor;
       offer.slots = engine_.slots;
-      offer.can = found_;
+      const auto shown = shown_.find(key(offer.engine_model));
+      offer.can = shown != shown_.end() ? shown->second.onto(found_) : found_;
       where[offer.id] = index_;
       out.push_back(std::move(offer));
     }
@@ -137,23 +141,58 @@ class EngineBook::One final : private http::CallEvents {
 
  private:
   void step() {
-    const auto path = probe_.next();
-    if (path.empty()) return finish();
+    const auto path = trial_ ? trial_->path() : probe_.next();
+    if (path.empty()) return trial_ ? tried() : finish();
     path_ = engine_.base_path + std::string(path);
     http::CallRequest request;
-    request.method = probe_.body().empty() ? "GET" : "POST";
+    request.body = trial_ ? std::string_view(trial_->body()) : probe_.body();
+    request.method = request.body.empty() ? "GET" : "POST";
     request.path = path_;
-    request.body = probe_.body();
     if (!request.body.empty()) request.content_type = "application/json";
     body_.clear();
     status_ = 0;
     call_ = book_.call_(engine_.endpoint, std::move(request), *this);
-    book_.wheel_.arm(timer_, book_.wheel_.now_ns() + engines::probe_step_ms * ms);
+    const bool generates = trial_ && trial_->generates();
+    book_.wheel_.arm(timer_, book_.wheel_.now_ns() + (generates ? book_.terms_.generation_ms : engines::probe_step_ms) * ms);
+  }
+
+  std::string key(std::string_view model) const { return found_.engine + ' ' + found_.version + '\n' + std::string(model); }
+
+  // One of its models that has not been tried, if there is one.
+  bool try_next() {
+    if (!there_ || book_.terms_.generation_ms == 0) return false;
+    std::vector<std::string> served;
+    for (const auto& [model, engine_model] : models_) served.push_back(engine_model);
+    if (served.empty()) served = found_models_;
+    for (std::size_t i = 0; i < std::min(served.size(), engines::trial_models_max); ++i) {
+      if (shown_.size() >= shown_max || shown_.contains(key(served[i]))) continue;
+      trying_ = served[i];
+      trial_.emplace(trying_, found_, error_shape_);
+      return true;
+    }
+    return false;
+  }
+
+  void tried() {
+    const auto& shown = shown_[key(trying_)] = trial_->shown();
+    error_shape_ = shown.error_shape;
+    telemetry::log(telemetry::Level::info, "model_tried",
+                   {{"engine", engine_.endpoint.key()}, {"model", trying_}, {"version", found_.version},
+                    {"outcome", trial_->outcome()}, {"goes_on", fleet::words_of(fleet::ways_of(shown.onto(found_)))}});
+    trial_.reset();
+    const bool more = try_next();
+    if (!more) book_.wheel_.arm(timer_, book_.wheel_.now_ns() + book_.terms_.found_ms * ms);
+    book_.changed();
+    if (more) step();
   }
 
   void answered(int status) {
     call_.reset();
-    probe_.answer(status, body_);
+    if (trial_) {
+      trial_->answer(status, body_);
+    } else {
+      probe_.answer(status, body_);
+    }
     step();
   }
 
@@ -177,9 +216,11 @@ class EngineBook::One final : private http::CallEvents {
                       {"kind", found_.engine},
                       {"version", found_.version}});
     }
+    const bool trial = reached && try_next();
     book_.wheel_.arm(timer_, book_.wheel_.now_ns() +
                                  (reached ? book_.terms_.found_ms : book_.terms_.missing_ms) * ms);
     if (news) book_.changed();
+    if (trial) step();
   }
 
   void on_timer() {
@@ -189,6 +230,7 @@ class EngineBook::One final : private http::CallEvents {
   void on_head(const http::ResponseHead& head) override { status_ = head.status; }
   void on_body(std::string_view bytes) override {
     body_ += bytes.substr(0, engines::probe_bytes_max - body_.size());
+    if (trial_ && trial_->enough(body_)) answered(status_);
   }
   void on_end() override { answered(status_); }
   void on_fault(const Fault&) override { answered(0); }
@@ -205,6 +247,11 @@ class EngineBook::One final : private http::CallEvents {
   bool there_ = false;
   fleet::Capabilities found_;
   std::vector<std::string> found_models_;
+  static constexpr std::size_t shown_max = 4096;
+  std::map<std::string, engines::Shown> shown_;  // by engine, version and model
+  std::optional<engines::Trial> trial_;
+  std::string trying_;
+  fleet::ErrorShape error_shape_ = fleet::ErrorShape::unknown;
   std::unique_ptr<http::Call> call_;
   MemberTimer<One, &One::on_timer> timer_{*this};
 };

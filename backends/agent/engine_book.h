@@ -29,6 +29,7 @@ struct BookTerms {
   std::int64_t found_ms = 15'000;   // between probes of an engine that answers
   std::int64_t missing_ms = 1'000;  // and of one that does not
   int misses = 2;                   // after so many in a row its offers go
+  std::int64_t generation_ms = 0;   // that a trial's may take; 0: no trials
   std::string device, vendor;       // of the site's first device, for every offer
 };
 

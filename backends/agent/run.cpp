@@ -58,7 +58,7 @@ class Program {
         door_(sockets_, std::move(tls), config.proxy),
         pool_(sockets_, worker_.wheel(), {}),
         forwarder_(caller(), worker_.wheel()),
-        book_(config.engines, caller(), forwarder_, worker_.wheel(), book_terms(devices)),
+        book_(config.engines, caller(), forwarder_, worker_.wheel(), book_terms(config, devices)),
         moment_(caller(), forwarder_, worker_.wheel(), worker_.clock(), config.lend_until_min),
         dialler_(door_, gateway_of(config), forwarder_, worker_.wheel(), worker_.clock(),
                  worker_.rng(), terms(identity, std::move(devices))) {}
@@ -93,8 +93,9 @@ class Program {
     };
   }
 
-  static BookTerms book_terms(const std::vector<fleet::DeviceClaim>& devices) {
+  static BookTerms book_terms(const config::AgentConfig& config, const std::vector<fleet::DeviceClaim>& devices) {
     BookTerms out;
+    out.generation_ms = config.probe_generation_ms;
     if (devices.empty()) return out;
     out.device = devices.front().key;
     out.vendor = devices.front().vendor;

@@ -5,6 +5,8 @@
 #include "backends/engines/answer.h"
 #include "backends/engines/continuation.h"
 #include "backends/engines/errors.h"
+#include "backends/engines/going_on.h"
 #include "backends/engines/metrics.h"
 #include "backends/engines/probe.h"
 #include "backends/engines/request.h"
+#include "backends/engines/trial.h"

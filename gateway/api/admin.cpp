@@ -11,6 +11,14 @@ namespace {
 
 namespace bj = boost::json;
 
+// What of the record a trial has shown; the rest is the dialect's table.
+std::string probed(const fleet::Capabilities& can) {
+  std::string out;
+  for (const auto& [what, is] : {std::pair("usage", can.usage_probed), std::pair("continuation", can.continue_probed), std::pair("length", can.length_probed)})
+    if (is) out += (out.empty() ? "" : " ") + std::string(what);
+  return out;
+}
+
 std::vector<std::string> split_path(std::string_view path) {
   std::vector<std::string> out;
   while (!path.empty()) {
@@ -242,6 +250,9 @@ Answer Admin::offers() {
                                {"seat", text_or_null(offer->seat)},
                                {"device", text_or_null(offer->device)},
                                {"vendor", text_or_null(offer->vendor)},
+                               {"goes_on", fleet::words_of(offer->ways_left(parts_.clock.mono_ns()))},
+                               {"probed", probed(offer->can)},
+                               {"error_shape", fleet::name(offer->can.error_shape)},
                                {"capacity", offer->capacity},
                                {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)},
                                {"engine_load", bj::object{{"running", figure(offer->figures->running)},

@@ -1,7 +1,9 @@
 // Watches the engines that the gateway dials: what they are, what they serve, whether they answer.
+// An engine's models are tried once a version (engines::Trial), one after the other, between the looks.
 // Lives on one loop. A full probe when an engine is new or was lost, a cheap look every 5 s else, with the
 // figures of its metrics page where it has one.
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +29,9 @@ class Prober {
   net::HttpPool& pool_;
   fleet::Fleet& fleet_;
   std::vector<std::unique_ptr<Watch>> watches_;
+  static constexpr std::size_t shown_max = 16'384;
+  std::map<std::string, engines::Shown> shown_;  // by engine, version and model; outlives a reload
+  std::int64_t generation_ms_ = 0;               // 0: no trials
   std::atomic<bool> first_round_{false};
 };
 

@@ -21,6 +21,7 @@ std::string_view name(FaultKind kind) {
     case FaultKind::bad_content_type: return "bad_content_type";
     case FaultKind::engine_error: return "engine_error";
     case FaultKind::status_client: return "status_client";
+    case FaultKind::continuation_refused: return "continuation_refused";
     case FaultKind::status_config: return "status_config";
     case FaultKind::status_busy: return "status_busy";
     case FaultKind::status_server: return "status_server";

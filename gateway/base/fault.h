@@ -33,6 +33,7 @@ enum class FaultKind : std::uint8_t {
   bad_content_type,
   engine_error,         // an error object inside a 200
   status_client,        // 4xx that the request earned
+  continuation_refused, // by an engine that was to go on and cannot, whatever its record said: nobody's fault
   status_config,        // 401, 403, 404: the site's configuration
   status_busy,          // 429 or 503 of a full engine
   status_server,        // other 5xx

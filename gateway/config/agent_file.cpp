@@ -14,6 +14,9 @@ constexpr Key rows[] = {
      "Folder of key pair and certificate; relative to the working directory."},
     {"agent.proxy", Type::url, "", "", "",
      "`http://host:port` of an HTTP proxy that takes CONNECT."},
+    {"agent.probe_generation", Type::duration, "10s", "0s", "10m",
+     "Once a model of an engine's version, one token is generated to see what the engine does; what it may take for it. "
+     "0s: never, and the dialect's table is believed."},
     {"agent.alpn_compat", Type::not_yet, "", "", "",
      "A protocol name that more middleboxes let through."},
     {"engines", Type::list, "", "0", "256", "What runs here."},
@@ -50,6 +53,7 @@ void read_agent(const Section& in, AgentConfig& out) {
   out.gateway_host = gateway->address.host;
   out.gateway_port = gateway->address.port;
   out.state = in.path("state");
+  out.probe_generation_ms = in.duration_ms("probe_generation");
   if (!in.given("proxy")) return;
   const auto proxy = parse_url(in.text("proxy"));
   if (!proxy || proxy->tls || !proxy->path.empty()) {

@@ -86,6 +86,7 @@ struct GatewayConfig {
   Deadlines deadlines;
   Limits limits;
   unsigned continuations = 3;
+  std::int64_t probe_generation_ms = 10'000;  // 0: none is made
   std::string admin_token_env = "TRIBUTARY_ADMIN_TOKEN";
   std::string admin_token;  // the variable's value; empty: the admin doors answer 401
 };
@@ -285,6 +286,7 @@ struct AgentConfig {
   std::uint16_t gateway_port = 443;
   std::string state = "var/agent";
   std::optional<Address> proxy;  // HTTP CONNECT
+  std::int64_t probe_generation_ms = 10'000;  // 0: none is made
   std::vector<AgentEngineConfig> engines;
   enum class When { idle, always } lend = When::always;
   std::optional<int> lend_until_min;  // minutes after midnight here at which it usually ends

@@ -74,6 +74,9 @@ constexpr Key rows[] = {
      "All kept answers together."},
     {"gateway.continuations", Type::count, "3", "0", "10",
      "Other sites that may go on with a broken stream; 0: none."},
+    {"gateway.probe_generation", Type::duration, "10s", "0s", "10m",
+     "Once a model of a dialled engine's version, one token is generated to see what the engine does; what it may take "
+     "for it. 0s: never, and the dialect's table is believed."},
     {"gateway.admin", Type::section, "", "", "", "The operator's door."},
     {"gateway.admin.token_env", Type::text, "TRIBUTARY_ADMIN_TOKEN", "", "",
      "Environment variable that holds the operator's token; unset: the admin doors answer 401."},
@@ -206,6 +209,7 @@ GatewayConfig read_gateway(const Section& in) {
   out.deadlines = read_deadlines(in.section("deadlines"));
   out.limits = read_limits(in.section("limits"));
   out.continuations = in.count32("continuations");
+  out.probe_generation_ms = in.duration_ms("probe_generation");
   read_admin(in.section("admin"), out);
   check_doors(in, out);
   return out;

@@ -8,7 +8,7 @@
 // a typed error.
 #include <algorithm>
 
-#include "gateway/exchange/exchange.h"
+#include "gateway/exchange/steps.h"
 
 namespace trib::exchange {
 namespace {
@@ -51,8 +51,9 @@ bool Exchange::go_on(const Fault& fault) {
   for (std::size_t look = 0; look < looks_max; ++look) {
     const auto choice = choose(passed, true);
     if (choice.offer == nullptr) return false;
-    auto next = engines::continue_body(order_.body, order_.facts, text_, left, choice.offer->engine_model, choice.offer->can);
-    if (!next) {
+    engines::GoingOn way(order_.body, order_.facts, text_, left, choice.offer->engine_model, choice.offer->can,
+                         choice.offer->ways_left(now()));
+    if (way.way() == fleet::ContinueMode::none) {
       tell_router_of(choice.offer, {FaultKind::outrun, Side::none, Retry::never, {}}, 0);  // it was not asked
       passed.push_back(choice.offer->site);
       continue;
@@ -62,7 +63,9 @@ bool Exchange::go_on(const Fault& fault) {
     leave_seam();
     ++seams_;
     world_.figures().continuations.add();
-    send_to(choice.offer, std::move(next->path), std::move(next->body));
+    if (!begin_attempt(choice.offer)) return true;
+    steps_ = std::make_unique<Steps>(*this, std::move(way));
+    steps_->next();
     return true;
   }
   return false;

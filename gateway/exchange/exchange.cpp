@@ -1,6 +1,7 @@
-#include "gateway/exchange/hedge.h"
-
 #include <algorithm>
+
+#include "gateway/exchange/hedge.h"
+#include "gateway/exchange/steps.h"
 
 namespace trib::exchange {
 namespace {
@@ -176,8 +177,22 @@ void Exchange::dispatch() {
 
 // One attempt: on record first, then on its way.
 void Exchange::send_to(fleet::OfferPtr offer, std::string path, std::string body) {
+  if (!begin_attempt(std::move(offer))) return;
+  call_ = world_.call(*offer_, request_for(*offer_, std::move(path), std::move(body)), *this);
+  if (call_ == nullptr) {  // its tunnel went between the choice and now
+    attempt_failed({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the site's tunnel is gone"});
+    return;
+  }
+  arm();
+}
+
+// False: it could not be put on record, and the request has ended.
+bool Exchange::begin_attempt(fleet::OfferPtr offer) {
   offer_ = std::move(offer);
-  if (const Fault fault = record_attempt(*offer_)) return head_sent_ ? break_off(fault) : give_up(fault);
+  if (const Fault fault = record_attempt(*offer_)) {
+    head_sent_ ? break_off(fault) : give_up(fault);
+    return false;
+  }
   current_ = final_.results.size() - 1;
   mode_ = Mode::waiting;
   cleared_ = false;
@@ -190,12 +205,7 @@ void Exchange::send_to(fleet::OfferPtr offer, std::string path, std::string body
   spoke_ = false;
   const std::int64_t hedge_after_ms = order_.tenant->hedge_after_ms();
   if (hedge_after_ms > 0 && !head_sent_ && !hedged_) hedge_due_ns_ = now() + hedge_after_ms * ms;
-  call_ = world_.call(*offer_, request_for(*offer_, std::move(path), std::move(body)), *this);
-  if (call_ == nullptr) {  // its tunnel went between the choice and now
-    attempt_failed({FaultKind::tunnel_lost, Side::site_network, Retry::elsewhere, "the site's tunnel is gone"});
-    return;
-  }
-  arm();
+  return true;
 }
 
 // Appends ATTEMPT; the first byte waits for it. A fault: none was recorded, and nothing may be sent.
@@ -250,6 +260,7 @@ http::CallRequest Exchange::request_for(const fleet::Offer& offer, std::string p
 
 void Exchange::end_attempt(const Fault& fault) {
   call_.reset();
+  steps_.reset();
   open_.release();
   if (final_.results.empty()) return;
   result().fault = name(fault.kind);
@@ -350,7 +361,8 @@ void Exchange::on_end() {
       return;
     case Mode::error_body: {
       engine_error_ = engines::read_error(held_);
-      attempt_failed(engines::classify_status(engine_status_, engine_error_));
+      const Fault fault = engines::classify_status(engine_status_, engine_error_);
+      if (steps_ == nullptr || !steps_->refused(fault)) attempt_failed(fault);
       return;
     }
     case Mode::waiting:

@@ -106,6 +106,8 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   bool wait_for_turn(routing::Why why);
   void dispatch();
   void send_to(fleet::OfferPtr offer, std::string path, std::string body);
+  bool begin_attempt(fleet::OfferPtr offer);
+  class Steps;
   bool go_on(const Fault& fault);
   bool may_go_on(const Fault& fault) const;
   void leave_seam();
@@ -202,6 +204,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   bool spoke_ = false;               // the current attempt has sent a byte of its answer
 
   // ---- going on elsewhere with a stream that broke (continue.cpp)
+  std::unique_ptr<Steps> steps_;  // of an attempt that goes on: what it asks (steps.cpp)
   bool followed_ = false;       // text_ is all that was said; it may be gone on from
   std::string text_;            // of the answer, decoded; what is held for the first release among it
   std::size_t text_sent_ = 0;   // of it, when the attempt began

@@ -1,7 +1,7 @@
 // The relay: events and bodies from the engine's shape to the customer's.
 #include <algorithm>
 
-#include "gateway/exchange/exchange.h"
+#include "gateway/exchange/steps.h"
 
 namespace trib::exchange {
 namespace {
@@ -29,6 +29,7 @@ void Exchange::read_events(std::string_view bytes) {
     if (status == http::SseScanner::Status::comment || event.data.empty()) continue;
     if (done_seen_) continue;
     gap_from_ns_ = last_byte_ns_;
+    if (steps_ != nullptr) steps_->translate(event);
     if (!take_event(event, out)) return;
     if (done_seen_) break;
   }

@@ -11,6 +11,7 @@ constexpr std::string_view template_accesses[] = {"none", "apply", "tokenize_cha
 constexpr std::string_view length_fields[] = {"max_tokens", "max_completion_tokens", "both"};
 constexpr std::string_view unknown_fields[] = {"reject", "ignore"};
 constexpr std::string_view cancels[] = {"none", "on_disconnect"};
+constexpr std::string_view error_shapes[] = {"unknown", "nested", "flat", "tgi", "plain"};
 constexpr std::string_view metrics_kinds[] = {"none", "vllm", "sglang", "llamacpp", "tgi", "lmdeploy", "mindie"};
 
 template <std::size_t n, class Enum>
@@ -34,6 +35,7 @@ std::string_view name(LengthField value) { return word(length_fields, value); }
 std::string_view name(UnknownFields value) { return word(unknown_fields, value); }
 std::string_view name(Cancel value) { return word(cancels, value); }
 std::string_view name(MetricsKind value) { return word(metrics_kinds, value); }
+std::string_view name(ErrorShape value) { return word(error_shapes, value); }
 void parse(std::string_view text, TokenInput& out) { take(token_inputs, text, out); }
 void parse(std::string_view text, ContinueMode& out) { take(continue_modes, text, out); }
 void parse(std::string_view text, TemplateAccess& out) { take(template_accesses, text, out); }
@@ -41,5 +43,26 @@ void parse(std::string_view text, LengthField& out) { take(length_fields, text, 
 void parse(std::string_view text, UnknownFields& out) { take(unknown_fields, text, out); }
 void parse(std::string_view text, Cancel& out) { take(cancels, text, out); }
 void parse(std::string_view text, MetricsKind& out) { take(metrics_kinds, text, out); }
+void parse(std::string_view text, ErrorShape& out) { take(error_shapes, text, out); }
+
+Ways ways_of(const Capabilities& can) {
+  Ways out = 0;
+  if (can.template_access != TemplateAccess::none) {
+    out = way(ContinueMode::raw_text);
+    if (can.token_input == TokenInput::completions) out = static_cast<Ways>(out | way(ContinueMode::token_ids));
+  }
+  if (can.continue_mode != ContinueMode::token_ids) out = static_cast<Ways>(out | way(can.continue_mode));
+  return out;
+}
+
+std::string words_of(Ways ways) {
+  std::string out;
+  for (const auto mode : {ContinueMode::token_ids, ContinueMode::continue_final, ContinueMode::auto_prefill, ContinueMode::raw_text}) {
+    if ((ways & way(mode)) == 0) continue;
+    if (!out.empty()) out += ' ';
+    out += name(mode);
+  }
+  return out;
+}
 
 }  // namespace trib::fleet

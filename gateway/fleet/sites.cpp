@@ -13,6 +13,7 @@ struct Fleet::Entry {
     bool found = false;
     Capabilities can;
     std::vector<std::string> models;
+    std::map<std::string, Capabilities> tried;  // by the engine's name of the model
   };
   std::vector<Engine> engines;  // of dialled sites, same order as config.engines
   std::uint64_t tunnel = 0;     // 0: none
@@ -31,6 +32,8 @@ struct Fleet::Entry {
     OfferRest rest;
     OfferPace pace;
     OfferBreaker breaker;
+    OfferWays ways;
+    std::string engine;  // and version: another one has refused nothing yet
     OfferFigures figures;  // of an agent's; a dialled engine's are shared by its offers
   };
   std::map<std::string, std::shared_ptr<Own>> owns;
@@ -87,6 +90,14 @@ std::string_view name(SiteState state) {
 void Fleet::Entry::rebuild() {
   offers.clear();
   if (state != SiteState::active) return;
+  const auto take = [&](Offer& offer, const Capabilities& can) {
+    offer.can = can;
+    auto& own = *owns.at(offer.id);
+    if (auto engine = can.engine + ' ' + can.version; engine != own.engine) {
+      own.engine = std::move(engine);
+      own.ways.forget();
+    }
+  };
   const auto base = [&](std::string id, std::string model, std::string engine_model) {
     auto offer = std::make_shared<Offer>();
     offer->id = std::move(id);
@@ -100,6 +111,7 @@ void Fleet::Entry::rebuild() {
     offer->rest = {own, &own->rest};
     offer->pace = {own, &own->pace};
     offer->breaker = {own, &own->breaker};
+    offer->ways = {own, &own->ways};
     offer->model = std::move(model);
     offer->engine_model = std::move(engine_model);
     return offer;
@@ -116,7 +128,8 @@ void Fleet::Entry::rebuild() {
     for (const auto& [model, engine_model] : served) {
       auto offer = base(engine_id + '/' + model, model, engine_model);
       offer->capacity = engine.capacity;
-      offer->can = engines[i].can;
+      const auto tried = engines[i].tried.find(engine_model);
+      take(*offer, tried != engines[i].tried.end() ? tried->second : engines[i].can);
       offer->link = Dialled{engine.endpoint, engine.base_path};
       offer->load = shared_load;
       offer->figures = figures_of(i);
@@ -131,7 +144,7 @@ void Fleet::Entry::rebuild() {
     offer->device = said.device;
     if (offer->vendor.empty()) offer->vendor = said.vendor;
     offer->capacity = std::max<std::uint32_t>(1, said.slots);
-    offer->can = said.can;
+    take(*offer, said.can);
     offer->link = Tunnelled{tunnel, said.id};
     offer->load = load(said.id);
     const auto& own = owns[offer->id];
@@ -248,8 +261,20 @@ void Fleet::engine_found(const std::string& site, std::size_t index, const Capab
   if (found == entries_.end() || index >= found->second->engines.size()) return;
   auto& engine = found->second->engines[index];
   engine.found = true;
+  if (engine.can != can) engine.tried.clear();
   engine.can = can;
   engine.models = engine_models;
+  found->second->rebuild();
+  publish();
+}
+
+void Fleet::model_tried(const std::string& site, std::size_t index, const std::string& engine_model, const Capabilities& can) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(site);
+  if (found == entries_.end() || index >= found->second->engines.size() || !found->second->engines[index].found) return;
+  auto& tried = found->second->engines[index].tried;
+  if (tried.size() >= offers_per_site_max) return;
+  tried[engine_model] = can;
   found->second->rebuild();
   publish();
 }

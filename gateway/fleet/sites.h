@@ -57,6 +57,24 @@ struct OfferPace {
 struct OfferBreaker {
   std::atomic<std::uint64_t> word{0};
 };
+// Ways of going on that the engine has refused for this model, though its record promised them. They are
+// tried again after an hour: it may have been the request, or another engine stands there by then.
+class OfferWays {
+ public:
+  static constexpr std::int64_t closed_ns = 3'600'000'000'000;
+  void close(Ways ways, std::int64_t now_ns) {
+    closed_.store(static_cast<Ways>(closed_at(now_ns) | ways), std::memory_order_relaxed);
+    until_ns_.store(now_ns + closed_ns, std::memory_order_relaxed);
+  }
+  Ways closed_at(std::int64_t now_ns) const {
+    return now_ns < until_ns_.load(std::memory_order_relaxed) ? closed_.load(std::memory_order_relaxed) : Ways{0};
+  }
+  void forget() { until_ns_.store(0, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<Ways> closed_{0};
+  std::atomic<std::int64_t> until_ns_{0};
+};
 
 struct Offer {
   std::string id;            // unique in the fleet: "dc-one/0/smollm2-135m"
@@ -77,6 +95,10 @@ struct Offer {
   std::shared_ptr<OfferFigures> figures = std::make_shared<OfferFigures>();
   std::shared_ptr<OfferPace> pace = std::make_shared<OfferPace>();
   std::shared_ptr<OfferBreaker> breaker = std::make_shared<OfferBreaker>();
+  std::shared_ptr<OfferWays> ways = std::make_shared<OfferWays>();
+
+  // How it may be asked to go on: by its record, without what it has refused.
+  Ways ways_left(std::int64_t now_ns) const { return static_cast<Ways>(ways_of(can) & ~ways->closed_at(now_ns)); }
 };
 
 // Counts one open attempt on its offer for as long as it lives.
@@ -162,6 +184,8 @@ class Fleet {
   // Dialled engines: what a probe found (`index` is the engine's place in the site's list).
   void engine_found(const std::string& site, std::size_t index, const Capabilities& can,
                     const std::vector<std::string>& engine_models);
+  // What a trial has shown of one of its models, by the engine's name for it. Forgotten when the engine changes.
+  void model_tried(const std::string& site, std::size_t index, const std::string& engine_model, const Capabilities& can);
   void engine_lost(const std::string& site, std::size_t index);
   void engine_figures(const std::string& site, std::size_t index, const EngineFigures& figures);
 

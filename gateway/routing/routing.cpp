@@ -85,7 +85,7 @@ struct Router::Search {
     if (!tier_allows(offer.kind, wish.privacy)) return false;
     if (!listed(rules.regions, offer.region) || !listed(rules.vendors, offer.vendor)) return removed(Why::constraint);
     if (rules.supplier_ppm_max < 1'000'000 && supplier_ppm(offer) > rules.supplier_ppm_max) return removed(Why::price);
-    if (wish.going_on && offer.can.continue_mode == fleet::ContinueMode::none) return removed(Why::constraint);
+    if (wish.going_on && offer.ways_left(now_ns) == 0) return removed(Why::constraint);
     if (!any_context && offer.can.context != 0 && wish.prompt_tokens + std::max<std::uint64_t>(1, wish.answer_tokens) > offer.can.context)
       return removed(Why::context);
     if (std::find(wish.excluded_sites.begin(), wish.excluded_sites.end(), offer.site) != wish.excluded_sites.end())

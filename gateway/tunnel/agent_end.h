@@ -61,8 +61,9 @@ class AgentHandler {
 
 struct AgentTerms {
   Hello hello;
-  std::vector<std::string> paths{"/v1/chat/completions", "/v1/completions",
-                                 "/v1/embeddings"};  // allowed
+  // Allowed: what customers ask for, and what going on with an answer needs. Nothing else reaches an engine.
+  std::vector<std::string> paths{"/v1/chat/completions", "/v1/completions", "/v1/embeddings",
+                                 "/tokenize", "/detokenize", "/apply-template"};
   std::uint64_t bodies_bytes_max = 256u
                                    << 20;     // of all requests held; above it new ones are refused
   std::uint64_t events_bytes_max = 1u << 20;  // unread by the gateway; above it the tunnel ends

@@ -108,6 +108,10 @@ void write_capabilities(Object& o, const fleet::Capabilities& can) {
   word("unknown_fields", can.unknown_fields, absent.unknown_fields);
   word("cancel", can.cancel, absent.cancel);
   word("metrics", can.metrics, absent.metrics);
+  word("error_shape", can.error_shape, absent.error_shape);
+  flag("usage_probed", can.usage_probed);
+  flag("continue_probed", can.continue_probed);
+  flag("length_probed", can.length_probed);
   flag("tools", can.tools);
   flag("grammar", can.grammar);
   flag("logprobs", can.logprobs);
@@ -266,6 +270,10 @@ bool read_capability(Reader& r, std::string_view key, fleet::Capabilities& can) 
   if (key == "unknown_fields") return word(can.unknown_fields);
   if (key == "cancel") return word(can.cancel);
   if (key == "metrics") return word(can.metrics);
+  if (key == "error_shape") return word(can.error_shape);
+  if (key == "usage_probed") return r.boolean(can.usage_probed);
+  if (key == "continue_probed") return r.boolean(can.continue_probed);
+  if (key == "length_probed") return r.boolean(can.length_probed);
   if (key == "tools") return r.boolean(can.tools);
   if (key == "grammar") return r.boolean(can.grammar);
   if (key == "logprobs") return r.boolean(can.logprobs);

@@ -64,6 +64,8 @@ def by_agent(blame):
     return kind, ENGINE if side == NETWORK else side
 
 
+CUT = {DIALLED: ("cut", NETWORK), TUNNELLED: by_agent(("cut", NETWORK))}
+
 ROWS = [
     Row("429 with Retry-After", {"fault": "rate_limit", "retry_after": 7}, status(503, "no_capacity", 7),
         ("status_busy", None)),
@@ -142,6 +144,14 @@ def text_of(tokens, first=1):
     return "".join((" " if i > 1 else "") + f"t{i}" for i in range(first, tokens + 1))
 
 
+def piece(i):
+    """Of the engine's text with characters of two to four bytes."""
+    return (" " if i > 1 else "") + (f"t{i}", f"\u4ee4\u724ct{i}", f"t{i}\u00e9\U0001f30a")[(i - 1) % 3]
+
+
+UTF8_TEXT = "".join(piece(i) for i in range(1, TOKENS + 1))
+
+
 class Faults(unittest.TestCase):
     error = GatewayCase.error
 
@@ -157,7 +167,7 @@ class Faults(unittest.TestCase):
         alone = {t: [c.model for c in cls.cases if c.transport == t and c.alone] for t in (DIALLED, TUNNELLED)}
         paired = {t: [c.model for c in cls.cases if c.transport == t and not c.alone] for t in (DIALLED, TUNNELLED)}
         extra = {"everywhere": (0, 1, 2, 3), "poison-true": (0, 1, 2, 3), "poison-false": (0, 1, 2, 3),
-                 "across": (0, 2), "refused-pair": (0,), "quit-pair": (3,), "off-pair": (3,)}
+                 "across": (0, 2), "third": (0, 1, 2, 3), "refused-pair": (0,), "quit-pair": (3,), "off-pair": (3,)}
         places = {("one", DIALLED): (0,), ("one", TUNNELLED): (2,), ("two", DIALLED): (0, 1), ("two", TUNNELLED): (2, 3)}
         cls.spare = {kind: [f"{'-'.join(kind)}-{n}" for n in range(16)] for kind in places}
         extra.update({model: places[kind] for kind, names in cls.spare.items() for model in names})
@@ -204,7 +214,7 @@ class Faults(unittest.TestCase):
             fields["stream_options"] = {"include_usage": True}
         began = time.monotonic()
         answer = self.world.customer.chat(prompt, model=model, stream=stream, max_tokens=64, **fields)
-        answer.took_s = time.monotonic() - began
+        answer.took_s, answer.model = time.monotonic() - began, model
         return answer
 
     def life(self, answer):
@@ -347,7 +357,8 @@ class Faults(unittest.TestCase):
                 child.stop()
 
     def test_prefill_refused(self):
-        """The site that should go on refuses to: the customer hears of the break, not of that refusal."""
+        """The site that should go on refuses to, in every way, and there is no third: the customer hears of the
+        break, not of that refusal, and neither he nor the site is blamed for it."""
         script = {"tokens": TOKENS, "interval_ms": 25, "fault": "cut", "at": AT, "continued": "prefill_refused"}
         for _, transport, _, answer in self.ask_all("two", [script]):
             with self.subTest(transport):
@@ -355,7 +366,38 @@ class Faults(unittest.TestCase):
                 self.assertNotIn(b"must not be the assistant", answer.body)
                 life = self.life(answer)
                 self.billed(life, "partial", AT)
-                self.blamed(life, ("cut", NETWORK if transport == DIALLED else ENGINE), ("status_client", "client"))
+                self.blamed(life, CUT[transport], ("continuation_refused", None))
+
+    def test_one_way_refused(self):
+        """Another is tried there: ids, then the last message, then text."""
+        for refused, left in (("", "ids"), ("ids", "chat"), ("ids chat", "text")):
+            script = {"tokens": TOKENS, "interval_ms": 25, "fault": "cut", "at": AT, "times": 1, "refuses": refused, "utf8": True}
+            for _, transport, _, answer in self.ask_all("two", [script]):
+                with self.subTest(transport, left=left):
+                    self.assertTrue(answer.done)
+                    self.assertEqual(UTF8_TEXT, answer.text())
+                    self.one_answer(answer)
+                    life = self.life(answer)
+                    self.billed(life, "completed", TOKENS)
+                    self.blamed(life, CUT[transport], NOBODY)
+                    self.assertEqual([AT, TOKENS - AT], [a["delivered"] for a in life["attempts"]])
+                    went_on = [one for one in self.upstream(answer.model) if one["continued"]]
+                    self.assertEqual([left == "chat"], ["/chat/" in one["path"] for one in went_on])
+
+    def test_prefill_refused_goes_on_at_a_third(self):
+        """What a site refused stands in its record: the next request does not ask it in that way again."""
+        script = {"tokens": TOKENS, "interval_ms": 25, "fault": "cut", "at": AT, "times": 1,
+                  "continued": "prefill_refused", "continued_times": 3}
+        answer = self.ask("third", "#script " + json.dumps(script), True)
+        self.whole(answer, TOKENS)
+        life = self.life(answer)
+        self.billed(life, "completed", TOKENS)
+        self.assertEqual([AT, 0, TOKENS - AT], [a["delivered"] for a in life["attempts"]])
+        self.assertEqual([("continuation_refused", None), NOBODY], [(a["fault"], a["side"]) for a in life["attempts"]][1:])
+        offers = {o["site"]: o for o in self.world.admin.call("GET", "/admin/v1/offers").json() if o["model"] == "third"}
+        sites = [a["site"] for a in life["attempts"]]
+        self.assertEqual("", offers[sites[1]]["goes_on"])
+        self.assertEqual("token_ids continue_final raw_text", offers[sites[2]]["goes_on"])
 
     def test_flapping(self):
         """Every second request to them fails: each answer is whole and billed once."""

@@ -83,10 +83,11 @@ class World:
         return path
 
     def config(self, sites, models=("smollm2-135m",), tenants=None, gateway=None, contracts=None):
-        """A whole gateway configuration; every argument replaces a default."""
+        """A whole gateway configuration; every argument replaces a default. Engines see the test's requests alone:
+        no trial generations."""
         return {
             "gateway": {"listen": "127.0.0.1:0", "sites": {"listen": "127.0.0.1:0"}, "data": "var",
-                        "admin": {"token_env": "TRIBUTARY_ADMIN_TOKEN"}, **(gateway or {})},
+                        "admin": {"token_env": "TRIBUTARY_ADMIN_TOKEN"}, "probe_generation": "0s", **(gateway or {})},
             "store": {"url": "sqlite:var/ledger.db"},
             "models": [{"id": m, "context": 2048, "price": {"from": "2026-01-01", **PRICE}} for m in models],
             "contracts": contracts or [{"id": "standard", "from": "2026-01-01", "shares": SHARES}],
@@ -112,13 +113,13 @@ class World:
         env = {"TRIBUTARY_URL": self.url or "", "TRIBUTARY_ADMIN_TOKEN": self.token}
         return run([self.program, *argv], env, self.folder, timeout_s, check)
 
-    def agent(self, site, engine_url, devices=None, **engine):
+    def agent(self, site, engine_url, devices=None, probe_generation="0s", **engine):
         """Invites `site`, enrols its agent, starts it and approves it: the site may then earn.
         `engine`: further keys of its engine, such as models and capacity."""
         token = self.command("site", "invite", site).stdout.strip()
         if not token or len(token.split()) != 1:
             raise Failed(f"site invite {site}: the token alone was expected on standard output, not {token[:80]!r}")
-        config = {"agent": {"gateway": self.sites_url, "state": f"{site}-state"},
+        config = {"agent": {"gateway": self.sites_url, "state": f"{site}-state", "probe_generation": probe_generation},
                   "engines": [{"url": engine_url, **engine}], "lend": {"when": "always"}}
         if devices:
             config["devices"] = devices

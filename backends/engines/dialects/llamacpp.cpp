@@ -21,7 +21,7 @@ void read(std::string_view path, const boost::json::object& answer, Findings& fo
     const auto prompt = text_at(answer, "prompt");
     if (prompt.empty()) return;
     found.can.template_access = fleet::TemplateAccess::apply;
-    if (prompt.ends_with(prefill_mark)) found.can.continue_mode = fleet::ContinueMode::auto_prefill;
+    found.can.continue_mode = prompt.ends_with(prefill_mark) ? fleet::ContinueMode::auto_prefill : fleet::ContinueMode::token_ids;
     return;
   }
   if (path != "/props") return;

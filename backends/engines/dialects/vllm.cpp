@@ -43,6 +43,7 @@ void record(Findings& found) {
   // Where the engine renders a last turn for us, what it does with the flag counts, not its version.
   const bool goes_on = found.closed_turn > 0 ? found.open_turn > 0 && found.open_turn < found.closed_turn : version >= Version{0, 6, 3};
   if (goes_on) can.continue_mode = fleet::ContinueMode::continue_final;
+  if (!goes_on && can.template_access != fleet::TemplateAccess::none) can.continue_mode = fleet::ContinueMode::token_ids;
   if (version >= Version{0, 6, 4}) can.length_field = fleet::LengthField::both;
   if (version >= Version{0, 6, 5}) can.unknown_fields = fleet::UnknownFields::ignore;
 }

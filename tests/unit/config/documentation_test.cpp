@@ -133,6 +133,7 @@ TEST_CASE("the defaults of the rows are those of the header") {
   CHECK(a.journal.segment_bytes == b.journal.segment_bytes);
   CHECK(a.workers == b.workers);
   CHECK(a.continuations == b.continuations);
+  CHECK(a.probe_generation_ms == b.probe_generation_ms);
   CHECK(a.admin_token_env == b.admin_token_env);
   CHECK(a.admin_token.empty());
   const Deadlines &d = a.deadlines, &e = b.deadlines;

@@ -102,12 +102,12 @@ TEST_CASE("refused: keys and kinds of value") {
       {"gateway: {colour: red}\n",
        "f.yaml:1:11: gateway.colour: unknown key; known here: listen, tls, insecure, sites, data, "
        "journal, "
-       "workers, deadlines, limits, continuations, admin"},
+       "workers, deadlines, limits, continuations, probe_generation, admin"},
       {"sites: {}\n", "f.yaml:1:8: sites: must be a list; begin each entry with \"- \""},
       {"gateway: [a]\n",
        "f.yaml:1:10: gateway: must be a map with the keys listen, tls, insecure, sites, data, "
        "journal, "
-       "workers, deadlines, limits, continuations, admin"},
+       "workers, deadlines, limits, continuations, probe_generation, admin"},
       {"gateway: {listen: [a]}\n",
        "f.yaml:1:19: gateway.listen: must be one value, not a list or a map"},
       {"gateway:\n"

@@ -92,10 +92,10 @@ TEST_CASE("whether vLLM leaves a last turn open is settled by how it renders one
     fleet::ContinueMode mode;
   };
   using fleet::ContinueMode;
-  for (const auto& row : {Row{"0.11.0", 7, 9, ContinueMode::continue_final}, {"0.11.0", 9, 9, ContinueMode::none}, {"0.11.0", -1, 9, ContinueMode::none},
+  for (const auto& row : {Row{"0.11.0", 7, 9, ContinueMode::continue_final}, {"0.11.0", 9, 9, ContinueMode::token_ids}, {"0.11.0", -1, 9, ContinueMode::token_ids},
                           {"0.11.0", -2, -2, ContinueMode::continue_final}, {"0.11.0", 7, -1, ContinueMode::continue_final},
-                          {"strange", 7, 9, ContinueMode::continue_final}, {"strange", 9, 9, ContinueMode::none}, {"strange", -2, -2, ContinueMode::none},
-                          {"0.5.0", 9, 9, ContinueMode::none}, {"0.5.0", 0, 0, ContinueMode::none}}) {
+                          {"strange", 7, 9, ContinueMode::continue_final}, {"strange", 9, 9, ContinueMode::token_ids}, {"strange", -2, -2, ContinueMode::none},
+                          {"0.5.0", 9, 9, ContinueMode::token_ids}, {"0.5.0", 0, 0, ContinueMode::none}}) {
     Probe probe;
     int open = 0, closed = 0;
     while (!probe.next().empty()) {

@@ -232,6 +232,49 @@ TEST_CASE("streams say the same, whole, byte by byte and cut anywhere") {
   }
 }
 
+TEST_CASE("going on by ids is asked in each engine's words, and its answer is told as a chat's") {
+  int seen = 0;
+  for (const auto& one : cases()) {
+    if (!one.wants.contains("going_on")) continue;
+    INFO(one.folder.string());
+    ++seen;
+    const auto& want = one.wants.at("going_on").as_object();
+    std::vector<std::string> asked;
+    const auto can = probe(one, asked).found();
+    const std::string body = "{\"model\":\"m\",\"stream\":true,\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":\"T\"}]}";
+    RequestFacts facts;
+    REQUIRE_FALSE(read_request(body, Operation::chat, [](const void*, std::string_view) { return 4096u; }, nullptr, facts));
+    GoingOn way(body, facts, text(want, "text"), 6, "m", can, fleet::ways_of(can));
+    for (const auto& answer : want.at("answers").as_array()) {
+      const auto step = way.step();
+      CHECK(step.question);
+      CHECK(step.path == answer.at(0).as_string());
+      way.answered(200, one.file(answer.at(1)));
+    }
+    CHECK(way.way() == fleet::ContinueMode::token_ids);
+    const auto step = way.step();
+    CHECK_FALSE(step.question);
+    CHECK(step.path == "/v1/completions");
+    CHECK(bj::parse(step.body).at("prompt") == want.at("prompt"));
+    http::SseScanner scanner;
+    http::SseEvent event;
+    const auto bytes = one.file(want.at("stream"));
+    std::string_view in = bytes;
+    Heard heard;
+    while (scanner.next(in, event) != http::SseScanner::Status::need_more) {
+      std::string told;
+      if (event.data != "[DONE]") REQUIRE(chat_event(event.data, told));
+      hear(event.data == "[DONE]" ? event.data : std::string_view(told), heard);
+    }
+    CHECK(heard.valid);
+    CHECK(heard.done);
+    CHECK(heard.finishes == 1);
+    CHECK(heard.usage == UsageState::valid);
+    CHECK(heard.text == text(want, "says"));
+  }
+  CHECK(seen == 3);
+}
+
 TEST_CASE("errors are classed, and told without what is the site's own") {
   std::map<std::string, int> seen;
   for (const auto& one : cases()) {

@@ -211,3 +211,44 @@ TEST_CASE("the template of llama.cpp leaves the assistant's turn open") {
   client.post("/apply-template", R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"so far"}]})");
   CHECK(client.answer().find("so far\"}") != std::string::npos);
 }
+
+TEST_CASE("a conversation as ids is gone on with like the conversation itself") {
+  for (const auto dialect : {Dialect::vllm, Dialect::llamacpp}) {
+    Options options;
+    options.dialect = dialect;
+    options.script.tokens = 4;
+    Running running(options);
+    Client client(running.server.port());
+    const std::string talk = "<|user|>#script {\"tokens\":4}\nGo<|assistant|>t1 t2";
+    std::string ids;
+    for (const char c : talk) ids += (ids.empty() ? "" : ",") + std::to_string(static_cast<unsigned char>(c));
+    const std::string key = dialect == Dialect::vllm ? "prompt" : "content";
+    const std::string words = boost::json::serialize(boost::json::value(talk));
+    client.post("/tokenize", "{\"" + key + "\":" + words + "}");
+    CHECK(client.answer().find("\"tokens\":[" + ids + "]") != std::string::npos);
+    client.post("/detokenize", "{\"tokens\":[" + ids + "]}");
+    CHECK(client.answer().find("{\"" + key + "\":" + words + "}") != std::string::npos);
+    for (const auto& prompt : {"[" + ids + "]", words}) {
+      client.post("/v1/completions", "{\"model\":\"m\",\"prompt\":" + prompt + "}");
+      CHECK(client.answer().find("\"text\":\" t3 t4\"") != std::string::npos);
+    }
+    client.post("/tokenize", "{}");
+    CHECK(client.answer().find("\"error\":") != std::string::npos);
+  }
+}
+
+TEST_CASE("a way of going on may be refused on its own, or for the first so many") {
+  Running running(Options{});
+  Client client(running.server.port());
+  const auto text = [](std::string_view script) {
+    return "{\"model\":\"m\",\"prompt\":" + boost::json::serialize(boost::json::value("#script " + std::string(script) + "\nt1")) + "}";
+  };
+  client.post("/v1/completions", text(R"({"refuses":"ids chat"})"));
+  CHECK(client.answer().find("\"text\":") != std::string::npos);
+  client.post("/v1/completions", text(R"({"refuses":"text"})"));
+  CHECK(client.answer().find("\"error\":") != std::string::npos);
+  for (const bool refused : {true, true, false}) {
+    client.post("/v1/completions", text(R"({"continued":"prefill_refused","continued_times":2})"));
+    CHECK((client.answer().find("\"error\":") != std::string::npos) == refused);
+  }
+}

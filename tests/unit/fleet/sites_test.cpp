@@ -147,6 +147,65 @@ TEST_CASE("an engine without models in the configuration offers what it lists") 
   CHECK(offered(fleet).empty());
 }
 
+TEST_CASE("what a trial has shown stands at its model alone, until the engine is another") {
+  Fleet fleet;
+  fleet.configure(config_of({dialled("dc", {{"m", "n"}})}), {});
+  Capabilities can;
+  can.engine = "vllm";
+  can.version = "0.11.0";
+  can.continue_mode = ContinueMode::continue_final;
+  fleet.engine_found("dc", 0, can, {});
+  auto shown = can;
+  shown.continue_mode = ContinueMode::auto_prefill;
+  shown.continue_probed = true;
+  fleet.model_tried("dc", 0, "engine-m", shown);
+  fleet.model_tried("dc", 7, "engine-m", shown);
+  fleet.model_tried("nobody", 0, "engine-m", shown);
+  const auto mode = [&](const char* model) { return fleet.snapshot()->by_model.at(model).front()->can.continue_mode; };
+  CHECK(mode("m") == ContinueMode::auto_prefill);
+  CHECK(mode("n") == ContinueMode::continue_final);
+  fleet.engine_found("dc", 0, can, {});
+  CHECK(mode("m") == ContinueMode::auto_prefill);
+  can.version = "0.12.0";
+  fleet.engine_found("dc", 0, can, {});
+  CHECK(mode("m") == ContinueMode::continue_final);
+}
+
+TEST_CASE("a way that was refused stays closed through republishing, for an hour, and for that engine's version") {
+  Fleet fleet;
+  fleet.configure(config_of({agents("cafe")}), {{"cafe", SiteState::active}});
+  fleet.tunnel_up("cafe", 1, {});
+  auto said = agent_offer("o1");
+  said.can.version = "b1";
+  said.can.continue_mode = ContinueMode::auto_prefill;
+  said.can.template_access = TemplateAccess::apply;
+  said.can.token_input = TokenInput::completions;
+  fleet.tunnel_offers("cafe", 1, {said});
+  const auto offer = [&] { return fleet.snapshot()->by_model.at("m").front(); };
+  constexpr std::int64_t now_ns = 5'000'000'000;
+  CHECK(words_of(offer()->ways_left(now_ns)) == "token_ids auto_prefill raw_text");
+  offer()->ways->close(way(ContinueMode::token_ids), now_ns);
+  offer()->ways->close(way(ContinueMode::auto_prefill), now_ns);
+  fleet.tunnel_offers("cafe", 1, {said});
+  CHECK(words_of(offer()->ways_left(now_ns)) == "raw_text");
+  CHECK(words_of(offer()->ways_left(now_ns + OfferWays::closed_ns)) == "token_ids auto_prefill raw_text");
+  said.can.version = "b2";
+  fleet.tunnel_offers("cafe", 1, {said});
+  CHECK(words_of(offer()->ways_left(now_ns)) == "token_ids auto_prefill raw_text");
+}
+
+TEST_CASE("the ways of a record") {
+  Capabilities can;
+  CHECK(words_of(ways_of(can)).empty());
+  can.continue_mode = ContinueMode::token_ids;
+  CHECK(ways_of(can) == 0);  // without a template there is no prompt to put ids to
+  can.token_input = TokenInput::completions;
+  can.template_access = TemplateAccess::tokenize_chat;
+  CHECK(words_of(ways_of(can)) == "token_ids raw_text");
+  can.token_input = TokenInput::none;
+  CHECK(words_of(ways_of(can)) == "raw_text");
+}
+
 TEST_CASE("loads and rests outlive what is republished") {
   Fleet fleet;
   const auto config = config_of({dialled("dc", {{"m"}}), agents("cafe")});

@@ -113,6 +113,8 @@ fleet::AgentOffer offer_of(std::string id) {
   offer.can.unknown_fields = fleet::UnknownFields::ignore;
   offer.can.cancel = fleet::Cancel::on_disconnect;
   offer.can.metrics = fleet::MetricsKind::llamacpp;
+  offer.can.error_shape = fleet::ErrorShape::nested;
+  offer.can.usage_probed = offer.can.continue_probed = offer.can.length_probed = true;
   offer.can.tools = offer.can.grammar = offer.can.logprobs = offer.can.seed = offer.can.n_gt_1 = true;
   return offer;
 }
@@ -497,9 +499,21 @@ TEST_CASE("the agent's own refusals are faults of the attempt, the engine's 4xx 
     CHECK(customer->fault.retry == Retry::elsewhere);
   }
   SECTION("a path that the engine was not declared for") {
-    const auto customer = w.ask("{}", "", "o1", "/v1/models");
-    w.run();
-    CHECK(customer->fault.kind == FaultKind::status_config);
+    for (const char* const path : {"/v1/models", "/tokenize/", "/apply-template/x", "/slots", "/props", "/completion"}) {
+      const auto customer = w.ask("{}", "", "o1", path);
+      w.run();
+      CHECK(customer->fault.kind == FaultKind::status_config);
+    }
+    CHECK(w.site.open.empty());
+    for (const char* const path : {"/tokenize", "/detokenize", "/apply-template"}) {  // what going on needs
+      const auto asked = w.ask("{}", "", "o1", path);
+      w.run();
+      CHECK_FALSE(asked->fault);
+      CHECK(w.site.open.size() == 1);
+      w.site.open.front()->refuse(400, "x", "y");
+      w.site.open.clear();
+      w.run();
+    }
     const auto sneaky = w.ask("{}", "", "o1", "/v1/chat/completions/../../admin");
     w.run();
     CHECK(sneaky->fault.kind == FaultKind::status_config);

@@ -4,6 +4,7 @@
 
 #include "tools/fakes/engine/server_impl.h"
 #include "tools/fakes/engine/text.h"
+#include "tools/fakes/engine/tokens.h"
 
 namespace trib::fake {
 namespace {
@@ -22,6 +23,17 @@ std::string_view parameter(std::string_view query, std::string_view name) {
     }
   }
   return {};
+}
+
+std::string key_of(const Call& call, const Script& script) {
+  return script.key.empty() ? call.model + '\n' + call.script : script.key;
+}
+
+// Whether the script refuses the way in which the call goes on: "chat", "ids" or "text".
+bool refuses(const Call& call, const Script& script) {
+  if (!call.goes_on() || script.refuses.empty()) return false;
+  const std::string_view way = call.kind == Call::Kind::chat ? "chat" : call.by_ids ? "ids" : "text";
+  return script.refuses.find(way) != std::string::npos;
 }
 
 }  // namespace
@@ -84,7 +96,8 @@ void Server::Impl::route(Conn& conn, const Request& request) {
     if (path == "/v1/chat/completions") return call(conn, Call::Kind::chat, request);
     if (path == "/v1/completions") return call(conn, Call::Kind::completion, request);
     if (path == "/v1/embeddings") return call(conn, Call::Kind::embedding, request);
-    if (path == "/apply-template" && llama) return apply_template(conn, request);
+    if (path == "/apply-template" && llama) return tokens(conn, request);
+    if ((path == "/tokenize" || path == "/detokenize") && (llama || vllm)) return tokens(conn, request);
   } else if (request.method == "GET") {
     const std::string& model = options.models.front();
     if (path == "/v1/models") {
@@ -169,16 +182,11 @@ void Server::Impl::set_script(Conn& conn, const Request& request) {
   answer(conn, 200, "application/json", "{}", request.close);
 }
 
-// Rendered as the real one does with a last assistant message: its turn stays open.
-void Server::Impl::apply_template(Conn& conn, const Request& request) {
-  Call call;
-  std::string why;
-  if (!read_call(Call::Kind::chat, request.body, call, why)) {
-    return refuse(conn, {400, "invalid_request_error", "", why}, request.close);
-  }
-  std::string body = R"({"prompt":"<|user|>the messages before<|assistant|>)";
-  escape(call.continued, body);
-  answer(conn, 200, "application/json", body + "\"}", request.close);
+// A template rendered, text made ids, or ids text; nothing is generated.
+void Server::Impl::tokens(Conn& conn, const Request& request) {
+  const std::string body = tokens_body(request.path, options.dialect == Dialect::vllm, options.context, request.body);
+  if (body.empty()) return refuse(conn, {400, "invalid_request_error", "", "not a conversation, text or ids"}, request.close);
+  answer(conn, 200, "application/json", body, request.close);
 }
 
 bool Server::Impl::build_script(const Engine& engine, const Call& call, Script& script,
@@ -203,14 +211,16 @@ bool Server::Impl::build_script(const Engine& engine, const Call& call, Script& 
 // Whether the fault hits this request: every k-th, or the first so many, of one script.
 void Server::Impl::count_fault(const Call& call, Script& script) {
   if (call.goes_on() && script.continued != Ill::none) {
-    script.ill = script.continued;
-    return;
+    const bool hit = script.continued_times == 0 || ++counters["continued " + key_of(call, script)] <= script.continued_times;
+    if (hit) {
+      script.ill = script.continued;
+      return;
+    }
   }
   if (script.only_fresh && call.goes_on()) script.ill = Ill::none;
   if (script.every <= 1 && script.times == 0) return;
   if (counters.size() >= kCountersMax) counters.clear();
-  const std::string key = script.key.empty() ? call.model + '\n' + call.script : script.key;
-  const std::int64_t n = ++counters[key];
+  const std::int64_t n = ++counters[key_of(call, script)];
   const bool hit = n % script.every == 0 && (script.times == 0 || n <= script.times);
   if (hit) return;
   if (script.ill == Ill::slow_first) script.first_us = -1;
@@ -253,6 +263,7 @@ void Server::Impl::call(Conn& conn, Call::Kind kind, const Request& request) {
   if (!build_script(engine, plan.call, plan.script, why)) {
     return refuse(conn, {400, "invalid_request_error", "bad_script", why}, request.close);
   }
+  if (refuses(plan.call, plan.script)) return refuse(conn, {400, "invalid_request_error", "", "this way of going on is refused"}, request.close);
   count_fault(plan.call, plan.script);
   plan.dialect = options.dialect;
   plan.flat_errors = options.flat_errors;

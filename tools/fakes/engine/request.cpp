@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "tools/fakes/engine/text.h"
+#include "tools/fakes/engine/tokens.h"
 
 namespace trib::fake {
 namespace {
@@ -124,11 +125,31 @@ bool read_messages(const json::value* messages, Call& to, std::string& why) {
   return true;
 }
 
+// A conversation in this engine's template, with the assistant's turn open at its end.
+void read_rendered(std::string_view text, Call& to) {
+  constexpr std::string_view user = "<|user|>", assistant = "<|assistant|>";
+  std::string words;
+  for (const char c : text) words += c == '|' ? ' ' : c;
+  to.prompt_tokens = words_in(words);
+  const std::size_t turn = text.rfind(assistant);
+  if (turn == std::string_view::npos) return;
+  to.continued = text.substr(turn + assistant.size());
+  const std::size_t asked = text.substr(0, turn).rfind(user);
+  if (asked != std::string_view::npos) find_script(text.substr(asked + user.size(), turn - asked - user.size()), to);
+}
+
 bool read_prompt(const json::value* prompt, Call& to, std::string& why) {
   why = "prompt must be a text or a list";
   if (!prompt) return false;
-  if (prompt->is_string()) {
-    const std::string_view text = prompt->get_string();
+  std::string from_ids;
+  to.by_ids = to.kind == Call::Kind::completion && prompt->is_array() && !prompt->get_array().empty() &&
+              text_of_ids(prompt->get_array(), from_ids);
+  if (prompt->is_string() || to.by_ids) {
+    const std::string_view text = to.by_ids ? std::string_view(from_ids) : std::string_view(prompt->get_string());
+    if (text.starts_with("<|")) {
+      read_rendered(text, to);
+      return true;
+    }
     to.prompt_tokens = words_in(text);
     find_script(text, to);
     const std::size_t line = text.find('\n');

@@ -43,6 +43,7 @@ struct Call {
   bool ends_with_assistant = false;  // the last message is the assistant's
   // Its text. Of a completion whose prompt begins with a script: what follows the script's line.
   std::string continued;
+  bool by_ids = false;  // the prompt is one of ids
   bool continue_final = false;
   bool add_generation = true;
   std::string script;  // the JSON after "#script ", or empty

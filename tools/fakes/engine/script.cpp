@@ -64,7 +64,7 @@ struct Field {
   std::int64_t scale;
   std::int64_t least;
 };
-constexpr std::array<Field, 19> kFields{{
+constexpr std::array<Field, 20> kFields{{
     {"tokens", &Script::tokens, 1, 0},
     {"interval_ms", &Script::interval_us, 1000, 0},
     {"interval_us", &Script::interval_us, 1, 0},
@@ -82,6 +82,7 @@ constexpr std::array<Field, 19> kFields{{
     {"split", &Script::split, 1, 0},
     {"every", &Script::every, 1, 1},
     {"times", &Script::times, 1, 0},
+    {"continued_times", &Script::continued_times, 1, 0},
     {"interval", &Script::interval_us, 1000, 0},  // the model name's words
     {"first", &Script::first_us, 1000, 0},
 }};
@@ -121,6 +122,10 @@ bool apply_text(std::string_view key, std::string_view value, Script& to, std::s
     to.continued = ill_of(value);
     if (to.continued == Ill::unknown) why = "no such fault: " + std::string(value);
     return to.continued != Ill::unknown;
+  }
+  if (key == "refuses") {
+    to.refuses = value;
+    return true;
   }
   if (key == "mark") {
     to.mark = value;

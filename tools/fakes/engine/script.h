@@ -19,7 +19,7 @@ enum class Ill : std::uint8_t {
   status,             // Script::status (a 5xx as a rule), body in the dialect's shape
   context_length,     // 400: the prompt is longer than the window
   filter_refusal,     // 400: refused by a content filter
-  prefill_refused,    // 400, but only for a request that asks to continue a text
+  prefill_refused,    // 400, but only for a request that asks to continue a text, in whatever way
   reset_before_head,  // RST once the request is read
   close_before_head,  // FIN once the request is read
   silence,            // never answers
@@ -82,6 +82,8 @@ struct Script {
   std::int64_t split = 0;      // >0: HTTP chunks of at most so many bytes, in place of one an event
   std::int64_t every = 1;      // the fault hits every k-th request of this script only
   std::int64_t times = 0;      // >0: the fault hits the first so many requests of this script only
+  std::int64_t continued_times = 0;  // >0: `continued` hits the first so many only
+  std::string refuses;         // ways of going on, of "chat ids text"
   bool utf8 = false;           // pieces with characters of two to four bytes
   bool only_fresh = false;     // the fault spares requests that continue a text
   bool close = false;          // Connection: close after the answer

@@ -98,7 +98,7 @@ struct Server::Impl {
   void control(Conn& conn, const Request& request);
   void set_script(Conn& conn, const Request& request);
   void call(Conn& conn, Call::Kind kind, const Request& request);
-  void apply_template(Conn& conn, const Request& request);
+  void tokens(Conn& conn, const Request& request);
   bool build_script(const Engine& engine, const Call& call, Script& script, std::string& why);
   void count_fault(const Call& call, Script& script);
   bool continues(const Call& call, Refusal& refusal) const;
