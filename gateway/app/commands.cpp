@@ -6,6 +6,7 @@
 
 #include "gateway/api/api.h"
 #include "gateway/app/client.h"
+#include "gateway/app/command_kit.h"
 #include "gateway/app/gateway.h"
 #include "gateway/base/base.h"
 #include "gateway/config/config.h"
@@ -13,19 +14,8 @@
 #include "gateway/metering/metering.h"
 
 namespace trib::app {
-namespace {
 
 namespace bj = boost::json;
-
-struct Call {
-  std::vector<std::string> words;              // without options
-  std::map<std::string, std::string> options;  // "--period" -> value; flags -> "1"
-  bool json() const { return options.contains("--json"); }
-  std::string get(const std::string& name) const {
-    const auto found = options.find(name);
-    return found == options.end() ? std::string() : found->second;
-  }
-};
 
 int usage(const std::string& why) {
   std::cerr << why << "; see tributary --help" << std::endl;
@@ -39,7 +29,7 @@ int failed(const std::string& why) {
   return 1;
 }
 
-Reply ask_gateway(const Call& call, const std::string& method, const std::string& target, const std::string& body = {}) {
+Reply ask_gateway(const Call& call, const std::string& method, const std::string& target, const std::string& body) {
   std::string url = call.get("--gateway");
   if (url.empty() && std::getenv("TRIBUTARY_URL") != nullptr) url = std::getenv("TRIBUTARY_URL");
   if (url.empty()) url = "http://127.0.0.1:8080";
@@ -80,11 +70,15 @@ std::string cell(const bj::value& value) {
   return bj::serialize(value);
 }
 
+namespace {
+
 std::size_t width_of(const std::string& text) {  // characters, not bytes
   std::size_t n = 0;
   for (const char c : text) n += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
   return n;
 }
+
+}  // namespace
 
 void print_table(const bj::array& rows, const std::vector<std::string>& columns) {
   std::vector<std::vector<std::string>> cells{{}};
@@ -129,7 +123,7 @@ void print_value(const bj::value& value, const std::string& indent) {
 
 // Asks and shows: a list as a table of these columns, anything else as lines.
 int show(const Call& call, const std::string& method, const std::string& target, const std::vector<std::string>& columns,
-         const std::string& body = {}) {
+         const std::string& body) {
   const auto reply = ask_gateway(call, method, target, body);
   if (reply.status < 200 || reply.status > 299) return failed(error_of(reply));
   if (call.json()) {
@@ -144,6 +138,8 @@ int show(const Call& call, const std::string& method, const std::string& target,
   }
   return 0;
 }
+
+namespace {
 
 int site(const Call& call) {
   const std::string what = call.words.size() > 1 ? call.words[1] : "list";
@@ -259,7 +255,7 @@ int trial_balance(const Call& call) {
 }
 
 bool read_words(const std::vector<std::string>& words, Call& call, std::string& wrong) {
-  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason"};
+  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--at"};
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (!words[i].starts_with("--")) {
       call.words.push_back(words[i]);
@@ -286,13 +282,11 @@ int run_command(const std::vector<std::string>& words) {
   if (command == "site") return site(call);
   if (command == "tenant") return tenant(call);
   if (command == "key") return call.words.size() == 2 && call.words[1] == "new" ? key_new() : takes("key new");
-  if (command == "price" || command == "contract" || command == "period") {
-    // Asking for a step that this version has not must not look as if it was done.
-    if (call.words.size() > 2 || (call.words.size() == 2 && call.words[1] != "list"))
-      return takes(command + " [list]");
-  }
-  if (command == "price") return show(call, "GET", "/admin/v1/prices", {"model", "version", "from", "to", "input", "cached_input", "output"});
-  if (command == "contract") return show(call, "GET", "/admin/v1/contracts", {"id", "version", "from", "to", "shares", "referrer"});
+  if (command == "price") return price_command(call);
+  if (command == "contract") return contract_command(call);
+  if (command == "index") return index_command(call);
+  // Asking for a step that this version has not must not look as if it was done.
+  if (command == "period" && (call.words.size() > 2 || (call.words.size() == 2 && call.words[1] != "list"))) return takes("period [list]");
   if (command == "period") return show(call, "GET", "/admin/v1/periods", {"id", "state"});
   if (command == "request") {
     if (call.words.size() != 2) return takes("request ID");

@@ -1,0 +1,41 @@
+// What the administrative subcommands share: the words of a call, asking the gateway, and showing answers.
+#pragma once
+#include <boost/json.hpp>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "gateway/app/client.h"
+
+namespace trib::app {
+
+struct Call {
+  std::vector<std::string> words;              // without options
+  std::map<std::string, std::string> options;  // "--period" -> value; flags -> "1"
+  bool json() const { return options.contains("--json"); }
+  std::string get(const std::string& name) const {
+    const auto found = options.find(name);
+    return found == options.end() ? std::string() : found->second;
+  }
+};
+
+// To standard error; the exit code to return.
+int usage(const std::string& why);   // 2
+int takes(const std::string& what);  // 2
+int failed(const std::string& why);  // 1
+
+Reply ask_gateway(const Call& call, const std::string& method, const std::string& target, const std::string& body = {});
+std::string error_of(const Reply& reply);
+std::string cell(const boost::json::value& value);  // as tables show it
+void print_table(const boost::json::array& rows, const std::vector<std::string>& columns);
+void print_value(const boost::json::value& value, const std::string& indent);
+// Asks and shows: a list as a table of these columns, anything else as lines; as it came with --json.
+int show(const Call& call, const std::string& method, const std::string& target, const std::vector<std::string>& columns,
+         const std::string& body = {});
+
+// The subcommands that stand in files of their own.
+int price_command(const Call& call);
+int contract_command(const Call& call);
+int index_command(const Call& call);
+
+}  // namespace trib::app
