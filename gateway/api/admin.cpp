@@ -35,10 +35,6 @@ bj::value counts_json(const metering::TokenCounts& counts) {
                     {"output", counts.output},   {"reasoning", counts.reasoning}};
 }
 
-bj::value shares_json(const config::Shares& shares) {
-  return bj::object{{"platform", shares.platform}, {"site", shares.site}, {"vendor", shares.vendor}, {"referrer", shares.referrer}};
-}
-
 }  // namespace
 
 Answer Admin::admin(const AdminRequest& request) {
@@ -57,6 +53,11 @@ Answer Admin::admin(const AdminRequest& request) {
   if (post && is(3, "tenants", "topups")) return topup(parts[1], request);
   if (get && is(1, "prices")) return prices();
   if (get && is(1, "contracts")) return contracts();
+  if (post && is(1, "prices")) return publish_price(request);
+  if (post && is(1, "contracts")) return publish_contract(request);
+  if (get && is(1, "contract-risk")) return contract_risk();
+  if (get && is(1, "indexes")) return indexes();
+  if (post && is(1, "indexes")) return set_index(request);
   if (get && is(2, "ledger") && parts[1] == "trial-balance") return trial_balance();
   if (get && is(2, "ledger") && parts[1] == "balances") return balances();
   if (get && is(1, "periods")) return periods();
@@ -68,7 +69,7 @@ Answer Admin::admin(const AdminRequest& request) {
   if (get && is(2, "exports")) return export_period(parts[1], request.query);
   if (get && is(2, "audit") && parts[1] == "verify") return audit_verify();
   static const std::vector<std::string> doors = {"requests", "sites", "devices", "offers", "tenants", "prices",
-                                                 "contracts", "ledger", "periods", "statements", "exports", "audit"};
+                                                 "contracts", "contract-risk", "indexes", "ledger", "periods", "statements", "exports", "audit"};
   const bool known = !parts.empty() && std::find(doors.begin(), doors.end(), parts[0]) != doors.end();
   if (known && !get && !post) return error(405, request.path + " takes GET or POST only.", "method_not_allowed");
   if (known && post && parts[0] != "sites" && parts[0] != "tenants" && parts[0] != "periods")
@@ -307,41 +308,6 @@ Answer Admin::topup(const std::string& tenant, const AdminRequest& request) {
       return error(503, "The top-up could not be made durable. Send it again with the same id.", "ledger_unavailable");
   }
   return ok(bj::object{{"id", id->get_string()}, {"amount", amount->text()}, {"balance", known->view().balance.text()}});
-}
-
-Answer Admin::prices() {
-  bj::array out;
-  const auto book = parts_.ledger.book();
-  for (const auto& [model, versions] : book->prices) {
-    for (const auto& price : versions) {
-      out.push_back(bj::object{{"model", model},
-                               {"version", price.version},
-                               {"from", ledger::time_text(price.from_ms)},
-                               {"to", price.to_ms ? bj::value(ledger::time_text(*price.to_ms)) : bj::value(nullptr)},
-                               {"input", price.input.per_million_text()},
-                               {"cached_input", price.cached_input.per_million_text()},
-                               {"cache_write", price.cache_write.per_million_text()},
-                               {"output", price.output.per_million_text()},
-                               {"reasoning", price.reasoning.per_million_text()}});
-    }
-  }
-  return ok(out);
-}
-
-Answer Admin::contracts() {
-  bj::array out;
-  const auto book = parts_.ledger.book();
-  for (const auto& [id, versions] : book->contracts) {
-    for (const auto& contract : versions) {
-      out.push_back(bj::object{{"id", id},
-                               {"version", contract.version},
-                               {"from", ledger::time_text(contract.from_ms)},
-                               {"to", contract.to_ms ? bj::value(ledger::time_text(*contract.to_ms)) : bj::value(nullptr)},
-                               {"shares", shares_json(contract.shares)},
-                               {"referrer", text_or_null(contract.referrer_party)}});
-    }
-  }
-  return ok(out);
 }
 
 Answer Admin::trial_balance() {

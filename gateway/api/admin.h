@@ -41,6 +41,11 @@ class Admin final : public AdminDoors {
   Answer topup(const std::string& tenant, const AdminRequest& request);
   Answer prices();
   Answer contracts();
+  Answer publish_price(const AdminRequest& request);
+  Answer publish_contract(const AdminRequest& request);
+  Answer contract_risk();
+  Answer indexes();
+  Answer set_index(const AdminRequest& request);
   Answer trial_balance();
   Answer balances();
   Answer periods();

@@ -7,7 +7,7 @@ namespace trib::api {
 
 namespace bj = boost::json;
 
-Answer ok(const bj::value& value) { return {200, bj::serialize(value) + "\n"}; }
+Answer ok(const bj::value& value, int status) { return {status, bj::serialize(value) + "\n"}; }
 
 Answer error(int status, std::string_view message, std::string_view code) {
   return {status, exchange::error_json(message, exchange::error_type(status), {}, code)};

@@ -34,6 +34,7 @@ class Recorded final : public net::Operation, private net::Responder {
   void body(std::span<const std::string_view> pieces, bool last) override;
   void abort() override { out_.abort(); }
   std::size_t unsent_bytes() const override { return out_.unsent_bytes(); }
+  std::size_t unacknowledged_bytes() const override { return out_.unacknowledged_bytes(); }
 
   IdempotencyTable& table_;
   const std::string key_;

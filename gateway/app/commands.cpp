@@ -13,7 +13,6 @@
 #include "gateway/metering/metering.h"
 
 namespace trib::app {
-namespace {
 
 namespace bj = boost::json;
 
@@ -131,7 +130,7 @@ int trial_balance(const Call& call) {
 }
 
 bool read_words(const std::vector<std::string>& words, Call& call, std::string& wrong) {
-  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--evidence"};
+  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--evidence", "--at"};
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (!words[i].starts_with("--")) {
       call.words.push_back(words[i]);
@@ -158,13 +157,9 @@ int run_command(const std::vector<std::string>& words) {
   if (command == "site") return site(call);
   if (command == "tenant") return tenant(call);
   if (command == "key") return call.words.size() == 2 && call.words[1] == "new" ? key_new() : takes("key new");
-  if (command == "price" || command == "contract") {
-    // Asking for a step that this version has not must not look as if it was done.
-    if (call.words.size() > 2 || (call.words.size() == 2 && call.words[1] != "list"))
-      return takes(command + " [list]");
-  }
-  if (command == "price") return show(call, "GET", "/admin/v1/prices", {"model", "version", "from", "to", "input", "cached_input", "output"});
-  if (command == "contract") return show(call, "GET", "/admin/v1/contracts", {"id", "version", "from", "to", "shares", "referrer"});
+  if (command == "price") return price_command(call);
+  if (command == "contract") return contract_command(call);
+  if (command == "index") return index_command(call);
   if (command == "period") return period_command(call);
   if (command == "statement") return statement_command(call);
   if (command == "request") {

@@ -256,10 +256,6 @@ int Gateway::open_ledger() {
   // What was open when the last process ended is ended now, from the journal alone.
   std::vector<metering::OpenRequest> open;
   if (const auto ec = metering::open_requests(*journal_, open)) return fail(1, "journal: " + ec.message());
-  metering::Lsn recovered = 0;
-  for (const auto& request : open) recovered = journal_->append(metering::recover(request, system_clock().wall_ms()));
-  if (!open.empty())
-    telemetry::log(telemetry::Level::warning, "recovered", {{"requests", static_cast<std::int64_t>(open.size())}});
   engines_ = std::make_unique<Engines>(*journal_);
   std::string why;
   ledger::LedgerOptions options;
@@ -268,6 +264,19 @@ int Gateway::open_ledger() {
     system_disk().make_dirs(options.path.substr(0, slash));
   ledger_ = ledger::Ledger::open(options, system_clock(), *journal_, why);
   if (ledger_ == nullptr) return fail(1, "store: " + why);
+  // Under the contracts that they pinned, which are posted.
+  while (ledger_->post_once()) {
+  }
+  const auto book = ledger_->book();
+  metering::Lsn recovered = 0;
+  for (const auto& request : open) {
+    const auto* const contract = request.attempts.empty() ? nullptr
+                                 : book->contract(request.attempts.back().contract, request.attempts.back().contract_version);
+    const bool bill_broken = contract == nullptr || contract->policies.on_break != config::OnBreak::nothing;
+    recovered = journal_->append(metering::recover(request, system_clock().wall_ms(), bill_broken));
+  }
+  if (!open.empty())
+    telemetry::log(telemetry::Level::warning, "recovered", {{"requests", static_cast<std::int64_t>(open.size())}});
   if (why = publish(*config_); !why.empty()) return fail(2, why);
   while (ledger_->post_once()) {
   }

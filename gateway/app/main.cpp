@@ -27,7 +27,9 @@ Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:808
 --json for programs):
   tributary site list | show ID | invite ID | approve ID | suspend ID | revoke ID [--reason TEXT]
   tributary tenant list | topup TENANT AMOUNT --id ID
-  tributary price | contract               the published versions
+  tributary price list | show MODEL | publish FILE      dated versions; a published one never changes
+  tributary contract list | show ID | publish FILE | risk   risk: exit 1 when a market index alarms
+  tributary index list | set NAME VALUE --at DATE       market prices that contracts watch
   tributary period list | show P | close P | explain SUBJECT --reason TEXT --evidence DOC   the months and their close
   tributary statement list [--period P] | show P/PARTY
   tributary request ID                     the whole life of one request

@@ -40,6 +40,8 @@ class Stream {
   virtual void write(std::span<const std::string_view> pieces) = 0;
   void write(std::string_view bytes) { write(std::span<const std::string_view>(&bytes, 1)); }
   virtual std::size_t unsent_bytes() const = 0;
+  // Those, and what the other end's machine has not acknowledged; where that is not known, the same.
+  virtual std::size_t unacknowledged_bytes() const { return unsent_bytes(); }
   // Sends what is queued, then finishes the sending side (FIN, TLS close_notify).
   virtual void shutdown() = 0;
   // The address of the other end, for logs and limits: "127.0.0.1:4711".

@@ -21,11 +21,13 @@ metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::Coun
   metering::TokenCounts counts;
   source = CountSource::none;
   const std::uint64_t pieces = before_pieces_ + pieces_, bytes = before_bytes_ + bytes_;
-  const bool any_output = pieces > 0 || bytes > 0;
   const bool embeddings = order_.facts.operation == engines::Operation::embeddings;
   if (outcome == Outcome::failed || outcome == Outcome::refused) return counts;
-  // Zero output comes before every other rule: the prompt alone is never billed.
-  if (!any_output && !(embeddings && outcome == Outcome::completed)) return counts;
+  const bool cancelled = outcome == Outcome::cancelled;
+  const std::uint64_t arrived = cancelled ? pieces_of_a_leaver() : pieces;
+  const bool any_output = arrived > 0 || (bytes > 0 && (!cancelled || arrived == pieces));
+  // Zero output comes before every other rule: the prompt alone is billed only where a contract says so.
+  if (!any_output && !(embeddings && outcome == Outcome::completed) && !bills_input_alone(outcome)) return counts;
 
   const bool claims = usage_ == engines::UsageState::valid;
   const std::uint64_t claimed_output = claimed_.output + claimed_.reasoning;
@@ -40,9 +42,12 @@ metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::Coun
   } else if (!embeddings) {
     const bool too_high = claims && claimed_output > bytes_ + 2;
     counts.output = before_pieces_ + (too_high ? std::min(claimed_output, pieces_) : pieces_);
+    if (cancelled) counts.output = std::min(counts.output, arrived);
     estimated = true;
   }
-  if (outcome == Outcome::partial) {  // the supply side broke it: output only
+  const auto on_break = outcome == Outcome::partial ? policies().on_break : config::OnBreak::all;
+  if (on_break == config::OnBreak::nothing) return {};
+  if (on_break == config::OnBreak::output_only) {
     source = estimated ? CountSource::estimate : CountSource::claimed;
     return counts;
   }
@@ -64,6 +69,33 @@ metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::Coun
   return counts;
 }
 
+// Of the contract under which the current attempt was dispatched; the defaults before there is one.
+const config::Policies& Exchange::policies() const {
+  static const config::Policies defaults;
+  if (final_.attempts.empty()) return defaults;
+  const metering::Attempt& attempt = final_.attempts[current_];
+  const auto* const contract = order_.book->contract(attempt.contract, attempt.contract_version);
+  return contract == nullptr ? defaults : contract->policies;
+}
+
+// A site was at work, the supply did not break off, and the contract bills what it read.
+bool Exchange::bills_input_alone(metering::Outcome outcome) const {
+  if (final_.results.empty() || policies().zero_output != config::ZeroOutput::input) return false;
+  if (outcome == metering::Outcome::completed) return true;
+  return outcome == metering::Outcome::cancelled && final_.results[current_].side == name(Side::client);
+}
+
+// What a customer who left is billed of the output: all that had come, or by contract what had been sent or
+// has arrived, in proportion to the bytes of it that had not.
+std::uint64_t Exchange::pieces_of_a_leaver() const {
+  const auto policy = policies().on_cancel;
+  if (policy == config::OnCancel::received) return before_pieces_ + pieces_;
+  const std::uint64_t sent = before_pieces_ + (cleared_ ? pieces_ : 0);
+  const std::uint64_t missing = policy == config::OnCancel::delivered ? responder_.unsent_bytes() : responder_.unacknowledged_bytes();
+  if (missing == 0 || sent_bytes_ == 0) return sent_bytes_ == 0 ? 0 : sent;
+  return static_cast<std::uint64_t>(static_cast<money::int128>(sent) * (sent_bytes_ - std::min(missing, sent_bytes_)) / sent_bytes_);
+}
+
 // The prompt as the first attempt had it. The text that was sent again with it is neither new output nor
 // new prompt, and no discount for a cache is given that nobody has seen.
 std::uint64_t Exchange::input_before_seams() const {
@@ -73,6 +105,14 @@ std::uint64_t Exchange::input_before_seams() const {
   if (usage_ == engines::UsageState::valid && whole(claimed_) > before_pieces_ && plausible(whole(claimed_) - before_pieces_))
     return whole(claimed_) - before_pieces_;
   return std::max<std::uint64_t>(1, order_.facts.text_pieces);
+}
+
+// Less is billed than earlier attempts had delivered: what is billed is the first of it.
+void Exchange::cut_delivered(std::uint64_t output) {
+  for (auto& result : final_.results) {
+    result.delivered = std::min(result.delivered, output);
+    output -= result.delivered;
+  }
 }
 
 // Appends FINAL, settles the hold, and lets the tail go once FINAL is released.
@@ -95,6 +135,7 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
     result().bytes = std::max(result().bytes, bytes_);
     const std::uint64_t output = final.counts.output + final.counts.reasoning;
     result().delivered = output - std::min(output, before_pieces_);
+    if (output < before_pieces_) cut_delivered(output);
     if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   }
   const auto charge = final.counts.total() == 0 ? money::Amount{} : ledger::gross(*order_.price, final.counts);
@@ -262,7 +303,9 @@ void Exchange::give_up(const Fault& fault) {
 void Exchange::break_off(const Fault& fault) {
   (void)fault;  // kept with the attempt; the customer is told no more than that it broke
   if (stream_) {
-    tail_ = "data: " + error_json("The answer broke off and could not be continued. What was received is billed.",
+    const bool free = policies().on_break == config::OnBreak::nothing;
+    tail_ = "data: " + error_json(std::string("The answer broke off and could not be continued. ") +
+                                      (free ? "Nothing of it is billed." : "What was received is billed."),
                                   "upstream_error", {}, "stream_broken") + "\n\n";
   }
   conclude(metering::Outcome::partial, 502);

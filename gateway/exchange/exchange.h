@@ -140,6 +140,10 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   void finish_unary();
   void conclude(metering::Outcome outcome, int status);
   std::uint64_t input_before_seams() const;
+  const config::Policies& policies() const;
+  bool bills_input_alone(metering::Outcome outcome) const;
+  std::uint64_t pieces_of_a_leaver() const;
+  void cut_delivered(std::uint64_t output);
   metering::TokenCounts billed(metering::Outcome outcome, metering::CountSource& source) const;
   void note_progress();
   void note_progress_now();
@@ -218,6 +222,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::string unary_head_;      // fields of the answer's head
   int status_ = 200;
   std::uint64_t pieces_ = 0, bytes_ = 0, pieces_noted_ = 0;
+  std::uint64_t sent_bytes_ = 0;  // of the answer's body, given to the responder
   std::int64_t noted_ns_ = 0;
   engines::UsageState usage_ = engines::UsageState::absent;
   metering::TokenCounts claimed_;

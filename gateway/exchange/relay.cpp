@@ -147,6 +147,7 @@ bool Exchange::forward(std::string& out) {
     }
   }
   last_sent_ns_ = last_byte_ns_;
+  sent_bytes_ += out.size();
   responder_.body(out, false);
   out.clear();
   if (!paused_ && call_ != nullptr && responder_.unsent_bytes() > unsent_bytes_max) {
@@ -174,6 +175,7 @@ void Exchange::let_go() {
   } else {
     const std::string held = std::exchange(held_, {});
     world_.hold_bytes(-std::exchange(held_bytes_, 0));
+    sent_bytes_ += held.size();
     if (!held.empty()) responder_.body(held, false);
   }
   if (paused_ && responder_.unsent_bytes() <= unsent_bytes_max) {
@@ -258,6 +260,7 @@ void Exchange::pass_committed() {
   if (!cleared_) return;
   if (held_.size() > 2 * unary_tail_bytes) {
     const std::size_t ready = held_.size() - unary_tail_bytes;
+    sent_bytes_ += ready;
     responder_.body(std::string_view(held_).substr(0, ready), false);
     held_.erase(0, ready);
     world_.hold_bytes(-std::exchange(held_bytes_, 0));

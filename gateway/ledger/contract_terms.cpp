@@ -172,6 +172,7 @@ bool read_term(json::Cursor& in, const std::string& key, ContractTerms& out) {
 
 std::string_view name(config::ShareBase base) { return word(base_names, base); }
 std::string_view name(config::Chargeback chargeback) { return word(chargeback_names, chargeback); }
+std::string_view name(config::ChargebackCost cost) { return word(cost_names, cost); }
 std::string_view name(config::EarlyExit::By by) { return word(by_names, by); }
 
 std::string shares_json(const config::Shares& shares) {
@@ -214,7 +215,7 @@ std::string whole_terms(const std::string& contract, std::int64_t from_ms, std::
   const ContractTerms defaults;
   ObjectWriter out;
   out.text("base", name(terms.base)).text("chargeback", name(terms.chargeback));
-  if (terms.chargeback_cost != defaults.chargeback_cost) out.text("chargeback_cost", word(cost_names, terms.chargeback_cost));
+  if (terms.chargeback_cost != defaults.chargeback_cost) out.text("chargeback_cost", name(terms.chargeback_cost));
   if (terms.early_exit) {
     ObjectWriter exit;
     out.raw("early_exit", exit.text("by", name(terms.early_exit->by)).integer("ppm", terms.early_exit->ppm).take());

@@ -16,6 +16,7 @@ bool read_whole_terms(const std::string& text, config::ContractTerms& out);
 // How columns and reports show them; empty or null in the columns: the default holds.
 std::string_view name(config::ShareBase base);
 std::string_view name(config::Chargeback chargeback);
+std::string_view name(config::ChargebackCost cost);
 std::string_view name(config::EarlyExit::By by);
 std::string tiers_json(const config::Tiers& tiers);
 std::string penalties_json(const std::vector<config::Penalty>& penalties);

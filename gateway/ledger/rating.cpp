@@ -32,7 +32,8 @@ int input_attempt(const std::vector<AttemptResult>& results) {
   return at;
 }
 
-// An answer without a word for which the input is billed by contract: it is the last attempt's.
+// An answer without a word for which the input is billed by contract: it is that of the attempt at which the
+// customer left.
 bool input_alone(const Final& final) {
   return final.outcome == metering::Outcome::cancelled && final.counts.output + final.counts.reasoning == 0;
 }
@@ -47,7 +48,10 @@ std::string share_tokens(const Final& final, std::vector<TokenCounts>& out) {
     if (i > 0 && results[i].n <= results[i - 1].n) return "attempts are out of order";
   }
   int first = input_attempt(results);
-  if (first < 0 && input_alone(final)) first = static_cast<int>(results.size()) - 1;
+  if (first < 0 && input_alone(final)) {
+    const auto left = std::find_if(results.rbegin(), results.rend(), [](const AttemptResult& r) { return r.side == name(Side::client); });
+    first = static_cast<int>(results.rend() - left) - 1;  // none: -1
+  }
   if (first < 0) return "tokens are billed but no attempt delivered";
   const auto at = static_cast<std::size_t>(first);
 

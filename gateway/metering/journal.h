@@ -107,8 +107,8 @@ std::vector<OpenRequest> open_requests(
 std::error_code open_requests(Journal& journal,
                               std::vector<OpenRequest>& out);  // in order of admission
 
-// The FINAL that recovery writes for one (outcome recovered; billed by marks under on_break, void
-// when nothing was delivered).
-Final recover(const OpenRequest& request, std::int64_t wall_ms);
+// The FINAL that recovery writes for one: outcome recovered, billed by its marks (output alone, as no mark
+// tells the input), void when nothing was delivered or when its contract bills nothing of what broke off.
+Final recover(const OpenRequest& request, std::int64_t wall_ms, bool bill_broken = true);
 
 }  // namespace trib::metering

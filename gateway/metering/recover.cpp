@@ -72,7 +72,7 @@ std::vector<OpenRequest> open_requests(Journal& journal) {
   return out;
 }
 
-Final recover(const OpenRequest& request, std::int64_t wall_ms) {
+Final recover(const OpenRequest& request, std::int64_t wall_ms, bool bill_broken) {
   Final final;
   final.admit = request.admit;
   final.outcome = Outcome::recovered;
@@ -86,7 +86,8 @@ Final recover(const OpenRequest& request, std::int64_t wall_ms) {
     result.n = request.attempts[i].n;
     result.fault = name(FaultKind::internal);
     result.side = name(Side::gateway);
-    result.delivered = result.pieces = mark.pieces;
+    result.pieces = mark.pieces;
+    result.delivered = bill_broken ? mark.pieces : 0;
     result.bytes = mark.bytes;
     pieces += mark.pieces;
     final.bytes_delivered += mark.bytes;
@@ -94,6 +95,7 @@ Final recover(const OpenRequest& request, std::int64_t wall_ms) {
   }
   if (pieces == 0) return final;  // void: nothing of it reached the customer
   final.status = 200;
+  if (!bill_broken) return final;
   final.counts.output = pieces;
   final.source = CountSource::estimate;
   return final;

@@ -234,6 +234,7 @@ void ClientSession::abort() {
 }
 
 std::size_t ClientSession::unsent_bytes() const { return stream_->unsent_bytes(); }
+std::size_t ClientSession::unacknowledged_bytes() const { return stream_->unacknowledged_bytes(); }
 
 void ClientSession::refuse(int status, std::string_view why) {
   state_ = State::answering;

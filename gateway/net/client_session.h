@@ -34,6 +34,8 @@ class Responder {
   // Ends the connection without ending the body: the peer sees a cut.
   virtual void abort() = 0;
   virtual std::size_t unsent_bytes() const = 0;
+  // Those, and what the peer's machine has not yet said to have; wherever that is not known, the same.
+  virtual std::size_t unacknowledged_bytes() const { return unsent_bytes(); }
 };
 
 // A request being answered. The session owns it and destroys it after the last piece or an abort.
@@ -87,6 +89,7 @@ class ClientSession final : private StreamHandler, private Responder {
   void body(std::span<const std::string_view> pieces, bool last) override;
   void abort() override;
   std::size_t unsent_bytes() const override;
+  std::size_t unacknowledged_bytes() const override;
 
   void consume(std::string_view bytes);
   bool take_head(std::string_view& bytes);

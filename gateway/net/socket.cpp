@@ -1,5 +1,7 @@
 #include "gateway/net/socket.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -435,6 +437,11 @@ class SocketStream final : public Stream {
   std::size_t unsent_bytes() const override {
     core_->asked_ = core_->asked_ || core_->corked_;
     return core_->unsent();
+  }
+  std::size_t unacknowledged_bytes() const override {
+    int in_flight = 0;
+    if (::ioctl(core_->fd_, SIOCOUTQ, &in_flight) != 0 || in_flight < 0) in_flight = 0;
+    return core_->unsent() + static_cast<std::size_t>(in_flight);
   }
   void shutdown() override { core_->shutdown(); }
   std::string peer() const override {

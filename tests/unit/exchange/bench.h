@@ -123,7 +123,12 @@ class Bench final : public exchange::World, public net::Responder {
     contract.contract = "standard";
     contract.version = 3;
     contract.shares = {300'000, 650'000, 50'000, 0};
-    book->contracts["standard"] = {contract};
+    ledger::ContractVersion first = contract, second = contract;
+    first.version = 1;
+    first.to_ms = second.from_ms = 1;
+    second.version = 2;
+    second.to_ms = contract.from_ms = 2;
+    book->contracts["standard"] = {first, second, contract};
     book_ = book;
     tenant = std::make_shared<tenancy::Tenant>("acme");
     tenant->set_balance(*money::Amount::parse("100"));
@@ -148,6 +153,7 @@ class Bench final : public exchange::World, public net::Responder {
     offers.push_back(offer);
     return *offer;
   }
+  void contract_says(const config::Policies& policies) { book_->contracts.at("standard").back().policies = policies; }
   void keep_sites(std::size_t n) { offers.resize(n); }
 
   // ---- the request ----

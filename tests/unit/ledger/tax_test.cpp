@@ -309,6 +309,8 @@ TEST_CASE("the input of an answer without a word is the last attempt's, where it
   final.outcome = metering::Outcome::cancelled;
   test::add_attempt(final, "one", "nvidia", 0, "connect_refused");
   test::add_attempt(final, "two", "nvidia", 0, "client_gone");
+  CHECK(rate(final, test::golden_book()).quarantine == "tokens are billed but no attempt delivered");
+  final.results[1].side = "client";
   const Rated rated = rate(final, test::golden_book());
   REQUIRE(rated.shares.size() == 1);
   CHECK(rated.shares[0].attempt == 2);

@@ -124,6 +124,16 @@ TEST_CASE("recovery bills what the marks say was delivered, output alone, and vo
   }
 }
 
+TEST_CASE("where the contract bills nothing of what broke off, recovery voids it and keeps what was seen") {
+  const OpenRequest open{admit(1), {attempt(1, 1)}, {progress(1, 1, 64, 300)}};
+  const Final end = recover(open, admit(1).wall_ms + 1, false);
+  CHECK(end.outcome == Outcome::recovered);
+  CHECK(end.counts.total() == 0);
+  CHECK(end.source == CountSource::none);
+  CHECK(end.results.at(0).pieces == 64);
+  CHECK(end.results.at(0).delivered == 0);
+}
+
 TEST_CASE("a recovered FINAL is not dated before what it ends, though the clock stepped back") {
   const OpenRequest open{admit(1), {attempt(1, 1)}, {progress(1, 1, 3, 9)}};
   CHECK(recover(open, 5).wall_ms == progress(1, 1, 3, 9).wall_ms);
