@@ -9,6 +9,7 @@
 #include "backends/agent/door.h"
 #include "backends/agent/engine_book.h"
 #include "backends/agent/identity.h"
+#include "backends/agent/witness.h"
 #include "gateway/telemetry/telemetry.h"
 
 namespace trib::agent {
@@ -58,6 +59,7 @@ class Program {
         pool_(sockets_, worker_.wheel(), {}),
         forwarder_(caller(), worker_.wheel()),
         book_(config.engines, caller(), forwarder_, worker_.wheel(), book_terms(devices)),
+        witness_(system_disk(), config.state),
         dialler_(door_, gateway_of(config), forwarder_, worker_.wheel(), worker_.clock(),
                  worker_.rng(), terms(identity, std::move(devices))) {}
 
@@ -66,6 +68,7 @@ class Program {
       dialler_.offer(std::move(offers));
     };
     forwarder_.on_unreachable = [this](std::size_t engine) { book_.probe_soon(engine); };
+    dialler_.witness = &witness_;
     dialler_.on_up = [this] { up(); };
     dialler_.on_down = [this](const Fault& fault, std::int64_t wait_ms) {
       telemetry::log(
@@ -134,6 +137,7 @@ class Program {
   net::HttpPool pool_;
   Forwarder forwarder_;
   EngineBook book_;
+  Witness witness_;
   Dialler dialler_;
   bool told_ready_ = false;
   MemberTimer<Program, &Program::drained> drain_timer_{*this};
