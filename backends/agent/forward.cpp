@@ -72,19 +72,11 @@ class Forwarder::One final : private http::CallEvents {
     Forwarder& all = all_;
     tunnel::Answer& answer = answer_;
     const std::size_t engine = engine_;
-    const bool headed = headed_;
-    const Fault copy = fault;
+    const FaultKind kind = fault.kind;
     all.forget(*this);  // destroys us
-    const bool unreachable = copy.kind == FaultKind::connect_refused ||
-                             copy.kind == FaultKind::connect_failed ||
-                             copy.kind == FaultKind::connect_timeout;
-    if (headed) {
-      answer.reset(tunnel::Reset::internal_error);
-    } else if (unreachable) {
-      answer.reset(tunnel::Reset::refused_stream);  // nothing ran
-    } else {
-      answer.refuse(502, "engine_error", name(copy.kind));
-    }
+    answer.fail(kind);
+    const bool unreachable = kind == FaultKind::connect_refused || kind == FaultKind::connect_failed ||
+                             kind == FaultKind::connect_timeout;
     if (unreachable && all.on_unreachable) all.on_unreachable(engine);
   }
 
@@ -112,6 +104,11 @@ void Forwarder::forget(One& one) {
                                [&](const auto& entry) { return entry.second.get() == &one; });
   TRIB_ASSERT(at != open_.end());
   open_.erase(at);
+}
+
+const Engine* Forwarder::engine_of(const std::string& offer) const {
+  const auto found = offers_.find(offer);
+  return found == offers_.end() || found->second >= engines_.size() ? nullptr : &engines_[found->second];
 }
 
 void Forwarder::on_request(tunnel::Answer& answer) {

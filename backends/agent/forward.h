@@ -32,6 +32,7 @@ class Forwarder {
   void offers(std::map<std::string, std::size_t> engine_of_offer) {
     offers_ = std::move(engine_of_offer);
   }
+  const Engine* engine_of(const std::string& offer) const;  // null: not offered; until the next change
   Told on_unreachable;  // an engine refused a connection
 
   // The tunnel's calls, handed on.

@@ -9,6 +9,7 @@
 #include "backends/agent/door.h"
 #include "backends/agent/engine_book.h"
 #include "backends/agent/identity.h"
+#include "backends/agent/moment.h"
 #include "backends/agent/witness.h"
 #include "gateway/telemetry/telemetry.h"
 
@@ -59,12 +60,16 @@ class Program {
         pool_(sockets_, worker_.wheel(), {}),
         forwarder_(caller(), worker_.wheel()),
         book_(config.engines, caller(), forwarder_, worker_.wheel(), book_terms(devices)),
+        moment_(caller(), forwarder_, worker_.wheel(), worker_.clock(), config.lend_until_min),
         witness_(system_disk(), config.state),
         dialler_(door_, gateway_of(config), forwarder_, worker_.wheel(), worker_.clock(),
                  worker_.rng(), terms(identity, std::move(devices))) {}
 
   int run() {
     book_.on_offers = [this](std::vector<fleet::AgentOffer> offers) {
+      moment_.offer(std::move(offers));
+    };
+    moment_.on_offers = [this](std::vector<fleet::AgentOffer> offers) {
       dialler_.offer(std::move(offers));
     };
     forwarder_.on_unreachable = [this](std::size_t engine) { book_.probe_soon(engine); };
@@ -137,6 +142,7 @@ class Program {
   net::HttpPool pool_;
   Forwarder forwarder_;
   EngineBook book_;
+  Moment moment_;
   Witness witness_;
   Dialler dialler_;
   bool told_ready_ = false;

@@ -3,44 +3,13 @@
 #include <boost/json.hpp>
 #include <set>
 
+#include "gateway/api/admin_answer.h"
 #include "gateway/api/archive.h"
 
 namespace trib::api {
 namespace {
 
 namespace bj = boost::json;
-
-Answer ok(const bj::value& value) { return {200, bj::serialize(value) + "\n"}; }
-
-Answer error(int status, std::string_view message, std::string_view code = {}) {
-  return {status, exchange::error_json(message, exchange::error_type(status), {}, code)};
-}
-
-bj::value text_or_null(const std::string& text) { return text.empty() ? bj::value(nullptr) : bj::value(text); }
-
-std::map<std::string, std::string> read_query(std::string_view query) {
-  std::map<std::string, std::string> out;
-  while (!query.empty()) {
-    const auto end = query.find('&');
-    const auto pair = query.substr(0, end);
-    const auto equals = pair.find('=');
-    std::string value;
-    for (std::size_t i = equals == std::string_view::npos ? pair.size() : equals + 1; i < pair.size(); ++i) {
-      if (pair[i] == '%' && i + 2 < pair.size()) {
-        if (const auto byte = from_hex(pair.substr(i + 1, 2))) {
-          value += *byte;
-          i += 2;
-          continue;
-        }
-      }
-      value += pair[i];
-    }
-    out.emplace(std::string(pair.substr(0, equals)), std::move(value));
-    if (end == std::string_view::npos) break;
-    query.remove_prefix(end + 1);
-  }
-  return out;
-}
 
 std::vector<std::string> split_path(std::string_view path) {
   std::vector<std::string> out;
@@ -248,6 +217,14 @@ Answer Admin::devices() {
 
 Answer Admin::offers() {
   bj::array out;
+  const auto figure = [](const std::atomic<std::int64_t>& value) {
+    const auto n = value.load(std::memory_order_relaxed);
+    return n == fleet::OfferFigures::neutral ? bj::value(nullptr) : bj::value(n);
+  };
+  const auto leaves = [&](std::int64_t at_ns) {
+    if (at_ns == 0) return bj::value(nullptr);
+    return bj::value(ledger::time_text(parts_.clock.wall_ms() + (at_ns - parts_.clock.mono_ns()) / 1'000'000));
+  };
   for (const auto& site : parts_.fleet.sites()) {
     for (const auto& offer : site.offers) {
       out.push_back(bj::object{{"id", offer->id},
@@ -261,7 +238,11 @@ Answer Admin::offers() {
                                {"device", text_or_null(offer->device)},
                                {"vendor", text_or_null(offer->vendor)},
                                {"capacity", offer->capacity},
-                               {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)}});
+                               {"in_flight", offer->load->in_flight.load(std::memory_order_relaxed)},
+                               {"engine_load", bj::object{{"running", figure(offer->figures->running)},
+                                                          {"waiting", figure(offer->figures->waiting)},
+                                                          {"kv_use_ppm", figure(offer->figures->kv_use_ppm)}}},
+                               {"until", leaves(offer->pace->leaves_ns.load(std::memory_order_relaxed))}});
     }
   }
   return ok(out);
@@ -354,7 +335,19 @@ Answer Admin::trial_balance() {
   bj::array accounts;
   for (const auto& row : trial.accounts)
     accounts.push_back(bj::object{{"account", row.account}, {"debit", row.debit.text()}, {"credit", row.credit.text()}});
-  return ok(bj::object{{"accounts", std::move(accounts)}, {"sum", trial.sum.text()}});
+  bj::array quantities;
+  ledger::Quantity whole{};
+  for (const auto& row : parts_.ledger.quantities()) {
+    ledger::add(whole, row.amount);
+    bj::object& out = quantities.emplace_back(bj::object{{"account", row.account}, {"site", row.site}, {"model", row.model}}).as_object();
+    for (std::size_t i = 0; i < ledger::quantity_classes; ++i) out[ledger::quantity_class_names[i]] = row.amount[i];
+  }
+  bj::object quantity_sum;
+  for (std::size_t i = 0; i < ledger::quantity_classes; ++i) quantity_sum[ledger::quantity_class_names[i]] = whole[i];
+  return ok(bj::object{{"accounts", std::move(accounts)},
+                       {"sum", trial.sum.text()},
+                       {"quantities", std::move(quantities)},
+                       {"quantity_sum", std::move(quantity_sum)}});
 }
 
 Answer Admin::balances() {

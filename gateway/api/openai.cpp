@@ -35,6 +35,30 @@ std::string retry_after(std::int64_t seconds) {
   return out;
 }
 
+// The ceiling a request sets on the price of any token it may be billed; why it is refused, if it is.
+struct CeilingRefusal {
+  std::string why;
+  std::string_view code;
+};
+constexpr std::string_view max_price = "x-tributary-max-price";
+
+std::optional<CeilingRefusal> above_ceiling(const http::RequestHead& head, const ledger::PriceVersion& price, bool embeddings) {
+  std::optional<money::Price> ceiling;
+  for (const auto& field : head.fields) {
+    if (!http::iequals(field.name, max_price)) continue;
+    ceiling = money::Price::parse_per_million(field.value);
+    if (!ceiling)  // empty too: a ceiling that was meant must not be dropped
+      return CeilingRefusal{"`x-tributary-max-price` must be a decimal number of CNY per 1M tokens with at most 6 decimals, such as 2.50.", {}};
+  }
+  if (!ceiling) return std::nullopt;
+  auto dearest = std::max({price.input, price.cached_input, price.cache_write});
+  if (!embeddings) dearest = std::max({dearest, price.output, price.reasoning});
+  if (dearest <= *ceiling) return std::nullopt;
+  return CeilingRefusal{"No site serves this model within `x-tributary-max-price`: its dearest token costs " +
+                            dearest.per_million_text() + " CNY per 1M. Raise the ceiling or ask for another model.",
+                        "no_offer_within_price"};
+}
+
 // A name is repeated to show what was read, not at any length.
 std::string no_such_model(std::string_view name) {
   std::size_t end = std::min(name.size(), model_name_shown_max);
@@ -203,6 +227,11 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
   order.price = order.book->price_at(order.facts.model, wall_ms);
   if (order.context == 0 || order.price == nullptr) {
     refuse(responder, 404, no_such_model(order.facts.model), "model", "model_not_found");
+    return nullptr;
+  }
+  // The price is the model's, the same at every site, and pinned here: no choice can pass the ceiling later.
+  if (const auto refusal = above_ceiling(request.head, *order.price, operation == engines::Operation::embeddings)) {
+    refuse(responder, 400, refusal->why, max_price, refusal->code);
     return nullptr;
   }
   order.privacy = order.tenant->privacy();

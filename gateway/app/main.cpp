@@ -29,7 +29,7 @@ Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:808
   tributary tenant list | topup TENANT AMOUNT --id ID
   tributary price | contract | period      the published versions; the periods
   tributary request ID                     the whole life of one request
-  tributary trial-balance                  every account; the sum is zero
+  tributary trial-balance                  money by account, tokens by site and model; each sums to zero
   tributary export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR
   tributary audit verify [--config FILE]   every sealed row against its proof; with --config, offline
 

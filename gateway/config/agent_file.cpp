@@ -28,6 +28,9 @@ constexpr Key rows[] = {
     {"lend", Type::section, "", "", "", "When the site lends."},
     {"lend.when", Type::choice, "always", "always", "",
      "`idle` and windows are not honoured by this version."},
+    {"lend.until", Type::text, "", "", "",
+     "Time of day on this machine's clock, such as `22:30`, at which its owners usually want it back: long answers go "
+     "elsewhere shortly before. Nothing ends then. Default: not known."},
     {"lend.idle_s_min", Type::not_yet, "", "", "", "How long nobody used the machine."},
     {"seats", Type::not_yet, "", "", "", "PCs of this site attach here."},
     {"devices", Type::section, "", "", "", "How chips are found."},
@@ -95,11 +98,28 @@ void read_devices(const Section& in, AgentConfig& out) {
   }
 }
 
-void check_lend(const Section& in) {
-  if (!in.given("when")) return;
-  const std::string when = in.text("when");
-  if (when != "always")
-    in.fail("when", shown(when) + " is not honoured by this version; only always is");
+// "HH:MM" -> minutes after midnight.
+std::optional<int> time_of_day(std::string_view text) {
+  const auto two = [&](std::size_t at, int max) {
+    const int value = (text[at] - '0') * 10 + (text[at + 1] - '0');
+    const bool digits = text[at] >= '0' && text[at] <= '9' && text[at + 1] >= '0' && text[at + 1] <= '9';
+    return digits && value <= max ? value : -1;
+  };
+  if (text.size() != 5 || text[2] != ':') return std::nullopt;
+  const int hours = two(0, 23), minutes = two(3, 59);
+  return hours < 0 || minutes < 0 ? std::nullopt : std::optional(hours * 60 + minutes);
+}
+
+void read_lend(const Section& in, AgentConfig& out) {
+  if (in.given("when")) {
+    const std::string when = in.text("when");
+    if (when != "always")
+      in.fail("when", shown(when) + " is not honoured by this version; only always is");
+  }
+  if (!in.given("until")) return;
+  out.lend_until_min = time_of_day(in.text("until"));
+  if (!out.lend_until_min)
+    in.fail("until", shown(in.text("until")) + " is not a time of day; write it as \"22:30\"");
 }
 
 }  // namespace
@@ -116,7 +136,7 @@ std::shared_ptr<const AgentConfig> parse_agent(const std::string& file, const st
   out->file = file;
   read_agent(top.section("agent"), *out);
   for (const Section& engine : top.sections("engines")) out->engines.push_back(read_engine(engine));
-  check_lend(top.section("lend"));
+  read_lend(top.section("lend"), *out);
   read_devices(top.section("devices"), *out);
   return out;
 }

@@ -214,6 +214,7 @@ struct AgentConfig {
   std::optional<Address> proxy;  // HTTP CONNECT
   std::vector<AgentEngineConfig> engines;
   enum class When { idle, always } lend = When::always;
+  std::optional<int> lend_until_min;  // minutes after midnight here at which it usually ends
   std::vector<std::string> device_plugins;  // absolute folders
   std::vector<ManualDevice> manual_devices;
 };

@@ -98,6 +98,7 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
     if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   }
   const auto charge = final.counts.total() == 0 ? money::Amount{} : ledger::gross(*order_.price, final.counts);
+  world_.router().lines().ended(*this, order_.facts.model, order_.tenant->id(), order_.tenant->priority(), final.counts.total());
   auto& figures = world_.figures();
   figures.outcome(outcome).add();
   figures.tokens_in.add(final.counts.input + final.counts.cached_input + final.counts.cache_write);

@@ -31,6 +31,7 @@ struct Fleet::Entry {
     OfferRest rest;
     OfferPace pace;
     OfferBreaker breaker;
+    OfferFigures figures;  // of an agent's; a dialled engine's are shared by its offers
   };
   std::map<std::string, std::shared_ptr<Own>> owns;
 
@@ -48,6 +49,7 @@ struct Fleet::Entry {
     std::erase_if(owns, [&](const auto& own) { return own.first.starts_with(engine_id + '/'); });
   }
   void rebuild();
+  void take_moment();
   void prune();
 };
 
@@ -64,6 +66,11 @@ void OfferFigures::set(const EngineFigures& figures) {
   put(running, figures.running);
   put(waiting, figures.waiting);
   put(kv_use_ppm, figures.kv_use_ppm);
+}
+
+bool AgentOffer::same_offer(const AgentOffer& other) const {
+  return id == other.id && model == other.model && engine_model == other.engine_model && seat == other.seat &&
+         device == other.device && vendor == other.vendor && slots == other.slots && can == other.can;
 }
 
 std::string_view name(SiteState state) {
@@ -127,9 +134,22 @@ void Fleet::Entry::rebuild() {
     offer->can = said.can;
     offer->link = Tunnelled{tunnel, said.id};
     offer->load = load(said.id);
+    const auto& own = owns[offer->id];
+    offer->figures = {own, &own->figures};
     offers.push_back(std::move(offer));
   }
+  take_moment();
   prune();
+}
+
+// What the agent says of its engines and its hours, into the live figures that every snapshot shares.
+void Fleet::Entry::take_moment() {
+  for (const auto& said : agent_offers) {
+    const auto found = owns.find(config.id + '/' + said.id);
+    if (found == owns.end()) continue;  // beyond the bound
+    found->second->figures.set(said.figures);
+    found->second->pace.leaves_ns.store(said.leaves_ns, std::memory_order_relaxed);
+  }
 }
 
 // An agent may name ever new offers: what nobody uses any more is not kept for ever.
@@ -268,7 +288,11 @@ void Fleet::tunnel_offers(const std::string& site, std::uint64_t tunnel, std::ve
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(site);
   if (found == entries_.end() || found->second->tunnel != tunnel) return;
-  found->second->agent_offers = std::move(offers);
+  auto& known = found->second->agent_offers;
+  const bool same = std::equal(known.begin(), known.end(), offers.begin(), offers.end(),
+                               [](const AgentOffer& a, const AgentOffer& b) { return a.same_offer(b); });
+  known = std::move(offers);
+  if (same) return found->second->take_moment();
   found->second->rebuild();
   publish();
 }

@@ -137,6 +137,12 @@ struct AgentOffer {
   std::string id, model, engine_model, seat, device, vendor;
   std::uint32_t slots = 1;
   Capabilities can;
+  // Of the moment: the engine's own figures, and until when it is likely to be lent (monotonic clock of
+  // whoever holds this; 0: not known).
+  EngineFigures figures;
+  std::int64_t leaves_ns = 0;
+  bool operator==(const AgentOffer&) const = default;
+  bool same_offer(const AgentOffer& other) const;  // whatever the moment
 };
 
 // Thread-safe (one lock; never taken per request). Every change publishes a new snapshot.
@@ -161,6 +167,7 @@ class Fleet {
 
   // Tunnels. `tunnel` is the connection's number; a newer one replaces an older one of the same site.
   void tunnel_up(const std::string& site, std::uint64_t tunnel, std::vector<DeviceClaim> devices);
+  // All that is offered now. Where only figures of the moment differ, no new snapshot is published.
   void tunnel_offers(const std::string& site, std::uint64_t tunnel, std::vector<AgentOffer> offers);
   void tunnel_down(const std::string& site, std::uint64_t tunnel);  // its offers go at once
 

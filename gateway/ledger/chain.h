@@ -12,8 +12,8 @@
 namespace trib::ledger {
 
 // RFC 6962's tree: inner node = SHA-256(0x01, left, right), an odd node goes up as it is. The leaves
-// come in the order usage (by LSN), commands (by LSN), quarantine (by LSN), transfers (by id). The root
-// of nothing is SHA-256 of nothing.
+// come in the order usage (by LSN), commands (by LSN), quarantine (by LSN), transfers (by id), quantities
+// (by n). The root of nothing is SHA-256 of nothing.
 Sha256 merkle_root(std::span<const Sha256> leaves);
 
 // The siblings from leaf `index` up to the root, and the way back: the root that a leaf and its siblings

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gateway/ledger/postings.h"
+#include "gateway/ledger/quantities.h"
 #include "gateway/ledger/verify.h"
 
 namespace trib::ledger {
@@ -51,16 +52,20 @@ class Check {
   bool all_covered();
   bool batches();
   bool batch(const BatchRow& row);
-  bool usage(const BatchRow& row, std::vector<Sha256>& leaves);
-  bool request(const UsageRow& row, BatchRow& seen);
+  bool usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked);
+  bool request(const UsageRow& row, BatchRow& seen, Quantities& booked);
   bool commands(const BatchRow& row, std::vector<Sha256>& leaves);
   bool quarantine(const BatchRow& row, std::vector<Sha256>& leaves);
   bool transfers(const BatchRow& row, std::vector<Sha256>& leaves);
   // Names a row that says it is of this batch and lies elsewhere, or the other way round. Always false.
   bool misplaced(const std::string& table, const BatchRow& row);
+  bool quantities(const BatchRow& row, const Quantities& booked, std::vector<Sha256>& leaves);
+  bool quantity_totals();
   bool strays();
   bool balances();
   bool sites();
+  bool step_period(const CommandRow& row);
+  bool periods();
   bool cursor();
   bool rated();
   bool journal();
@@ -78,10 +83,13 @@ class Check {
   const Lsn first_;  // the oldest record that the journal keeps
   Verdict out_;
   Book book_;
+  Periods periods_;
   BatchRow last_;
   std::map<std::uint64_t, BatchRow> recent_;  // of the journal's time, by to_lsn
   std::map<std::string, std::uint64_t> rows_;  // seen in batches, by table
   Totals balances_;
+  std::map<std::tuple<std::string, std::string, std::string, std::int32_t>, Quantity> quantities_;  // by account, site, model, period
+  bool quantities_begun_ = false;
   std::map<std::pair<std::string, std::int32_t>, SiteUse> sites_;
   std::map<std::pair<std::string, std::string>, std::int64_t> rated_;  // latest admit by kind and id
   Statement find_usage_;

@@ -29,12 +29,16 @@ bool Check::batches() {
 
 bool Check::batch(const BatchRow& row) {
   std::vector<Sha256> leaves;
-  if (!usage(row, leaves) || !commands(row, leaves) || !quarantine(row, leaves) || !transfers(row, leaves)) return false;
+  Quantities booked;
+  if (!usage(row, leaves, booked) || !commands(row, leaves) || !quarantine(row, leaves) || !transfers(row, leaves) ||
+      !quantities(row, booked, leaves)) {
+    return false;
+  }
   if (leaves.size() != row.n) return misplaced("quarantine", row) || fail(in_batch("batch", row.id), "rows of it are missing or new");
   return merkle_root(leaves) == row.merkle_root || fail(in_batch("batch", row.id), "its rows do not give its Merkle root");
 }
 
-bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves) {
+bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked) {
   Statement select = db_.prepare("SELECT " + usage_columns + ", (gross_mu IS NULL) = (gross_pf IS NULL) FROM usage "
                                  "WHERE place BETWEEN ? AND ? ORDER BY place");
   select.reset().bind(place_of(shard_, row.from_lsn)).bind(place_of(shard_, row.to_lsn));
@@ -47,7 +51,7 @@ bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves) {
     const std::string place = in_batch("usage", row.id) + ", request " + usage.id.text();
     if (select.damaged() || select.integer() != 1) return fail(place, "a value that was never written");
     if (leaf_of(usage, shard_) != usage.leaf) return fail(place, "the row differs from its leaf");
-    if (!request(usage, seen)) return false;
+    if (!request(usage, seen, booked)) return false;
     leaves.push_back(usage.leaf);
     ++rows_["usage"];
     ++out_.requests;
@@ -58,7 +62,7 @@ bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves) {
 }
 
 // A row that hashes right may still have been sealed wrong: its parts must be its gross.
-bool Check::request(const UsageRow& row, BatchRow& seen) {
+bool Check::request(const UsageRow& row, BatchRow& seen, Quantities& booked) {
   const std::string place = in_batch("usage", row.batch) + ", request " + row.id.text();
   const auto parts = decode_parts(row.parts);
   const auto attempts = decode_attempts(row.id, row.attempts);
@@ -83,8 +87,9 @@ bool Check::request(const UsageRow& row, BatchRow& seen) {
   }
   const money::Amount charged = row.gross.value_or(money::Amount{});
   if (sum != charged || gross != charged) return fail(place, "its parts do not sum to its charge");
-  if (row.period != period_of(row.final_ms)) return fail(place, "its period is not that of its FINAL");
+  if (row.period != periods_.booking(period_of(row.final_ms))) return fail(place, "its period is not that of its FINAL");
   seen.gross += charged;
+  booked.add(row, *attempts);
   if (row.state != State::billed) return true;
   const auto raise = [&](const char* kind, const std::string& id) {
     auto& last = rated_[{kind, id}];
@@ -105,6 +110,7 @@ bool Check::commands(const BatchRow& row, std::vector<Sha256>& leaves) {
     if (select.damaged() || leaf_of(command, shard_) != command.leaf) {
       return fail(in_batch("command", row.id) + ", command " + command.id, "the row differs from its leaf");
     }
+    if (command.kind == "period" && command.result == "applied" && !step_period(command)) return false;
     leaves.push_back(command.leaf);
     ++rows_["command"];
     ++count;

@@ -10,6 +10,7 @@ constexpr LeafTable tables[] = {
     {"command", "lsn", false},
     {"quarantine", "lsn", false},
     {"transfer", "id", false},
+    {"quantity", "n", false},
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "gateway/ledger/backup.h"
 #include "gateway/ledger/book.h"
 #include "gateway/ledger/checkpoint_book.h"
+#include "gateway/ledger/documents.h"
 #include "gateway/ledger/proof.h"
 #include "gateway/ledger/rating.h"
 #include "gateway/ledger/store.h"

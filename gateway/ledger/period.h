@@ -15,6 +15,7 @@ constexpr std::int64_t day_ms = 86'400'000;
 using Period = std::int32_t;
 
 Period period_of(std::int64_t wall_ms);
+constexpr Period next_period(Period period) { return period % 100 == 12 ? period + 89 : period + 1; }
 std::string period_text(Period period);                      // "2026-11"
 std::optional<Period> parse_period(std::string_view text);   // "2026-11" only
 std::int64_t period_begin_ms(Period period);

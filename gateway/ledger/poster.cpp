@@ -1,9 +1,9 @@
-#include "gateway/ledger/poster.h"
-
+// FINALs and COMMANDs into rows, and their batch.
 #include <algorithm>
 #include <limits>
 
 #include "gateway/ledger/period.h"
+#include "gateway/ledger/poster_work.h"
 
 namespace trib::ledger {
 
@@ -12,17 +12,6 @@ using metering::Final;
 using metering::Lsn;
 using metering::Record;
 
-struct Poster::Work {
-  BatchRow batch;
-  Postings postings;
-  std::size_t items = 0;  // records posted
-  UsageRow row;           // reused
-  std::vector<Sha256> usage, commands, quarantine;  // leaves
-  // The latest admission under a model's prices and under a contract.
-  std::map<std::string, std::int64_t, std::less<>> rated_prices, rated_contracts;
-  std::shared_ptr<const Book> book;
-};
-
 namespace {
 
 std::uint64_t storable(std::uint64_t n) { return std::min<std::uint64_t>(n, INT64_MAX); }
@@ -30,6 +19,12 @@ std::uint64_t storable(std::uint64_t n) { return std::min<std::uint64_t>(n, INT6
 std::int64_t wall_of(const Record& record) {
   if (const auto* final = std::get_if<Final>(&record)) return final->wall_ms;
   return std::get<Command>(record).wall_ms;
+}
+
+// A document and a period's step see all that was posted before them: they are a batch of their own.
+bool stands_alone(const Record& record) {
+  const auto* const command = std::get_if<Command>(&record);
+  return command != nullptr && (command->kind == "document" || command->kind == "period");
 }
 
 void fill(UsageRow& row, const Final& final, const Rated& rated) {
@@ -43,7 +38,6 @@ void fill(UsageRow& row, const Final& final, const Rated& rated) {
   row.source = final.source;
   row.admit_ms = admit.wall_ms;
   row.final_ms = final.wall_ms;
-  row.period = period_of(final.wall_ms);
   row.price_version = admit.price_version;
   row.book_revision = storable(admit.book_revision);
   row.counts = final.counts;
@@ -77,6 +71,7 @@ Poster::Turn Poster::turn(std::string& why) {
   work.batch.prev_hash = last_hash_;
   work.batch.period_from = std::numeric_limits<Period>::max();
   work.book = book_;
+  work.periods = periods_;
   if (!collect(work, why) || (work.items > 0 && !finish(work, why))) {
     if (why.empty()) why = db_.error();
     db_.run("ROLLBACK");
@@ -90,6 +85,7 @@ Poster::Turn Poster::turn(std::string& why) {
   last_batch_ = work.batch.id;
   last_hash_ = work.batch.hash;
   book_ = work.book;
+  periods_ = work.periods;
   seal();
   return Turn::posted;
 }
@@ -105,13 +101,14 @@ bool Poster::collect(Work& work, std::string& why) {
   static const std::uint32_t wanted = 1u << Record(Final{}).index() | 1u << Record(Command{}).index();
   bool posted = true;
   const auto error = journal_.take(scanned_ + 1, wanted, [&](Lsn lsn, Record& record, std::string_view bytes) {
-    if (lsn > end) return false;
+    const bool alone = stands_alone(record);
+    if (lsn > end || (alone && work.items > 0)) return false;
     posted = (work.items > 0 || db_.run("BEGIN IMMEDIATE")) && add(work, {lsn, record, sha256(bytes)});
     if (!posted) return false;
     ++work.items;
     work.batch.to_lsn = lsn;
     work.batch.booked_at = wall_of(record);
-    return work.items < count_max && lsn < end;
+    return !alone && work.items < count_max && lsn < end;
   });
   if (error) why = "reading the journal: " + error.message();
   if (error || !posted) return false;
@@ -137,7 +134,7 @@ bool Poster::finish(Work& work, std::string& why) {
     why = "the hash of the journal's record " + std::to_string(batch.to_lsn) + " cannot be read";
     return false;
   }
-  if (!write_totals(work) || !move_cursor(batch.to_lsn) || !write_batch(work)) return false;
+  if (!write_quantities(work) || !write_totals(work) || !move_cursor(batch.to_lsn) || !write_batch(work)) return false;
   if (const auto sealed = seals_.find(batch.from_lsn); sealed != seals_.end() && sealed->second.chain != batch.hash) {
     broken_ = why = "batch " + std::to_string(batch.id) + " posted again differs from its SEAL in the journal";
     return false;
@@ -151,6 +148,7 @@ bool Poster::add(Work& work, const Item& item, const Final& final) {
   const Rated rated = rate(final, *work.book);
   UsageRow& row = work.row;
   fill(row, final, rated);
+  row.period = work.periods->booking(period_of(final.wall_ms));
   row.lsn = lsn;
   row.batch = work.batch.id;
   row.content_hash.assign(reinterpret_cast<const char*>(item.content.data()), 16);
@@ -168,8 +166,8 @@ bool Poster::add(Work& work, const Item& item, const Final& final) {
     return quarantine(work, lsn, record, row.id.text(), "another FINAL of this request was posted before");
   }
   work.usage.push_back(row.leaf);
-  work.batch.period_from = std::min(work.batch.period_from, row.period);
-  work.batch.period_to = std::max(work.batch.period_to, row.period);
+  work.touches(row.period);
+  work.quantities.add(row, final, rated);
   switch (row.state) {
     case State::quarantined: ++work.batch.quarantined; return quarantine(work, lsn, record, row.id.text(), rated.quarantine);
     case State::voided: ++work.batch.voided; return true;
@@ -212,6 +210,7 @@ bool Poster::add(Work& work, const Item& item, const Command& command) {
   work.commands.push_back(row.leaf);
   ++work.batch.commands;
   if (row.result.compare(0, 7, "refused") != 0) return true;
+  if (stands_alone(record)) return true;  // whoever asked is told; nothing waits to be explained
   return quarantine(work, lsn, record, command.id, row.result);
 }
 
@@ -232,10 +231,9 @@ std::string Poster::apply(Work& work, const Command& command) {
   if (command.kind == "topup") {
     const auto topup = read_topup(command.body);
     if (!topup) return "refused: not a top-up";
-    work.postings.topup(*topup, command.id, command.wall_ms);
-    const Period period = period_of(command.wall_ms);
-    work.batch.period_from = std::min(work.batch.period_from, period);
-    work.batch.period_to = std::max(work.batch.period_to, period);
+    const Period period = work.periods->booking(period_of(command.wall_ms));
+    work.postings.topup(*topup, command.id, command.wall_ms, period);
+    work.touches(period);
     return "applied";
   }
   if (command.kind == "publish_price") {
@@ -245,6 +243,14 @@ std::string Poster::apply(Work& work, const Command& command) {
   if (command.kind == "publish_contract") {
     const auto contract = read_contract(command.body);
     return contract ? publish(work, *contract) : "refused: not a contract";
+  }
+  if (command.kind == "document") {
+    const auto document = read_document(command.body);
+    return document ? post(work, command, *document) : "refused: not a document";
+  }
+  if (command.kind == "period") {
+    const auto step = read_period_step(command.body);
+    return step ? move(work, command, *step) : "refused: not a period's step";
   }
   return "kept";
 }
@@ -282,6 +288,14 @@ std::string Poster::publish(Work& work, const ContractVersion& contract) {
   return "applied";
 }
 
+bool Poster::write_quantities(Work& work) {
+  for (const QuantityRow& row : work.quantities.rows(shard_, work.batch.id)) {
+    if (!quantity_tables_.put(row, shard_)) return false;
+    work.quantity.push_back(row.leaf);
+  }
+  return true;
+}
+
 bool Poster::write_totals(const Work& work) {
   for (const auto& [key, turnover] : work.postings.balances) {  // in account order
     add_balance_.reset().bind(key.first).bind(shard_).bind(key.second);
@@ -312,6 +326,7 @@ bool Poster::write_batch(Work& work) {
   leaves.insert(leaves.end(), work.commands.begin(), work.commands.end());
   leaves.insert(leaves.end(), work.quarantine.begin(), work.quarantine.end());
   for (const TransferRow& row : work.postings.transfers) leaves.push_back(row.leaf);
+  leaves.insert(leaves.end(), work.quantity.begin(), work.quantity.end());
   BatchRow& batch = work.batch;
   batch.n = leaves.size();
   batch.transfers = work.postings.transfers.size();

@@ -9,7 +9,9 @@
 
 #include "gateway/ledger/book.h"
 #include "gateway/ledger/chain.h"
+#include "gateway/ledger/documents.h"
 #include "gateway/ledger/postings.h"
+#include "gateway/ledger/quantities.h"
 #include "gateway/ledger/tables.h"
 
 namespace trib::ledger {
@@ -45,6 +47,7 @@ class Poster {
 
   bool load(std::string& why);
   bool load_book(std::string& why);
+  bool load_periods(std::string& why);
   bool match_journal(std::string& why);
   bool find_seals(std::string& why);
   void seal();
@@ -58,6 +61,11 @@ class Poster {
   std::string apply(Work& work, const metering::Command& command);  // the command's result
   std::string publish(Work& work, const PriceVersion& price);
   std::string publish(Work& work, const ContractVersion& contract);
+  std::string post(Work& work, const metering::Command& command, const Document& document);
+  std::string move(Work& work, const metering::Command& command, const PeriodStep& step);
+  std::string refuse_reversal(const DocumentTransfer& transfer);  // empty: fine
+  std::optional<money::Amount> stands(const std::string& account, Period period);
+  bool write_quantities(Work& work);
   bool write_totals(const Work& work);
   bool write_batch(Work& work);
   bool move_cursor(metering::Lsn to);
@@ -67,13 +75,16 @@ class Poster {
   const std::size_t batch_requests_max_;
   Connection db_;
   Inserts inserts_;
+  QuantityTables quantity_tables_;
   Statement find_usage_, find_command_, add_balance_, add_site_, raise_rated_, add_price_, add_contract_, move_cursor_;
+  Statement stands_, find_reversal_, find_legs_, put_period_;
 
   metering::Lsn cursor_ = 0;
   metering::Lsn scanned_ = 0;  // nothing of money between the cursor and here
   std::uint64_t last_batch_ = 0;
   Sha256 last_hash_{};
   std::shared_ptr<const Book> book_;
+  std::shared_ptr<const Periods> periods_;
   std::map<metering::Lsn, metering::Seal> seals_;  // of batches still to be posted again, by from_lsn
   std::optional<metering::Seal> unsealed_;          // committed, its SEAL not yet in the journal
   metering::Lsn seal_lsn_ = 0;                      // of the last SEAL written

@@ -48,7 +48,8 @@ constexpr const char* add_site_sql =
 }  // namespace
 
 Poster::Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max)
-    : journal_(journal), shard_(shard), batch_requests_max_(batch_requests_max), book_(std::make_shared<Book>()) {
+    : journal_(journal), shard_(shard), batch_requests_max_(batch_requests_max), book_(std::make_shared<Book>()),
+      periods_(std::make_shared<Periods>()) {
   TRIB_ASSERT(batch_requests_max > 0);
 }
 
@@ -72,13 +73,21 @@ bool Poster::open(const std::string& path, const std::string& vfs, std::string& 
   add_contract_ = db_.prepare(
       "INSERT INTO contract_version(contract, version, from_ms, to_ms, base_enum, weights, terms, terms_hash) "
       "VALUES(?, ?, ?, ?, 'gross', ?, ?, ?)");
+  stands_ = db_.prepare("SELECT sum(debit_mu), sum(debit_pf), sum(credit_mu), sum(credit_pf) FROM balance WHERE account = ? AND (period = ? OR ? = 1)");
+  find_reversal_ = db_.prepare("SELECT 1 FROM transfer WHERE shard = ? AND reverses_id = ?");
+  find_legs_ = db_.prepare("SELECT account, mu, pf FROM leg WHERE shard = ? AND transfer_id = ? ORDER BY n");
+  put_period_ = db_.prepare(
+      "INSERT INTO period(" + period_columns + ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET "
+      "state = excluded.state, grace_ms = excluded.grace_ms, reconciled_ms = excluded.reconciled_ms, "
+      "closed_ms = excluded.closed_ms, stated_ms = excluded.stated_ms, paid_ms = excluded.paid_ms, "
+      "seal = excluded.seal, signature = excluded.signature");
   move_cursor_ = db_.prepare("UPDATE cursor SET lsn = ? WHERE shard = ? AND lsn = ?");
-  if (!inserts_.prepare(db_) || !find_usage_ || !find_command_ || !add_balance_ || !add_site_ || !raise_rated_ ||
-      !add_price_ || !add_contract_ || !move_cursor_) {
+  if (!inserts_.prepare(db_) || !quantity_tables_.prepare(db_) || !find_usage_ || !find_command_ || !add_balance_ || !add_site_ || !raise_rated_ ||
+      !add_price_ || !add_contract_ || !move_cursor_ || !stands_ || !find_reversal_ || !find_legs_ || !put_period_) {
     why = "preparing statements: " + db_.error();
     return false;
   }
-  return load(why) && load_book(why) && match_journal(why) && find_seals(why);
+  return load(why) && load_book(why) && load_periods(why) && match_journal(why) && find_seals(why);
 }
 
 bool Poster::load(std::string& why) {

@@ -24,9 +24,15 @@ void Postings::add_sum(OfPeriod& period, Code code, const std::string& who, mone
 
 void Postings::charge(const UsageRow& row, const metering::Final& final, const Rated& rated) {
   OfPeriod& period = periods_[row.period];
-  period.effective_at = std::max(period.effective_at, row.final_ms);
-  add_sum(period, Code::usage_charge, row.tenant, rated.gross);
-  for (const Part& part : rated.parts) add_sum(period, share_code(part.party), part.party, part.amount);
+  if (row.period == period_of(row.final_ms)) {
+    period.effective_at = std::max(period.effective_at, row.final_ms);
+    add_sum(period, Code::usage_charge, row.tenant, rated.gross);
+    for (const Part& part : rated.parts) add_sum(period, share_code(part.party), part.party, part.amount);
+  } else {
+    period.late_at = std::max(period.late_at, row.final_ms);
+    period.late[customer_account(row.tenant)] += rated.gross;
+    for (const Part& part : rated.parts) period.late[party_account(part.party)] -= part.amount;
+  }
 
   const std::string* counted = nullptr;  // several attempts of one site are one request of it
   for (const AttemptShare& share : rated.shares) {
@@ -39,14 +45,25 @@ void Postings::charge(const UsageRow& row, const metering::Final& final, const R
   }
 }
 
-void Postings::topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms) {
-  TransferRow& row = topups_.emplace_back();
+void Postings::topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms, Period period) {
+  TransferRow& row = documents_.emplace_back();
   row.code = static_cast<std::uint16_t>(Code::topup);
   row.reason = reason(Code::topup);
-  row.period = period_of(wall_ms);
+  row.period = period;
   row.effective_at = wall_ms;
   row.doc_id = doc_id;
   row.legs = {{std::string(account_bank), topup.amount}, {customer_account(topup.tenant), -topup.amount}};
+}
+
+void Postings::document(const DocumentTransfer& transfer, std::string_view document_id) {
+  TransferRow& row = documents_.emplace_back();
+  row.code = static_cast<std::uint16_t>(transfer.code);
+  row.reason = reason(transfer.code);
+  row.period = transfer.period;
+  row.effective_at = transfer.effective_at;
+  row.doc_id = transfer.doc.empty() ? document_id : std::string_view(transfer.doc);
+  row.reverses = transfer.reverses;
+  row.legs = transfer.legs;
 }
 
 TransferRow& Postings::begin(Code code, std::int32_t period, std::int64_t effective_at) {
@@ -74,11 +91,22 @@ void Postings::add_usage(std::int32_t period, const OfPeriod& sums) {
   }
 }
 
+void Postings::add_late(std::int32_t period, const OfPeriod& sums) {
+  TransferRow row;
+  for (const auto& [account, amount] : sums.late)
+    if (!amount.zero()) row.legs.push_back({account, amount});
+  if (row.legs.empty()) return;
+  begin(Code::late_usage, period, sums.late_at).legs = std::move(row.legs);
+}
+
 void Postings::finish(std::uint16_t shard, std::uint64_t batch, std::int64_t booked_at) {
-  for (const auto& [period, sums] : periods_) add_usage(period, sums);
+  for (const auto& [period, sums] : periods_) {
+    add_usage(period, sums);
+    add_late(period, sums);
+  }
   const std::string doc_id = "batch:" + std::to_string(shard) + ":" + std::to_string(batch);
   for (TransferRow& row : transfers) row.doc_id = doc_id;
-  std::move(topups_.begin(), topups_.end(), std::back_inserter(transfers));
+  std::move(documents_.begin(), documents_.end(), std::back_inserter(transfers));
   constexpr std::uint64_t transfers_max = 1'000'000;
   TRIB_ASSERT(transfers.size() < transfers_max);
   for (std::size_t i = 0; i < transfers.size(); ++i) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gateway/ledger/accounts.h"
+#include "gateway/ledger/documents.h"
 #include "gateway/ledger/rows.h"
 #include "gateway/ledger/terms.h"
 
@@ -24,7 +25,8 @@ struct SiteUse {
 class Postings {
  public:
   void charge(const UsageRow& row, const metering::Final& final, const Rated& rated);
-  void topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms);
+  void topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms, Period period);
+  void document(const DocumentTransfer& transfer, std::string_view document_id);
 
   // Builds the transfers: ids from batch * 1,000,000 on, each summing to zero. Once, at the end.
   void finish(std::uint16_t shard, std::uint64_t batch, std::int64_t booked_at);
@@ -40,13 +42,17 @@ class Postings {
                                     Code::share_referrer, Code::share_platform, Code::suspense};
   struct OfPeriod {
     std::int64_t effective_at = 0;  // of its latest request
+    // Requests of a period that is closed, by account: debit positive. When the latest of them ended.
+    std::map<std::string, money::Amount> late;
+    std::int64_t late_at = 0;
     std::array<std::unordered_map<std::string, money::Amount>, codes.size()> sums;  // by tenant or party
   };
   void add_sum(OfPeriod& period, Code code, const std::string& who, money::Amount amount);
   void add_usage(std::int32_t period, const OfPeriod& sums);
+  void add_late(std::int32_t period, const OfPeriod& sums);
   TransferRow& begin(Code code, std::int32_t period, std::int64_t effective_at);
   std::map<std::int32_t, OfPeriod> periods_;
-  std::vector<TransferRow> topups_;
+  std::vector<TransferRow> documents_;  // top-ups too
 };
 
 }  // namespace trib::ledger

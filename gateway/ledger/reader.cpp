@@ -1,5 +1,7 @@
 #include "gateway/ledger/reader.h"
 
+#include "gateway/ledger/seal.h"
+
 #include "gateway/ledger/accounts.h"
 #include "gateway/ledger/schema.h"
 
@@ -31,14 +33,42 @@ metering::Lsn Reader::cursor(std::uint16_t shard) {
   return select.reset().bind(shard).row() ? select.number<std::uint64_t>() : 0;
 }
 
-money::Amount Reader::balance(const std::string& account) {
-  Statement select = db_.prepare("SELECT " + balance_sums + " FROM balance WHERE account = ?");
-  if (!select.reset().bind(account).row()) {
+std::vector<PeriodRow> Reader::periods() {
+  std::vector<PeriodRow> out;
+  Statement select = db_.prepare("SELECT " + period_columns + " FROM period ORDER BY id");
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) read(select, out.emplace_back());
+  if (step == Statement::Step::failed || select.damaged()) failed("period");
+  return out;
+}
+
+money::Amount Reader::stands(const std::string& account, Period period) {
+  Statement select = db_.prepare("SELECT " + balance_sums + " FROM balance WHERE account = ? AND (period = ? OR ? = 1)");
+  if (!select.reset().bind(account).bind(period).bind(period == 0 ? 1 : 0).row()) {
     failed("balance");
     return {};
   }
   const money::Amount debit = select.sum();
-  return select.sum() - debit;  // an account without rows sums to NULL, which reads as zero
+  return select.sum() - debit;
+}
+
+std::optional<Sha256> Reader::seal(Period period) {
+  auto out = seal_period(db_, period);
+  if (!out) failed("seal");
+  return out;
+}
+
+bool Reader::commands(std::string_view kind, const std::function<bool(const CommandRow&)>& visit) {
+  Statement select = db_.prepare("SELECT " + command_columns + " FROM command WHERE kind = ? ORDER BY shard, lsn");
+  select.reset().bind(kind);
+  CommandRow row;
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    read(select, row);
+    if (select.damaged()) return failed("command");
+    if (row.result.compare(0, 7, "refused") != 0 && !visit(row)) return true;
+  }
+  return step == Statement::Step::done || failed("command");
 }
 
 std::vector<TenantBalance> Reader::tenant_balances() {
@@ -117,6 +147,24 @@ std::vector<SiteTotal> Reader::site_totals(std::optional<Period> period) {
     total.gross = select.sum();
   }
   if (step == Statement::Step::failed) failed("site totals");
+  return out;
+}
+
+std::vector<QuantityTotal> Reader::quantities(std::optional<Period> period) {
+  std::vector<QuantityTotal> out;
+  Statement select = db_.prepare(
+      "SELECT account, site, model, sum(attempts), sum(tokens_input), sum(tokens_cached_input), sum(tokens_cache_write), "
+      "sum(tokens_output), sum(tokens_reasoning) FROM quantity_total" +
+      period_filter(period) + " GROUP BY account, site, model ORDER BY account, site, model");
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    QuantityTotal& total = out.emplace_back();
+    total.account = select.text();
+    total.site = select.text();
+    total.model = select.text();
+    read(select, total.amount);
+  }
+  if (step == Statement::Step::failed) failed("quantities");
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gateway/ledger/period.h"
+#include "gateway/ledger/quantities.h"
 #include "gateway/ledger/tables.h"
 
 namespace trib::ledger {
@@ -43,6 +44,11 @@ struct SiteTotal {
   money::Amount gross;  // what customers were charged for its part
 };
 
+struct QuantityTotal {
+  std::string account, site, model;
+  Quantity amount;
+};
+
 class Reader {
  public:
   // Opens an existing store; null with the reason otherwise.
@@ -54,18 +60,23 @@ class Reader {
   const std::string& error() const { return error_; }
 
   metering::Lsn cursor(std::uint16_t shard);
-  money::Amount balance(const std::string& account);  // credit - debit
   std::vector<TenantBalance> tenant_balances();
   TrialBalance trial_balance(std::optional<Period> period = {});  // of a period: what moved in it
   TrialBalance trial_balance_after(Period period);                // as it stood at the period's end
   std::optional<RequestRow> request(const RequestId& id);
   std::vector<SiteTotal> site_totals(std::optional<Period> period = {});
+  std::vector<QuantityTotal> quantities(std::optional<Period> period = {});  // by account, site, model; they sum to zero
   std::optional<CommandRow> command(const std::string& id);
+  std::vector<PeriodRow> periods();  // those that have left `open`, in order
+  money::Amount stands(const std::string& account, Period period = 0);  // credit - debit; 0: over all
+  std::optional<Sha256> seal(Period period);  // of what it holds now (seal.h)
 
   // Visitors return false to stop. Requests go by batch, then LSN; a row that cannot be decoded stops
   // the walk with an error.
   bool usage(Period period, const std::function<bool(const RequestRow&)>& visit);
   bool transfers(std::optional<Period> period, const std::function<bool(const TransferRow&)>& visit);
+  // In the order of the journal; applied ones only.
+  bool commands(std::string_view kind, const std::function<bool(const CommandRow&)>& visit);
   bool batches(const std::function<bool(const BatchRow&)>& visit);
   bool batches(std::uint16_t shard, std::uint64_t from, std::uint64_t to, const std::function<bool(const BatchRow&)>& visit);
   bool quarantine(const std::function<bool(const QuarantineRow&)>& visit);

@@ -9,7 +9,7 @@ namespace trib::ledger {
 namespace {
 
 constexpr std::uint8_t format_version = 1;
-enum class Kind : std::uint8_t { usage = 1, command, quarantine, transfer };
+enum class Kind : std::uint8_t { usage = 1, command, quarantine, transfer };  // 5: quantities.cpp
 
 ByteWriter begin_leaf(std::string& out, Kind kind, std::uint16_t shard) {
   out.clear();

@@ -72,6 +72,19 @@ CREATE TABLE IF NOT EXISTS site_total(
   gross_mu INTEGER NOT NULL, gross_pf INTEGER NOT NULL CHECK(gross_pf BETWEEN 0 AND 999999),
   PRIMARY KEY(site, shard, period)) STRICT, WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS quantity(
+  shard INTEGER NOT NULL, batch INTEGER NOT NULL, n INTEGER NOT NULL, period INTEGER NOT NULL,
+  site TEXT NOT NULL, model TEXT NOT NULL, account TEXT NOT NULL, attempts INTEGER NOT NULL,
+  tokens_input INTEGER NOT NULL, tokens_cached_input INTEGER NOT NULL, tokens_cache_write INTEGER NOT NULL,
+  tokens_output INTEGER NOT NULL, tokens_reasoning INTEGER NOT NULL, leaf BLOB NOT NULL,
+  PRIMARY KEY(shard, batch, n)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS quantity_total(
+  account TEXT NOT NULL, site TEXT NOT NULL, model TEXT NOT NULL, shard INTEGER NOT NULL, period INTEGER NOT NULL,
+  attempts INTEGER NOT NULL, tokens_input INTEGER NOT NULL, tokens_cached_input INTEGER NOT NULL,
+  tokens_cache_write INTEGER NOT NULL, tokens_output INTEGER NOT NULL, tokens_reasoning INTEGER NOT NULL,
+  PRIMARY KEY(account, site, model, shard, period)) STRICT, WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS batch(
   shard INTEGER NOT NULL, id INTEGER NOT NULL, from_lsn INTEGER NOT NULL, to_lsn INTEGER NOT NULL,
   booked_at INTEGER NOT NULL, period_from INTEGER NOT NULL, period_to INTEGER NOT NULL, n INTEGER NOT NULL,
@@ -84,13 +97,24 @@ CREATE TABLE IF NOT EXISTS batch(
 
 CREATE TABLE IF NOT EXISTS cursor(shard INTEGER PRIMARY KEY, lsn INTEGER NOT NULL) STRICT;
 
+CREATE TABLE IF NOT EXISTS period(
+  id INTEGER PRIMARY KEY, state INTEGER NOT NULL CHECK(state BETWEEN 1 AND 5),
+  grace_ms INTEGER NOT NULL, reconciled_ms INTEGER NOT NULL, closed_ms INTEGER NOT NULL,
+  stated_ms INTEGER NOT NULL, paid_ms INTEGER NOT NULL, seal TEXT NOT NULL, signature TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS command_by_kind ON command(kind, shard, lsn);
+CREATE UNIQUE INDEX IF NOT EXISTS transfer_reversed_once ON transfer(shard, reverses_id) WHERE reverses_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS transfer_by_doc ON transfer(doc_id);
+CREATE TRIGGER IF NOT EXISTS transfer_in_open_period BEFORE INSERT ON transfer
+  WHEN EXISTS(SELECT 1 FROM period WHERE id = NEW.period AND state >= 3)
+  BEGIN SELECT RAISE(ABORT, 'the period is closed'); END;
+
 CREATE TABLE IF NOT EXISTS rated(
   kind TEXT NOT NULL, id TEXT NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY(kind, id)) STRICT, WITHOUT ROWID;
 )sql";
 
 // Without a WHEN there is nothing that a NULL could slip past.
-constexpr const char* sealed_tables[] = {"price_book", "contract_version", "usage",    "command",
-                                         "quarantine", "transfer",         "leg",      "batch"};
+constexpr const char* sealed_tables[] = {"price_book", "contract_version", "usage", "command", "quarantine",
+                                         "transfer",   "leg",              "quantity", "batch"};
 
 std::string trigger(const std::string& table, const std::string& verb) {
   return "CREATE TRIGGER IF NOT EXISTS " + table + "_no_" + verb + " BEFORE " + verb + " ON " + table +
@@ -113,10 +137,10 @@ bool accept(std::int64_t version, std::string& why) {
 }  // namespace
 
 bool ensure_schema(Connection& db, std::string& why) {
-  if (const auto version = stored_version(db); version != 0) return accept(version, why);
+  if (const auto version = stored_version(db); version != 0 && version != 1) return accept(version, why);
   std::string sql = std::string("BEGIN IMMEDIATE;") + tables;
   for (const char* table : sealed_tables) sql += trigger(table, "UPDATE") + trigger(table, "DELETE");
-  sql += "INSERT INTO meta VALUES('schema_version', '1') ON CONFLICT DO NOTHING; COMMIT;";
+  sql += "INSERT INTO meta VALUES('schema_version', '2') ON CONFLICT(key) DO UPDATE SET value = excluded.value; COMMIT;";
   if (db.run(sql.c_str())) return true;
   why = "creating the tables: " + db.error();
   db.run("ROLLBACK");

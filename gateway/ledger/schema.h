@@ -7,9 +7,9 @@
 
 namespace trib::ledger {
 
-constexpr std::int64_t schema_version = 1;
+constexpr std::int64_t schema_version = 2;
 
-// Creates what is missing; refuses a store of another version.
+// Creates what is missing, in a store of version 1 too, which had no quantities; refuses any other version.
 bool ensure_schema(Connection& db, std::string& why);
 // Refuses anything but a store of this version, without writing.
 bool check_schema(Connection& db, std::string& why);

@@ -141,11 +141,32 @@ Posting Ledger::opening(const std::string& tenant, money::Amount amount, std::in
   return submit({"opening:" + tenant, "topup", wall_ms, topup_terms({tenant, amount})});
 }
 
+Posting Ledger::post(const std::string& id, const Document& document, std::int64_t wall_ms) {
+  if (id.empty() || !refuse(document).empty()) return Posting::failed;
+  return submit({id, "document", wall_ms, document_terms(document)});
+}
+
+Posting Ledger::step(const std::string& id, const PeriodStep& step, std::int64_t wall_ms) {
+  if (id.empty()) return Posting::failed;
+  return submit({id, "period", wall_ms, period_terms(step)});
+}
+
+std::string Ledger::refusal(const std::string& command_id) {
+  const auto row = find_command(command_id);
+  constexpr std::string_view mark = "refused: ";
+  return row && row->result.compare(0, mark.size(), mark) == 0 ? row->result.substr(mark.size()) : std::string();
+}
+
+std::vector<PeriodRow> Ledger::periods() {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->periods();
+}
+
 std::unique_ptr<Reader> Ledger::reader(std::string& why) const { return Reader::open(options_.path, options_.vfs, why); }
 
 money::Amount Ledger::tenant_balance(const std::string& tenant) {
   const std::lock_guard lock(reader_mutex_);
-  return reader_->balance(customer_account(tenant));
+  return reader_->stands(customer_account(tenant));
 }
 
 std::vector<TenantBalance> Ledger::tenant_balances() {
@@ -161,6 +182,11 @@ TrialBalance Ledger::trial_balance() {
 std::optional<RequestRow> Ledger::request(const RequestId& id) {
   const std::lock_guard lock(reader_mutex_);
   return reader_->request(id);
+}
+
+std::vector<QuantityTotal> Ledger::quantities() {
+  const std::lock_guard lock(reader_mutex_);
+  return reader_->quantities();
 }
 
 std::vector<SiteTotal> Ledger::site_totals(std::optional<Period> period) {

@@ -65,6 +65,13 @@ class Ledger {
   // The file's balance, posted once in the ledger's life; `conflict` when the file says another amount.
   Posting opening(const std::string& tenant, money::Amount amount, std::int64_t wall_ms);
   std::optional<money::Amount> opening_balance(const std::string& tenant);  // none: not posted yet
+  // Any thread; blocks until durable and posted. Idempotent by its id, which is also the doc_id of its
+  // transfers. A document or a step that was refused has used up its id; refusal() says why.
+  Posting post(const std::string& id, const Document& document, std::int64_t wall_ms);
+  Posting step(const std::string& id, const PeriodStep& step, std::int64_t wall_ms);
+  std::string refusal(const std::string& command_id);  // empty: applied, or not there
+  std::vector<PeriodRow> periods();
+
   // Any other room's command: kept in order, without effect on money. Idempotent by its id.
   Posting submit(const metering::Command& command);
 
@@ -87,6 +94,7 @@ class Ledger {
   std::vector<TenantBalance> tenant_balances();
   TrialBalance trial_balance();
   std::optional<RequestRow> request(const RequestId& id);
+  std::vector<QuantityTotal> quantities();
   std::vector<SiteTotal> site_totals(std::optional<Period> period = {});
 
  private:

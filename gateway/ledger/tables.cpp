@@ -15,6 +15,7 @@ const std::string batch_columns =
     "shard, id, from_lsn, to_lsn, booked_at, period_from, period_to, n, billed, voided, quarantined, duplicates, "
     "commands, transfers, legs, gross_mu, gross_pf, debit_mu, debit_pf, credit_mu, credit_pf, merkle_root, "
     "journal_hash, prev_hash, hash";
+const std::string period_columns = "id, state, grace_ms, reconciled_ms, closed_ms, stated_ms, paid_ms, seal, signature";
 
 namespace {
 
@@ -58,6 +59,14 @@ void read_enum(Statement& from, E& to) {
 }
 
 }  // namespace
+
+void read(Statement& from, PeriodRow& to) {
+  to.period = from.number<Period>();
+  read_enum(from, to.state);
+  for (auto* ms : {&to.grace_ms, &to.reconciled_ms, &to.closed_ms, &to.stated_ms, &to.paid_ms}) *ms = from.integer();
+  to.seal = from.text();
+  to.signature = from.text();
+}
 
 std::int64_t place_of(std::uint16_t shard, metering::Lsn lsn) {
   constexpr unsigned lsn_bits = 48;

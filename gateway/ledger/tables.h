@@ -3,6 +3,7 @@
 #include <string>
 
 #include "gateway/ledger/chain.h"
+#include "gateway/ledger/documents.h"
 #include "gateway/ledger/rows.h"
 #include "gateway/ledger/sql.h"
 
@@ -22,12 +23,13 @@ struct Inserts {
 
 // Column lists for SELECT, in the order in which `read` takes them. A value that cannot be this
 // program's is told by Statement::damaged().
-extern const std::string usage_columns, command_columns, quarantine_columns, transfer_columns, batch_columns;
+extern const std::string usage_columns, command_columns, quarantine_columns, transfer_columns, batch_columns, period_columns;
 void read(Statement& from, UsageRow& to);
 void read(Statement& from, CommandRow& to);
 void read(Statement& from, QuarantineRow& to);
 void read(Statement& from, TransferRow& to);  // without its legs
 void read(Statement& from, BatchRow& to);
+void read(Statement& from, PeriodRow& to);
 
 std::int64_t place_of(std::uint16_t shard, metering::Lsn lsn);  // of a usage row; shard < 2^15, lsn < 2^48
 std::string id_bytes(const RequestId& id);  // 16 bytes, big-endian, so that they sort as the id does

@@ -11,7 +11,8 @@ Verdict Check::run() {
     fail("store", db_.error());
     return out_;
   }
-  out_.ok = schema() && signatures() && batches() && all_covered() && cursor() && strays() && book() && balances() && sites() && rated() && journal();
+  out_.ok = schema() && signatures() && batches() && all_covered() && cursor() && strays() && book() && periods() && balances() &&
+            quantity_totals() && sites() && rated() && journal();
   reader_.end();
   return out_;
 }
@@ -20,7 +21,7 @@ bool Check::schema() {
   Statement select = db_.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'");
   std::uint64_t triggers = 0;
   while (select.row()) ++triggers;
-  constexpr std::uint64_t expected = 16;  // UPDATE and DELETE on eight tables
+  constexpr std::uint64_t expected = 19;  // UPDATE and DELETE on nine tables; no transfer into a closed period
   return triggers >= expected || fail("schema", "a trigger that keeps sealed rows from change is missing");
 }
 
@@ -99,7 +100,7 @@ bool Check::contract_row(const ContractVersion& contract) {
 
 // Rows that belong to no batch.
 bool Check::strays() {
-  for (const char* table : {"usage", "command", "quarantine", "transfer", "leg"}) {
+  for (const char* table : {"usage", "command", "quarantine", "transfer", "leg", "quantity"}) {
     Statement select = db_.prepare(std::string("SELECT count(*) FROM ") + table + " WHERE shard = ?");
     if (!select.reset().bind(shard_).row()) return fail(std::string("table ") + table, db_.error());
     if (select.number<std::uint64_t>() != rows_[table]) return fail(std::string("table ") + table, "a row that belongs to no batch");

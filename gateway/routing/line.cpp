@@ -56,6 +56,7 @@ Line::Place Line::enter(const Entry& entry, std::int64_t now_ns) {
   if (tickets.empty()) {  // who was away has saved nothing up
     const auto least = active_.empty() ? virtual_ : (*active_.begin())->second.counter;
     flow->second.counter = std::max(flow->second.counter, least);
+    flow->second.floor = least;
     active_.insert(flow);
   }
   place.ticket = ++last_ticket_;
@@ -109,6 +110,19 @@ void Line::served(Flows::iterator flow, std::uint64_t tokens, std::int64_t now_n
   const auto gap = std::max<std::int64_t>(1, now_ns - mark_ns_);
   drained_ns_ = drained_ns_ == 0 ? gap : std::max<std::int64_t>(1, drained_ns_ + (gap - drained_ns_) / 8);
   mark_ns_ = now_ns;
+}
+
+void Line::correct(std::string_view tenant, Priority priority, std::uint64_t charged, std::uint64_t actual) {
+  const auto flow = flows_.find(Key{std::string(tenant), priority});
+  if (flow == flows_.end() || charged == actual) return;
+  const bool waits = active_.erase(flow) > 0;
+  auto& counter = flow->second.counter;
+  if (actual > charged) {
+    counter += (actual - charged) * cost(priority);
+  } else if (counter > flow->second.floor) {
+    counter -= std::min((charged - actual) * cost(priority), counter - flow->second.floor);
+  }
+  if (waits) active_.insert(flow);
 }
 
 void Line::pump(std::int64_t now_ns, const std::function<bool(Ticket)>& serve) {

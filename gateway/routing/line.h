@@ -53,6 +53,9 @@ class Line {
   // `serve` must not touch the line.
   void pump(std::int64_t now_ns, const std::function<bool(Ticket)>& serve);
 
+  // What was served has ended: its tenant was charged `charged` tokens for it, and it took `actual` ones.
+  void correct(std::string_view tenant, Priority priority, std::uint64_t charged, std::uint64_t actual);
+
   // One whose time is up, taken out; none: nothing.
   std::optional<Ticket> expired(std::int64_t now_ns);
 
@@ -72,6 +75,7 @@ class Line {
   using Key = std::pair<std::string, Priority>;
   struct Flow {
     std::uint64_t counter = 0;  // tokens served, by weight
+    std::uint64_t floor = 0;    // where it came back to the line: no correction gives it more than that
     std::deque<Ticket> tickets;
   };
   using Flows = std::map<Key, Flow>;

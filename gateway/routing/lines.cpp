@@ -25,6 +25,7 @@ std::optional<std::int64_t> Lines::wait(Waiter& waiter, const std::string& model
   waiter.lines_ = this;
   waiter.line_ = &one.line;
   waiter.ticket_ = place.ticket;
+  waiter.asked_ = std::max<std::uint64_t>(1, entry.tokens);
   one.waiters.emplace(place.ticket, &waiter);
   ++waiting_;
   ask_soon();  // another worker may have freed something, or this one can do with what the first cannot
@@ -43,6 +44,12 @@ void Lines::leave(Waiter& waiter) {
   for (auto& [model, one] : lines_)
     if (&one.line == waiter.line_) one.waiters.erase(waiter.ticket_);
   --waiting_;
+}
+
+void Lines::ended(Waiter& waiter, const std::string& model, std::string_view tenant, Priority priority, std::uint64_t tokens) {
+  const std::uint64_t charged = std::exchange(waiter.charged_, 0);
+  if (charged == 0) return;  // it has not waited
+  if (const auto found = lines_.find(model); found != lines_.end()) found->second.line.correct(tenant, priority, charged, tokens);
 }
 
 void Lines::freed() {
@@ -73,6 +80,7 @@ void Lines::pump() {
       const auto found = one.waiters.find(ticket);
       auto& waiter = *found->second;
       if (!waiter.on_asked()) return false;
+      waiter.charged_ += waiter.asked_;
       one.waiters.erase(found);
       --waiting_;
       waiter.ticket_ = 0;

@@ -34,6 +34,8 @@ class Waiter {
   Lines* lines_ = nullptr;        // while it waits or is about to be told
   Line* line_ = nullptr;
   Line::Ticket ticket_ = 0;       // 0: about to be told
+  std::uint64_t asked_ = 0;       // tokens it is charged for a turn
+  std::uint64_t charged_ = 0;     // for the turns it has had
 };
 
 class Lines {
@@ -48,6 +50,8 @@ class Lines {
   // None: it waits. Else it is sent away, with its Retry-After; 0: lines are off, and nothing is known.
   std::optional<std::int64_t> wait(Waiter& waiter, const std::string& model, const Line::Entry& entry, std::int64_t now_ns);
   void leave(Waiter& waiter);
+  // A request that may have had its turn has ended; what it was charged becomes what it took.
+  void ended(Waiter& waiter, const std::string& model, std::string_view tenant, Priority priority, std::uint64_t tokens);
   void freed();  // an attempt has ended
 
  private:

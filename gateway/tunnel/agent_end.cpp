@@ -72,6 +72,21 @@ class AgentEnd::OneAnswer final : public Answer {
   }
 
   void refuse(int status, std::string_view type, std::string_view message) override {
+    refuse(status, type, message, {});
+  }
+
+  void fail(FaultKind kind) override {
+    if (!headed_) return refuse(502, "engine_error", "the engine did not answer", name(kind));
+    TRIB_ASSERT(!ended_ && kind != FaultKind::none);
+    if (sized_) return reset(Reset::internal_error);  // HTTP/2 knows no trailers of a body cut short
+    const Turn turn(tunnel_);
+    handed_over_ = false;
+    ended_ = true;
+    fault_ = kind;
+    wake();
+  }
+
+  void refuse(int status, std::string_view type, std::string_view message, std::string_view fault) {
     const Turn turn(tunnel_);
     handed_over_ = false;
     std::string text = "{\"error\":{\"type\":";
@@ -79,8 +94,8 @@ class AgentEnd::OneAnswer final : public Answer {
     text += ",\"message\":";
     json::quote(message, text);
     text += "}}";
-    const http::Field fields[] = {{"content-type", "application/json"}, {"trib-error", type}};
-    submit(status, fields);
+    const http::Field fields[] = {{"content-type", "application/json"}, {"trib-error", type}, {"trib-fault", fault}};
+    submit(status, std::span(fields).first(fault.empty() ? 2 : 3));
     queue_ = std::move(text);
     ended_ = true;
   }
@@ -102,6 +117,7 @@ class AgentEnd::OneAnswer final : public Answer {
     std::vector<nghttp2_nv> nv{pair(":status", status_text)};
     for (const auto& field : fields) {
       names.push_back(lower(field.name));
+      sized_ |= names.back() == "content-length";
       nv.push_back(pair(names.back(), field.value));
     }
     nghttp2_data_provider provider{};
@@ -131,8 +147,9 @@ class AgentEnd::OneAnswer final : public Answer {
     }
     if (self->ended_ && self->queue_.empty()) {
       *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      const nghttp2_nv trailer = pair("trib-end", "done");
-      nghttp2_submit_trailer(h2, stream, &trailer, 1);
+      const bool whole = self->fault_ == FaultKind::none;
+      const nghttp2_nv trailers[] = {pair("trib-end", whole ? "done" : "broken"), pair("trib-fault", name(self->fault_))};
+      nghttp2_submit_trailer(h2, stream, trailers, whole ? 1 : 2);
     } else if (bytes == 0) {
       self->asleep_ = true;
       return NGHTTP2_ERR_DEFERRED;
@@ -154,8 +171,10 @@ class AgentEnd::OneAnswer final : public Answer {
   std::string queue_;
   std::size_t queue_at_ = 0;
   bool headed_ = false, ended_ = false, asleep_ = false, full_ = false;
+  bool sized_ = false;  // the head says how long the body is
   bool handed_over_ = false;  // the handler holds it
   bool refused_ = false;
+  FaultKind fault_ = FaultKind::none;  // of its engine, told at its end
 };
 
 AgentEnd::AgentEnd(std::unique_ptr<Stream> stream, AgentHandler& handler, TimerWheel& wheel,
@@ -388,9 +407,24 @@ void AgentEnd::tell_capacity() {
 void AgentEnd::offer(std::vector<fleet::AgentOffer> offers) {
   TRIB_ASSERT(offers.size() <= offers_max);
   const Turn turn(*this);
-  offers_ = std::move(offers);
+  const auto before = std::exchange(offers_, std::move(offers));
   ++revision_;
-  tell_capacity();
+  if (!tell_changes(before)) tell_capacity();
+}
+
+// False: not the same offers, or the gateway may not have heard of all of those yet.
+bool AgentEnd::tell_changes(const std::vector<fleet::AgentOffer>& before) {
+  if (!pages_.empty() || before.size() != offers_.size()) return false;
+  std::vector<fleet::AgentOffer> changed;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    if (before[i].id != offers_[i].id) return false;
+    if (before[i] != offers_[i]) changed.push_back(offers_[i]);
+  }
+  if (changed.empty()) return true;
+  auto lines = write(revision_, changed, stamp(), false);
+  pages_.assign(std::make_move_iterator(lines.begin()), std::make_move_iterator(lines.end()));
+  tell({});
+  return true;
 }
 
 bool AgentEnd::offers(std::string_view id) const {

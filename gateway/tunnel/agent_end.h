@@ -23,8 +23,8 @@ struct AgentRequest {
   std::string body;
 };
 
-// One request that is being answered. It belongs to the tunnel and lives until end(), refuse() or
-// reset() returns, or on_cancel was called for it: the handler forgets it then.
+// One request that is being answered. It belongs to the tunnel and lives until end(), refuse(), fail()
+// or reset() returns, or on_cancel was called for it: the handler forgets it then.
 class Answer {
  public:
   virtual const AgentRequest& request() const = 0;
@@ -34,6 +34,8 @@ class Answer {
   virtual void end() = 0;  // complete: the trailer says so
   // Instead of head(): an error of the agent's own making, such as 503 "seat_gone".
   virtual void refuse(int status, std::string_view type, std::string_view message) = 0;
+  // Not complete, because of its engine: what was passed on before it still goes out. Before head() too.
+  virtual void fail(FaultKind kind) = 0;
   virtual void reset(Reset code) = 0;  // not complete
   // Bytes that wait for the gateway's window. Above `high`, stop reading the engine until on_room.
   virtual std::size_t queued_bytes() const = 0;
@@ -78,7 +80,8 @@ class AgentEnd final : public Session {
            const Clock& clock, Rng& rng, AgentTerms terms);
   ~AgentEnd();
 
-  // All that is offered from now on; requests for others are refused. Told to the gateway.
+  // All that is offered from now on; requests for others are refused. Told to the gateway, and where the
+  // offers are the same but for some, those alone.
   void offer(std::vector<fleet::AgentOffer> offers);
   bool offers(std::string_view id) const;
   bool welcomed() const { return welcomed_; }
@@ -109,6 +112,7 @@ class AgentEnd final : public Session {
   const char* route(OneAnswer& answer);
   void tell(std::string line);
   void tell_capacity();
+  bool tell_changes(const std::vector<fleet::AgentOffer>& before);
   void beat();
   void cancel_all();
   Stamp stamp() const;

@@ -1,5 +1,8 @@
 #include "gateway/tunnel/frames.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "gateway/base/json.h"
 
 namespace trib::tunnel {
@@ -7,6 +10,10 @@ namespace {
 
 constexpr json::Limits limits{16, true};
 constexpr std::size_t text_bytes_max = 256;
+constexpr std::int64_t any_number = INT64_MAX;
+constexpr std::int64_t small_number = 1'000'000;
+constexpr std::int64_t second_ns = 1'000'000'000;
+constexpr std::int64_t until_s_max = 10'000'000;
 
 // ---- writing ---------------------------------------------------------------------------------
 
@@ -108,7 +115,18 @@ void write_capabilities(Object& o, const fleet::Capabilities& can) {
   flag("n_gt_1", can.n_gt_1);
 }
 
-void write_offer(std::string& out, const fleet::AgentOffer& a) {
+// What cannot be told in the protocol's range is told as its end.
+void write_moment(Object& o, const fleet::AgentOffer& a, std::int64_t mono_ms) {
+  const auto figure = [&](std::string_view key, const std::optional<std::uint32_t>& value) {
+    if (value) o.number(key, std::min<std::int64_t>(*value, small_number));
+  };
+  figure("running", a.figures.running);
+  figure("waiting", a.figures.waiting);
+  figure("kv_use_ppm", a.figures.kv_use_ppm);
+  if (a.leaves_ns != 0) o.number("until_s", std::clamp<std::int64_t>(a.leaves_ns / second_ns - mono_ms / 1000, 1, until_s_max));
+}
+
+void write_offer(std::string& out, const fleet::AgentOffer& a, std::int64_t mono_ms) {
   Object o(out);
   o.text("offer", a.id);
   o.text("state", "ready");
@@ -126,6 +144,7 @@ void write_offer(std::string& out, const fleet::AgentOffer& a) {
   if (a.can.context != 0) o.number("ctx_max", a.can.context);
   if (a.can.slots != 0) o.number("engine_slots", a.can.slots);
   write_capabilities(o, a.can);
+  write_moment(o, a, mono_ms);
   o.end();
 }
 
@@ -209,9 +228,6 @@ class Reader {
   }
 };
 
-constexpr std::int64_t any_number = INT64_MAX;
-constexpr std::int64_t small_number = 1'000'000;
-
 FrameType type_of(std::string_view t) {
   static constexpr std::string_view names[] = {"hello", "heartbeat", "capacity", "reclaim",
                                                "drain", "receipt",   "device",   "notice"};
@@ -262,6 +278,8 @@ void read_offer(Reader& r, Capacity& out) {
   fleet::AgentOffer a;
   std::string state = "ready";
   std::vector<std::string> devices;
+  std::int64_t until_s = 0;
+  const auto figure = [&](std::optional<std::uint32_t>& to) { return r.number(to.emplace(), 0, small_number); };
   members(r.cursor, [&](std::string_view key) {
     if (key == "offer") return r.id(a.id);
     if (key == "state") return r.text(state);
@@ -277,8 +295,13 @@ void read_offer(Reader& r, Capacity& out) {
     if (key == "usage_in_stream") return r.boolean(a.can.usage_in_stream);
     if (key == "ctx_max") return r.number(a.can.context, 0, INT32_MAX);
     if (key == "engine_slots") return r.number(a.can.slots, 0, 65'535);
+    if (key == "running") return figure(a.figures.running);
+    if (key == "waiting") return figure(a.figures.waiting);
+    if (key == "kv_use_ppm") return figure(a.figures.kv_use_ppm);
+    if (key == "until_s") return r.number(until_s, 0, until_s_max);
     return read_capability(r, key, a.can);
   });
+  a.leaves_ns = until_s * second_ns;
   if (!r.cursor.ok()) return;
   if (a.id.empty()) r.bad = "an offer without an id";
   if (!devices.empty()) a.device = std::move(devices.front());
@@ -361,11 +384,11 @@ std::string write(const Heartbeat& h, const Stamp& stamp) {
 }
 
 std::vector<std::string> write(std::uint64_t revision, const std::vector<fleet::AgentOffer>& offers,
-                               const Stamp& stamp) {
+                               const Stamp& stamp, bool full) {
   std::vector<std::string> pages(1);  // the offers of each, without brackets
   for (const auto& offer : offers) {
     std::string one;
-    write_offer(one, offer);
+    write_offer(one, offer, stamp.mono_ms);
     if (pages.back().size() + one.size() + 512 > line_bytes_max) pages.emplace_back();
     if (!pages.back().empty()) pages.back() += ',';
     pages.back() += one;
@@ -375,7 +398,7 @@ std::vector<std::string> write(std::uint64_t revision, const std::vector<fleet::
     std::string out;
     Object o = begin_frame(out, "capacity", stamp);
     o.number("rev", revision);
-    o.boolean("full", true);
+    o.boolean("full", full);
     o.number("page", i + 1);
     o.number("pages", pages.size());
     o.name("offers");

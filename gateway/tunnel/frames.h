@@ -62,7 +62,7 @@ struct Capacity {
   std::uint64_t revision = 0;
   bool full = true;  // else only the offers that changed
   std::uint32_t page = 1, pages = 1;
-  std::vector<fleet::AgentOffer> offers;
+  std::vector<fleet::AgentOffer> offers;  // as read, their leaves_ns count from now
   std::vector<std::string> gone;  // offers of state "gone"
 };
 
@@ -90,8 +90,9 @@ inline constexpr std::size_t checkpoints_per_page = 64;  // they fit a control b
 // Lines with their line feed. `capacity` is cut into pages that each fit a line.
 std::string write(const Hello& hello, const Stamp& stamp);
 std::string write(const Heartbeat& heartbeat, const Stamp& stamp);
+// `full`: these are all, else those that have changed. An offer's end is told as seconds from the stamp.
 std::vector<std::string> write(std::uint64_t revision, const std::vector<fleet::AgentOffer>& offers,
-                               const Stamp& stamp);
+                               const Stamp& stamp, bool full = true);
 std::string write(const Reclaim& reclaim, const Stamp& stamp);
 // Bodies.
 std::string write(const Welcome& welcome);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <optional>
+#include <span>
 #include <utility>
 
 namespace trib::tunnel {
@@ -37,6 +39,20 @@ Fault agent_fault(std::string_view type) {
   if (type == "not_found") return fault(FaultKind::status_config, Side::site);
   if (type == "duplicate_attempt") return fault(FaultKind::internal, Side::gateway, Retry::never);
   return fault(FaultKind::status_server, Side::site);
+}
+
+// What the agent says its engine did (field trib-fault): the same kinds as of an engine that is dialled. The
+// way between the two is the site's own, so it is the engine that broke, or the site where none was reached.
+std::optional<Fault> engine_fault(std::string_view kind, bool headed) {
+  using enum FaultKind;
+  constexpr std::pair<FaultKind, Side> before[] = {{connect_refused, Side::site},   {connect_timeout, Side::site},
+                                                   {connect_failed, Side::site},    {reset_before_head, Side::engine},
+                                                   {bad_head, Side::engine}};
+  constexpr std::pair<FaultKind, Side> after[] = {{cut, Side::engine}, {bad_chunk, Side::engine}};
+  for (const auto& [known, side] : headed ? std::span<const std::pair<FaultKind, Side>>(after) : before) {
+    if (name(known) == kind) return Fault{known, side, Retry::elsewhere, "agent: " + std::string(kind)};
+  }
+  return std::nullopt;  // a newer agent's
 }
 
 }  // namespace
@@ -73,6 +89,7 @@ class GatewayEnd::OneCall final : public http::Call {
   std::string attempt_, body_;
   std::size_t body_at_ = 0;
   bool sent_ = false, paused_ = false, reclaimed_ = false, done_ = false;
+  std::optional<Fault> broke_;  // of its engine, by the agent's last word
   int status_ = 0;  // 0: no final head yet
   bool head_given_ = false;
   std::size_t owed_ = 0;  // stream credit that waits for resume()
@@ -251,8 +268,10 @@ void GatewayEnd::on_fields_end(std::int32_t stream) {
                   {FaultKind::bad_head, Side::site, Retry::elsewhere, "a head above its limits"});
   }
   if (call->head_given_) {  // trailers
-    for (const auto& [name, value] : call->fields_)
+    for (const auto& [name, value] : call->fields_) {
       call->done_ = call->done_ || (name == "trib-end" && value == "done");
+      if (name == "trib-fault") call->broke_ = engine_fault(value, true);
+    }
     return;
   }
   if (call->status_ < 200) return count_idle_frame();
@@ -264,7 +283,8 @@ void GatewayEnd::on_fields_end(std::int32_t stream) {
   head.fields = fields;
   if (const auto type = head.find("trib-error"); !type.empty()) {
     reset(stream, Reset::cancel);
-    return settle(stream, *call, agent_fault(type));
+    const auto engine = engine_fault(head.find("trib-fault"), false);
+    return settle(stream, *call, engine && type == "engine_error" ? *engine : agent_fault(type));
   }
   const auto length = head.find("content-length");
   head.framing = length.empty() ? http::Framing::chunked : http::Framing::length;
@@ -299,7 +319,7 @@ void GatewayEnd::on_stream_end(std::int32_t stream) {
   // The answer is over, whether or not the request was read to its end.
   if (!call->body_.empty()) reset(stream, Reset::no_error);
   if (call->head_given_ && call->done_) return settle(stream, *call, {});
-  settle(stream, *call, {FaultKind::cut, Side::site, Retry::elsewhere, "ended without trib-end"});
+  settle(stream, *call, call->broke_.value_or(Fault{FaultKind::cut, Side::site, Retry::elsewhere, "ended without trib-end"}));
 }
 
 // Gives the call its last event. The call may be destroyed by it.
@@ -445,7 +465,10 @@ void GatewayEnd::take_capacity(std::string_view line) {
   if (page.revision != arriving_revision_ || page.page != next_page_) return;
   ++next_page_;
   for (const auto& id : page.gone) arriving_.erase(id);
-  for (auto& offer : page.offers) arriving_[offer.id] = std::move(offer);
+  for (auto& offer : page.offers) {
+    if (offer.leaves_ns != 0) offer.leaves_ns += now_ns();
+    arriving_[offer.id] = std::move(offer);
+  }
   if (arriving_.size() > offers_max) return refuse("more than 4096 offers");
   if (page.page != page.pages) return;
   offers_ = std::move(arriving_);

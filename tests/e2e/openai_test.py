@@ -93,6 +93,14 @@ class Sdk(GatewayCase):
                                                   extra_headers={"x-tributary-privacy": "tee"})
         self.assertIn(caught.exception.status_code, (403, 503))
 
+    def test_price_ceiling(self):
+        headers = lambda ceiling: {"x-tributary-max-price": ceiling}
+        self.assertTrue(self.chat(extra_headers=headers("1000")).choices[0].message.content)
+        error = self.refused(openai.BadRequestError, 400, extra_headers=headers("0.000001"))
+        self.assertEqual(("no_offer_within_price", "x-tributary-max-price"), (error.code, error.param))
+        error = self.refused(openai.BadRequestError, 400, extra_headers=headers("cheap"))
+        self.assertEqual((None, "x-tributary-max-price"), (error.code, error.param))
+
     def test_conflict(self):
         headers = {"Idempotency-Key": "sdk-1"}
         create = self.client().chat.completions.create

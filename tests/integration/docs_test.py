@@ -7,7 +7,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-CODE = re.compile(r"(?s)^```.*?^```|^(?: {4}.*\n)+", re.MULTILINE)
+CODE = re.compile(r"(?s)^```.*?^```|^(?: {4}[^\n]*\n)+", re.MULTILINE)
 METRIC = re.compile(r"\btributary_[a-z0-9_]+")
 
 

@@ -38,15 +38,14 @@ TIMEOUT = status(504, "upstream_timeout")
 class Row:
     """`script` of the engine. `alone`: what the customer of a stream sees where no other site is; `moved`: what
     he sees where one is (the fault hits the first attempt only). `whole_alone`: of an answer that is not streamed.
-    `blame` and `blame_tunnelled`: fault and side of the attempt it hits; `whole_blame` of one not streamed."""
+    `blame`: fault and side of the attempt it hits, `whole_blame` of one not streamed. An agent tells the same kind as
+    is seen of an engine that is dialled, and its own network is not in doubt: the engine is."""
 
-    def __init__(self, name, script, alone, blame, moved=WHOLE, whole_alone=None, blame_tunnelled=None,
-                 whole_blame=None, tokens=None, whole_tokens=None, source=None, stays=False, may_be_stale=False):
+    def __init__(self, name, script, alone, blame, moved=WHOLE, whole_alone=None, whole_blame=None, tokens=None, whole_tokens=None, source=None, stays=False, may_be_stale=False):
         self.name, self.script, self.alone, self.moved = name, script, alone, moved
         self.whole_alone = whole_alone or (UPSTREAM if alone == BROKEN else alone)
-        self.blames = {(DIALLED, True): blame, (TUNNELLED, True): blame_tunnelled or blame,
-                       (DIALLED, False): whole_blame or blame,
-                       (TUNNELLED, False): whole_blame or blame_tunnelled or blame}
+        self.blames = {(DIALLED, True): blame, (TUNNELLED, True): by_agent(blame),
+                       (DIALLED, False): whole_blame or blame, (TUNNELLED, False): by_agent(whole_blame or blame)}
         self.tokens = {True: tokens or TOKENS, False: whole_tokens or tokens or TOKENS}
         self.source = source  # of the billed count of a whole answer; None: claimed
         self.stays = stays    # nobody else is asked
@@ -58,31 +57,34 @@ class Row:
 
 
 NETWORK, ENGINE = "site_network", "engine"
-# An agent tells apart what it must: an engine that broke is the engine's fault, whatever the socket said.
-BY_AGENT = ("status_server", ENGINE)
-CUT_BY_AGENT = ("cut", ENGINE)
+
+
+def by_agent(blame):
+    kind, side = blame
+    return kind, ENGINE if side == NETWORK else side
+
 
 ROWS = [
     Row("429 with Retry-After", {"fault": "rate_limit", "retry_after": 7}, status(503, "no_capacity", 7),
         ("status_busy", None)),
     Row("429 without", {"fault": "rate_limit_bare"}, status(503, "no_capacity", 1), ("status_busy", None)),
     Row("reset before the head", {"fault": "reset_before_head"}, UPSTREAM, ("reset_before_head", NETWORK),
-        blame_tunnelled=BY_AGENT, may_be_stale=True),
+        may_be_stale=True),
     Row("closed before the head", {"fault": "close_before_head"}, UPSTREAM, ("reset_before_head", NETWORK),
-        blame_tunnelled=BY_AGENT, may_be_stale=True),
+        may_be_stale=True),
     Row("silence", {"fault": "silence"}, TIMEOUT, ("head_timeout", ENGINE)),
     Row("silence after the head", {"fault": "silence_after_head"}, TIMEOUT, ("first_token_timeout", ENGINE)),
     Row("slow first token, in time", {"first_ms": FIRST_MS // 2}, WHOLE, NOBODY),
     Row("slow first token, too late", {"fault": "slow_first", "first_ms": 20_000}, TIMEOUT,
         ("first_token_timeout", ENGINE), whole_blame=("head_timeout", ENGINE)),
-    Row("cut in mid-stream", {"fault": "cut"}, BROKEN, ("cut", NETWORK), blame_tunnelled=CUT_BY_AGENT),
-    Row("reset in mid-stream", {"fault": "cut_reset"}, BROKEN, ("cut", NETWORK), blame_tunnelled=CUT_BY_AGENT),
-    Row("cut inside an event", {"fault": "cut_inside"}, BROKEN, ("cut", NETWORK), blame_tunnelled=CUT_BY_AGENT),
+    Row("cut in mid-stream", {"fault": "cut"}, BROKEN, ("cut", NETWORK)),
+    Row("reset in mid-stream", {"fault": "cut_reset"}, BROKEN, ("cut", NETWORK)),
+    Row("cut inside an event", {"fault": "cut_inside"}, BROKEN, ("cut", NETWORK)),
     Row("long stall", {"fault": "stall"}, BROKEN, ("gap_timeout", ENGINE), whole_alone=TIMEOUT,
         whole_blame=("first_token_timeout", ENGINE)),
     Row("long stall with comments", {"fault": "pings"}, BROKEN, ("gap_timeout", ENGINE), whole_alone=TIMEOUT,
         whole_blame=("first_token_timeout", ENGINE)),
-    Row("bad chunk", {"fault": "bad_chunk"}, BROKEN, ("bad_chunk", ENGINE), blame_tunnelled=CUT_BY_AGENT),
+    Row("bad chunk", {"fault": "bad_chunk"}, BROKEN, ("bad_chunk", ENGINE)),
     Row("invalid JSON in an event", {"fault": "bad_json"}, BROKEN, ("bad_event", ENGINE)),
     Row("broken UTF-8 in an event", {"fault": "bad_utf8"}, BROKEN, ("bad_event", ENGINE)),
     Row("no [DONE]", {"fault": "no_done"}, WHOLE, NOBODY),
@@ -102,7 +104,7 @@ ROWS = [
         ("status_busy", None)),
     Row("HTML in a 200", {"fault": "html"}, UPSTREAM, ("bad_content_type", ENGINE)),
     Row("an error object in a 200", {"fault": "error_event"}, BROKEN, ("engine_error", ENGINE)),
-    Row("a head that is none", {"fault": "bad_head"}, UPSTREAM, ("bad_head", ENGINE), blame_tunnelled=BY_AGENT),
+    Row("a head that is none", {"fault": "bad_head"}, UPSTREAM, ("bad_head", ENGINE)),
 ]
 
 
@@ -314,7 +316,7 @@ class Faults(unittest.TestCase):
 
     def test_refused_connection(self):
         """At once elsewhere; nobody left: 503."""
-        wanted = {"refused": ("connect_refused", NETWORK), "quit": ("refused_stream", "site")}
+        wanted = {"refused": ("connect_refused", NETWORK), "quit": ("connect_refused", "site")}
         self.quit()
         for site, blame in wanted.items():
             for stream in (True, False):
@@ -353,7 +355,7 @@ class Faults(unittest.TestCase):
                 self.assertNotIn(b"must not be the assistant", answer.body)
                 life = self.life(answer)
                 self.billed(life, "partial", AT)
-                self.blamed(life, ("cut", NETWORK) if transport == DIALLED else CUT_BY_AGENT, ("status_client", "client"))
+                self.blamed(life, ("cut", NETWORK if transport == DIALLED else ENGINE), ("status_client", "client"))
 
     def test_flapping(self):
         """Every second request to them fails: each answer is whole and billed once."""
@@ -406,6 +408,28 @@ class Faults(unittest.TestCase):
                 self.blamed(life, ("tunnel_lost", NETWORK), NOBODY)
                 self.assertTrue(all(a["delivered"] for a in life["attempts"]))
         self.assertGreater(moved, 0)
+
+    def test_what_was_wasted_stands_in_the_books(self):
+        """A stream that went on elsewhere: what both sites produced is what was consumed, and a prompt read twice."""
+        script = {"tokens": TOKENS, "interval_ms": 25, "fault": "cut", "at": AT, "times": 1}
+        for transport in (DIALLED, TUNNELLED):
+            with self.subTest(transport):
+                model = self.model("two", transport)
+                answer = self.ask(model, "#script " + json.dumps(script), True)
+                self.whole(answer, TOKENS)
+                life = self.life(answer)
+                books = self.world.admin.call("GET", "/admin/v1/ledger/trial-balance").json()
+                self.assertEqual({0}, set(books["quantity_sum"].values()))
+                ours = [row for row in books["quantities"] if row["model"] == model]
+
+                def total(account, unit):
+                    return sum(row[unit] for row in ours if row["account"].startswith("Q900/" + account))
+                self.assertEqual((2, TOKENS), (total("consumed", "attempts"), total("consumed", "output")))
+                self.assertEqual(life["tokens"]["input"], total("consumed", "input"))
+                self.assertEqual((-2, -TOKENS), (total("produced", "attempts"), total("produced", "output")))
+                again = total("waste/second_prefill", "input") + total("waste/second_prefill", "cached_input")
+                self.assertGreater(again, life["tokens"]["input"])  # with the text that was sent along
+                self.assertEqual(-total("produced", "input") - total("produced", "cached_input"), life["tokens"]["input"] + again)
 
     def test_without_a_limit(self):
         """No longest answer was asked for: an engine that refuses what could pass its window is not asked for one."""

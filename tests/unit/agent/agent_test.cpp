@@ -1,10 +1,12 @@
 // The agent without sockets: a gateway's end on an in-memory connection, engines that answer as
 // told.
+#include <ctime>
 #include <deque>
 
 #include "backends/agent/dialler.h"
 #include "backends/agent/engine_book.h"
 #include "backends/agent/identity.h"
+#include "backends/agent/moment.h"
 #include "tests/catch.h"
 #include "tests/support/mem_disk.h"
 #include "tests/unit/tunnel/pipes.h"
@@ -247,16 +249,18 @@ TEST_CASE("what goes wrong at the engine becomes the right fault at the gateway"
   w.forwarder.on_unreachable = [&](std::size_t engine) { told.push_back(engine); };
   const auto customer = w.ask(5'000);
   EngineCall* call = w.calls[0];
-  SECTION("a closed door: nothing ran") {
+  SECTION("a closed door") {
     call->events.on_fault({FaultKind::connect_refused, Side::engine, Retry::elsewhere, ""});
     w.run();
-    CHECK(customer->fault.kind == FaultKind::refused_stream);
+    CHECK(customer->fault.kind == FaultKind::connect_refused);
+    CHECK(customer->fault.side == Side::site);
+    CHECK(customer->fault.retry == Retry::elsewhere);
     CHECK(told == std::vector<std::size_t>{0});
   }
   SECTION("a reset before the head") {
     call->events.on_fault({FaultKind::reset_before_head, Side::engine, Retry::elsewhere, ""});
     w.run();
-    CHECK(customer->fault.kind == FaultKind::status_server);
+    CHECK(customer->fault.kind == FaultKind::reset_before_head);
     CHECK(customer->fault.side == Side::engine);
     CHECK(told.empty());
   }
@@ -267,6 +271,23 @@ TEST_CASE("what goes wrong at the engine becomes the right fault at the gateway"
     w.run();
     CHECK(customer->fault.kind == FaultKind::cut);
     CHECK(customer->fault.side == Side::engine);
+    CHECK(customer->body == "some");
+    CHECK(customer->ends == 0);
+  }
+  SECTION("each kind is told as it was seen, and the text before it still comes") {
+    for (const FaultKind kind : {FaultKind::connect_timeout, FaultKind::connect_failed, FaultKind::bad_head}) {
+      const auto other = w.ask();
+      w.calls.back()->events.on_fault({kind, Side::site_network, Retry::elsewhere, ""});
+      w.run();
+      CHECK(other->fault.kind == kind);
+    }
+    call->head(200);
+    call->events.on_body("some");
+    call->events.on_fault({FaultKind::bad_chunk, Side::engine, Retry::elsewhere, ""});
+    w.run();
+    CHECK(customer->fault.kind == FaultKind::bad_chunk);
+    CHECK(customer->fault.side == Side::engine);
+    CHECK(customer->body == "some");
     CHECK(customer->ends == 0);
   }
   SECTION("silence until the deadline") {
@@ -369,6 +390,7 @@ TEST_CASE("the gateway's checkpoints reach the site's witness, and what is held 
   auto forged = one;
   forged.head[0] = 1;
   forged.signature = key->sign(ledger::signed_bytes(forged));
+  disk.make_dirs("state");
   Witness witness(disk, "state");
   World w;
   w.dialler.witness = &witness;
@@ -463,6 +485,69 @@ TEST_CASE("engines are probed, their models offered and withdrawn when they fall
   }
   REQUIRE(said.back().size() == 1);
   CHECK(said.back()[0].id == "1.0.public");
+}
+
+TEST_CASE("an engine's load and the site's hours go with its offers") {
+  World w;
+  std::vector<std::vector<fleet::AgentOffer>> said;
+  Moment moment(w.call, w.forwarder, w.wheel, w.clock, 22 * 60 + 30);
+  moment.on_offers = [&](std::vector<fleet::AgentOffer> offers) { said.push_back(std::move(offers)); };
+  fleet::AgentOffer offer;
+  offer.id = "o1";
+  offer.model = "m";
+  moment.offer({offer});
+  REQUIRE(said.size() == 1);
+  CHECK(w.calls.empty());  // it has no metrics page
+  CHECK(said.back()[0].figures == fleet::EngineFigures{});
+  const std::int64_t left_ms = next_time_of_day(w.clock.wall_ms(), 22 * 60 + 30) - w.clock.wall_ms();
+  CHECK(said.back()[0].leaves_ns == w.clock.mono_ns() + left_ms * 1'000'000);
+
+  offer.can.metrics = fleet::MetricsKind::vllm;
+  moment.offer({offer});
+  const auto page = [&](int status, const std::string& text) {
+    for (int i = 0; i < 120 && w.calls.empty(); ++i) w.pass(50);
+    REQUIRE(w.calls.size() == 1);
+    CHECK(w.calls[0]->method == "GET");
+    CHECK(w.calls[0]->path == "/base/metrics");
+    w.calls[0]->head(status);
+    w.calls[0]->events.on_body(text);
+    w.calls[0]->events.on_end();
+    return said.back()[0].figures;
+  };
+  const fleet::EngineFigures busy{3, 2, {}};
+  const std::string text = "vllm:num_requests_running 3\nvllm:num_requests_waiting 2\n";
+  CHECK(page(200, text) == busy);
+  const auto told = said.size();
+  CHECK(page(200, text) == busy);
+  CHECK(said.size() == told);  // no news
+  CHECK(page(500, "") == busy);  // it may come back
+  CHECK(page(200, "else 1\n") == busy);
+  CHECK(page(200, text) == busy);
+  for (int i = 0; i < 2; ++i) CHECK(page(404, "") == busy);
+  for (int i = 0; i < 160 && w.calls.empty(); ++i) w.pass(50);
+  w.pass(2'100);  // and one that is never answered
+  CHECK(said.back()[0].figures == fleet::EngineFigures{});
+  const auto first_end = said.back()[0].leaves_ns;
+  w.pass(0);
+  w.clock.now_ = first_end;  // the day is over
+  w.pass(61'000);
+  CHECK(said.back()[0].leaves_ns > first_end + 22 * 3600 * 1'000'000'000LL);
+  moment.offer({});
+  CHECK(w.calls.empty());
+}
+
+TEST_CASE("the next time of day is ahead, by a day at most") {
+  for (const long long wall_ms : {1'800'000'000'000LL, 1'793'462'399'000LL, 1'000LL}) {
+    for (int minutes = 0; minutes < 24 * 60; minutes += 7) {
+      const std::int64_t next = next_time_of_day(wall_ms, minutes);
+      CHECK(next > wall_ms);
+      CHECK(next - wall_ms <= 25 * 3'600'000LL);  // the longest day of the year's end of summer
+      const std::time_t at = static_cast<std::time_t>(next / 1000);
+      std::tm local{};
+      localtime_r(&at, &local);
+      CHECK(local.tm_hour * 60 + local.tm_min == minutes);
+    }
+  }
 }
 
 TEST_CASE("offer ids are what the tunnel takes") {

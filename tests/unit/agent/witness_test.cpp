@@ -13,14 +13,14 @@ namespace {
 
 // A ledger's chain of checkpoints, signed by a key of its own.
 struct Chain {
-  test::MemDisk disk{1};
-  SigningKey key;
+  SigningKey key = new_key();
   std::vector<ledger::Checkpoint> all;
 
-  Chain() : key(*[this] {
-      std::string why;
-      return SigningKey::open(disk, "key", why);
-    }()) {}
+  static SigningKey new_key() {
+    test::MemDisk disk(1);
+    std::string why;
+    return *SigningKey::open(disk, "key", why);
+  }
   void grow(const std::string& history, std::size_t count = 1) {
     for (; count > 0; --count) {
       ledger::Checkpoint next;
@@ -55,6 +55,7 @@ TEST_CASE("checkpoints are kept, across restarts, from the first sight of the ke
   Chain chain;
   chain.grow("a", 3);
   test::MemDisk disk{2};
+  disk.make_dirs("state");
   {
     Witness witness(disk, "state");
     CHECK(witness.held() == 0);
@@ -78,6 +79,7 @@ TEST_CASE("what contradicts a checkpoint that is held is refused, with the evide
   Chain chain;
   chain.grow("a", 5);
   test::MemDisk disk{3};
+  disk.make_dirs("state");
   Witness witness(disk, "state");
   REQUIRE(witness.take(chain.page(1)) == Taken::kept);
   const std::string before = disk.content("state/checkpoints.jsonl");
@@ -115,10 +117,6 @@ TEST_CASE("what contradicts a checkpoint that is held is refused, with the evide
   }
   SECTION("another key") {
     Chain stranger;
-    stranger.key = *[&] {
-      std::string why;
-      return SigningKey::open(stranger.disk, "another", why);
-    }();
     stranger.all = chain.all;
     stranger.grow("a");
     CHECK(witness.take(stranger.page(6)) == Taken::contradicted);
@@ -144,6 +142,7 @@ TEST_CASE("what contradicts a checkpoint that is held is refused, with the evide
 TEST_CASE("a site keeps the newest, and forgets the older half when they are too many") {
   Chain chain;
   test::MemDisk disk{4};
+  disk.make_dirs("state");
   Witness witness(disk, "state", 20);
   for (int i = 0; i < 75; ++i) {
     chain.grow("a");
@@ -166,6 +165,7 @@ TEST_CASE("a disk that fails is no contradiction, and half a line is none either
   Chain chain;
   chain.grow("a", 2);
   test::MemDisk disk{5};
+  disk.make_dirs("state");
   {
     Witness witness(disk, "state");
     REQUIRE(witness.take(chain.page(1)) == Taken::kept);

@@ -204,6 +204,13 @@ TEST_CASE("every refusal has its status, its code and OpenAI's body, and costs n
       {"POST", "/v1/completions", key + json_type, "{\"model\":\"m\",\"max_tokens\":0}", 400, "invalid_request_error", "max_tokens", "null"},
       {"POST", "/v1/chat/completions", key + json_type + "x-tributary-privacy: none\r\n", hello, 400, "invalid_request_error", "x-tributary-privacy", "null"},
       {"POST", "/v1/chat/completions", key + json_type + "x-tributary-privacy: any\r\n", hello, 403, "permission_error", "x-tributary-privacy", "privacy_tier"},
+      {"POST", "/v1/chat/completions", key + json_type + "x-tributary-max-price: cheap\r\n", hello, 400, "invalid_request_error", "x-tributary-max-price", "null"},
+      {"POST", "/v1/chat/completions", key + json_type + "x-tributary-max-price:\r\n", hello, 400, "invalid_request_error", "x-tributary-max-price", "null"},
+      {"POST", "/v1/chat/completions", key + json_type + "x-tributary-max-price: -1\r\n", hello, 400, "invalid_request_error", "x-tributary-max-price", "null"},
+      {"POST", "/v1/chat/completions", key + json_type + "x-tributary-max-price: 1000.0000001\r\n", hello, 400, "invalid_request_error", "x-tributary-max-price", "null"},
+      {"POST", "/v1/chat/completions", key + json_type + "x-tributary-max-price: 1e3\r\n", hello, 400, "invalid_request_error", "x-tributary-max-price", "null"},
+      {"POST", "/v1/chat/completions", key + json_type + "x-tributary-max-price: 1000\r\nX-Tributary-Max-Price: 2000\r\n", hello, 400, "invalid_request_error", "null", "null"},
+      {"POST", "/v1/chat/completions", key + json_type + "x-tributary-max-price: 0\r\n", hello, 400, "invalid_request_error", "x-tributary-max-price", "no_offer_within_price"},
       {"POST", "/v1/chat/completions", key + json_type + "Idempotency-Key: " + std::string(256, 'k') + "\r\n", hello, 400, "invalid_request_error", "Idempotency-Key", "null"},
       {"GET", "/v1/chat/completions", key, "", 405, "invalid_request_error", "null", "method_not_allowed"},
       {"DELETE", "/v1/embeddings", key, "", 405, "invalid_request_error", "null", "method_not_allowed"},
@@ -354,6 +361,26 @@ TEST_CASE("a stricter tier may be asked for, and holds") {
   REQUIRE(house.bench.calls.size() == 1);
   house.engine_answers();
   CHECK(house.reply().status == 200);
+}
+
+TEST_CASE("a request's ceiling holds for every token it may be billed") {
+  House house;
+  const auto& price = house.bench.price;
+  const auto asked = [&](money::Price ceiling, const std::string& path, const std::string& body) {
+    const auto calls = house.bench.calls.size();
+    house.send("POST", path, key + json_type + "X-Tributary-Max-Price: " + ceiling.per_million_text() + "\r\n", body);
+    return house.bench.calls.size() > calls;
+  };
+  const auto dearest = price.reasoning;
+  REQUIRE(dearest > std::max(price.output, price.input));
+  CHECK(asked(dearest, chat, hello));
+  house.engine_answers();
+  CHECK(house.reply().status == 200);
+  CHECK_FALSE(asked(money::Price::pico_per_unit(dearest.pico() - 1), chat, hello));
+  const auto reply = house.reply();
+  CHECK(reply.error("code") == "no_offer_within_price");
+  CHECK(reply.error("message").find(dearest.per_million_text()) != std::string::npos);
+  CHECK(asked(std::max(price.input, price.cached_input), "/v1/embeddings", "{\"model\":\"m\",\"input\":\"x\"}"));  // has no output
 }
 
 TEST_CASE("while it starts or goes down, requests are turned away") {

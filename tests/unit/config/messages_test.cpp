@@ -711,6 +711,9 @@ TEST_CASE("refused: the agent's file") {
        "lend: { when: idle }\n",
        "f.yaml:2:15: lend.when: \"idle\" is not honoured by this version; only always is"},
       {"agent: { gateway: \"https://g\" }\n"
+       "lend: { until: \"24:00\" }\n",
+       "f.yaml:2:16: lend.until: \"24:00\" is not a time of day; write it as \"22:30\""},
+      {"agent: { gateway: \"https://g\" }\n"
        "lend: { idle_s_min: 120 }\n",
        "f.yaml:2:9: lend.idle_s_min: not honoured by this version; leave it out"},
       {"agent: { gateway: \"https://g\" }\n"

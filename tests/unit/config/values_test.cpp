@@ -298,7 +298,7 @@ engines:
   - run: [llama-server, -m, m.gguf, --port, "{port}"]
     models: { smollm2-135m: m }
     capacity: 4
-lend: { when: always }
+lend: { when: always, until: "22:05" }
 devices:
   plugins: [/usr/lib/tributary/plugins]
   manual: [ { vendor: acme, name: "X 100", memory: 64GiB, count: 8 } ]
@@ -317,6 +317,7 @@ devices:
   CHECK(c->engines.at(1).run.size() == 5);
   CHECK(c->engines.at(1).models.at(0) == std::pair<std::string, std::string>("smollm2-135m", "m"));
   CHECK(c->lend == AgentConfig::When::always);
+  CHECK(c->lend_until_min == 22 * 60 + 5);
   CHECK(c->device_plugins.at(0) == "/usr/lib/tributary/plugins");
   CHECK(c->manual_devices.at(0).memory_bytes == 64ull << 30);
   CHECK(c->manual_devices.at(0).count == 8);

@@ -36,6 +36,37 @@ TEST_CASE("who finds nothing free waits, and goes as soon as something is") {
   }
 }
 
+TEST_CASE("who has waited is charged in line what his answer took, not what it might have") {
+  struct Guest final : routing::Waiter {
+    explicit Guest(std::string& told, char as) : order(told), tenant(as) {}
+    bool on_asked() override { return true; }
+    void on_turn() override { order += tenant; }
+    void on_sent_away(std::int64_t) override {}
+    std::string& order;
+    const char tenant;
+  };
+  Bench bench;
+  bench.use_lines(16, 10'000);
+  bench.fill(8);
+  bench.ask(ask_text(true));  // some two thousand tokens at most
+  bench.offers[0]->load->in_flight = 7;
+  bench.pass(100);
+  REQUIRE(bench.calls.size() == 1);
+  answer(bench);  // thirteen
+  bench.fill(0);
+  bench.check_closed();
+  std::string order;
+  std::vector<std::unique_ptr<Guest>> guests;
+  const auto enter = [&](const char* tenant) {
+    guests.push_back(std::make_unique<Guest>(order, *tenant));
+    CHECK_FALSE(bench.router().lines().wait(*guests.back(), "m", {tenant, routing::Priority::normal, 10, INT64_MAX}, bench.clock_.now_ns));
+  };
+  for (int i = 0; i < 4; ++i) enter("other");
+  for (int i = 0; i < 2; ++i) enter("acme");
+  bench.pass(100);
+  CHECK(order == "ooaoao");
+}
+
 TEST_CASE("its time in line up, a request is refused with a Retry-After, and costs nothing") {
   Bench bench;
   bench.use_lines(4, 2'000);

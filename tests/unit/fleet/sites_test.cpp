@@ -302,6 +302,37 @@ TEST_CASE("each tunnel_offers says all that is offered") {
   CHECK(offered(fleet).size() == 4096);
 }
 
+TEST_CASE("what an agent says of the moment is seen at once, without a new snapshot") {
+  Fleet fleet;
+  fleet.configure(config_of({agents("cafe")}), {{"cafe", SiteState::active}});
+  fleet.tunnel_up("cafe", 1, {});
+  auto said = agent_offer("o");
+  fleet.tunnel_offers("cafe", 1, {said});
+  const auto before = offer(fleet, "cafe/o");
+  const auto revision = fleet.snapshot()->revision;
+  CHECK(before->figures->running == OfferFigures::neutral);
+  CHECK(before->pace->leaves_ns == 0);
+  said.figures = {5, 1, 900'000};
+  said.leaves_ns = 77;
+  fleet.tunnel_offers("cafe", 1, {said});
+  CHECK(fleet.snapshot()->revision == revision);
+  CHECK(before->figures->running == 5);
+  CHECK(before->figures->waiting == 1);
+  CHECK(before->figures->kv_use_ppm == 900'000);
+  CHECK(before->pace->leaves_ns == 77);
+  said.slots = 7;
+  said.figures.running.reset();
+  fleet.tunnel_offers("cafe", 1, {said});
+  CHECK(fleet.snapshot()->revision > revision);
+  CHECK(offer(fleet, "cafe/o")->capacity == 7);
+  CHECK(offer(fleet, "cafe/o")->figures->running == OfferFigures::neutral);  // missing is neutral
+  CHECK(offer(fleet, "cafe/o")->figures->waiting == 1);
+  fleet.tunnel_up("cafe", 2, {});
+  fleet.tunnel_offers("cafe", 2, {agent_offer("o")});
+  CHECK(offer(fleet, "cafe/o")->figures->waiting == OfferFigures::neutral);  // nothing of an older tunnel's
+  CHECK(offer(fleet, "cafe/o")->pace->leaves_ns == 0);
+}
+
 TEST_CASE("an agent that names ever new offers does not fill the memory") {
   Fleet fleet;
   fleet.configure(config_of({agents("cafe")}), {{"cafe", SiteState::active}});

@@ -45,6 +45,7 @@ const std::vector<Sealed>& sealed_tables() {
       {"quarantine", {"shard", "lsn"}, [](const Row& r) { return "record " + number(r, "lsn"); }},
       {"transfer", {"shard", "id"}, [](const Row& r) { return "transfer " + number(r, "id"); }},
       {"leg", {"shard", "transfer_id", "n"}, [](const Row& r) { return "transfer " + number(r, "transfer_id"); }},
+      {"quantity", {"shard", "batch", "n"}, [](const Row& r) { return "row " + number(r, "n"); }},
       {"batch", {"shard", "id"}, [](const Row& r) { return "batch " + number(r, "id"); }},
   };
   return out;

@@ -14,6 +14,7 @@ struct Image {  // what must be the same whatever the delivery
   std::map<std::string, std::string> requests;  // id -> state, charge, parts
   std::map<std::string, std::string> balances;  // account and period -> debit, credit
   std::map<std::string, std::string> sites;
+  std::map<std::string, Quantity> quantities;  // account, site, model and period
   friend bool operator==(const Image&, const Image&) = default;
 };
 
@@ -36,6 +37,14 @@ Image image_of(World& world) {
       out.sites[site.site + "@" + std::to_string(period)] =
           std::to_string(site.requests) + "/" + std::to_string(site.counts.total()) + "/" + site.gross.text();
     }
+  }
+  for (const Period period : {202611, 202612}) {
+    Quantity sum{};
+    for (const auto& row : reader->quantities(period)) {
+      out.quantities[row.account + "@" + row.site + "@" + row.model + "@" + std::to_string(period)] = row.amount;
+      add(sum, row.amount);
+    }
+    CHECK(sum == Quantity{});
   }
   REQUIRE(reader->error() == "");
   return out;
@@ -85,6 +94,7 @@ TEST_CASE("any order, duplication and batch size give the same rows and balances
     require_sound(world);
     const Image image = image_of(world);
     CHECK(image.requests.size() == finals.size());
+    CHECK_FALSE(image.quantities.empty());
     if (expected.requests.empty()) expected = image;
     const bool same = image == expected;
     CHECK(same);

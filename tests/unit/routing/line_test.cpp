@@ -272,3 +272,59 @@ TEST_CASE("for any backlog: no two tenants' weighted service drifts apart by mor
           REQUIRE(service[a] - service[b] <= tokens_max * costs[static_cast<std::size_t>(priority[a])]);
   }
 }
+
+TEST_CASE("what was charged by estimate becomes what it took") {
+  Door door;
+  door.enter("a", 1000);
+  door.serve();
+  door.line.correct("a", Priority::normal, 1000, 10);  // its answer was short after all
+  for (int i = 0; i < 2; ++i) door.enter("a", 10), door.enter("b", 10);
+  CHECK(door.serve(4) == "abab");
+  Door longer;
+  longer.enter("a", 10);
+  longer.serve();
+  longer.line.correct("a", Priority::normal, 10, 25);
+  for (int i = 0; i < 4; ++i) longer.enter("b", 10), longer.enter("a", 10);
+  CHECK(longer.serve(4) == "bbba");
+  longer.line.correct("nobody", Priority::low, 1, 2);
+}
+
+TEST_CASE("a correction gives back what was charged, and no share of the time that one was away") {
+  Door door;
+  door.enter("a", 1000);
+  door.serve();
+  for (int i = 0; i < 8; ++i) door.enter("b", 100);
+  CHECK(door.serve(6) == "bbbbbb");
+  for (int i = 0; i < 4; ++i) door.enter("a", 100);     // it comes back, still ahead by four hundred
+  door.line.correct("a", Priority::normal, 1000, 0);  // its debt is gone; it is level with b, not behind
+  CHECK(door.serve(4) == "abab");
+}
+
+TEST_CASE("for any backlog and any estimates: what the tenants took drifts apart by no more than one request each") {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SeededRng rng(seed);
+    Line line({100'000, 1'000'000 * second});
+    std::map<Ticket, std::pair<std::size_t, std::uint64_t>> of;
+    const std::size_t tenants = 2 + rng.below(4);
+    constexpr std::uint64_t tokens_max = 500;
+    for (std::size_t tenant = 0; tenant < tenants; ++tenant) {
+      for (int i = 0; i < 200; ++i) {
+        const auto tokens = 1 + rng.below(tokens_max);
+        of[line.enter({std::to_string(tenant), Priority::normal, tokens, 1'000'000 * second}, 0).ticket] = {tenant, tokens};
+      }
+    }
+    std::vector<std::uint64_t> took(tenants);
+    for (int round = 0; round < 120; ++round) {
+      Ticket served = 0;
+      line.pump(0, [&](Ticket ticket) { return served == 0 && (served = ticket) != 0; });
+      REQUIRE(served != 0);
+      const auto [tenant, charged] = of.at(served);
+      // Some tenants' answers are always shorter than they might be, some longer.
+      const std::uint64_t actual = std::min<std::uint64_t>(tokens_max, charged * (1 + tenant) / 2);
+      line.correct(std::to_string(tenant), Priority::normal, charged, actual);
+      took[tenant] += actual;
+    }
+    const auto [least, most] = std::minmax_element(took.begin(), took.end());
+    REQUIRE(*most - *least <= tokens_max);
+  }
+}

@@ -192,3 +192,31 @@ TEST_CASE("for any sequence each guest ends exactly once, and every place is use
     for (const auto& guest : guests) REQUIRE(guest->turns + (guest->retry_ms > 0 ? 1 : 0) <= 1);
   }
 }
+
+TEST_CASE("one that has had its turn is charged what it took, once, and one that has not nothing") {
+  Room room(16);
+  const auto serve = [&](Guest& guest, const std::string& tenant) {
+    CHECK_FALSE(room.wait(guest, tenant));
+    room.free = 1;
+    room.loop.turn();
+    REQUIRE(guest.turns == 1);
+  };
+  Guest first(room.free);
+  serve(first, "a");  // charged ten
+  room.lines.ended(first, "m", "a", Priority::normal, 25);
+  room.lines.ended(first, "m", "a", Priority::normal, 1'000'000);  // it has ended already
+  Guest never(room.free);
+  room.lines.ended(never, "m", "b", Priority::normal, 1'000'000);
+  std::vector<std::unique_ptr<Guest>> guests;
+  std::string order;
+  for (int i = 0; i < 3; ++i) {
+    for (const char* tenant : {"b", "a"}) {
+      guests.push_back(std::make_unique<Guest>(room.free));
+      guests.back()->then = [&order, tenant] { order += tenant; };
+      CHECK_FALSE(room.wait(*guests.back(), tenant));
+    }
+  }
+  room.free = 4;
+  room.loop.turn();
+  CHECK(order == "bbba");  // fifteen more than was thought
+}

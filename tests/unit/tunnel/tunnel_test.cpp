@@ -243,6 +243,42 @@ TEST_CASE("what an agent does not say, or says in words of its own, its engine c
   CHECK_FALSE(can.grammar);
 }
 
+TEST_CASE("an offer's load and its end come with it, and later changes alone") {
+  World w;
+  auto first = offer_of("o1"), second = offer_of("o2");
+  first.figures = {3, 0, 250'000};
+  first.leaves_ns = w.clock.mono_ns() + 90 * 1'000'000'000LL;
+  w.agent->offer({first, second});
+  w.run();
+  const auto heard = [&](std::size_t i) { return w.hall.capacities.back().at(i); };
+  CHECK(heard(0).figures == first.figures);
+  CHECK(heard(0).leaves_ns <= first.leaves_ns + 1'000'000'000);
+  CHECK(heard(0).leaves_ns >= first.leaves_ns - 1'000'000'000);
+  CHECK(heard(1) == second);  // what was not said is not known
+  const auto told = w.hall.capacities.size();
+  w.agent->offer({first, second});
+  w.run();
+  CHECK(w.hall.capacities.size() == told);  // no news
+  first.figures = {};
+  second.figures.waiting = 4'000'000'000;
+  w.agent->offer({first, second});
+  w.run();
+  REQUIRE(w.hall.capacities.back().size() == 2);
+  CHECK(heard(0).figures == fleet::EngineFigures{});
+  CHECK(heard(1).figures == fleet::EngineFigures{{}, 1'000'000, {}});  // told as the most there can be
+  second.slots = 9;
+  w.agent->offer({first, second});
+  w.run();
+  CHECK(heard(0).leaves_ns != 0);
+  CHECK(heard(1).slots == 9);
+  w.agent->offer({second});
+  w.run();
+  CHECK(w.hall.capacities.back().size() == 1);
+  w.pass(61'000);  // the whole again
+  CHECK(heard(0).figures == fleet::EngineFigures{{}, 1'000'000, {}});
+  CHECK(w.hall.lost == 0);
+}
+
 TEST_CASE("thousands of offers come in pages") {
   World w;
   std::vector<fleet::AgentOffer> offers;
@@ -419,6 +455,36 @@ TEST_CASE("an end without the trailer is a cut, and each reset has its meaning")
   CHECK(after(Reset::cancel, true, true).side == Side::seat);
   CHECK(after(Reset::cancel, true, false).kind == FaultKind::cut);  // no reclaim was told
   CHECK(after(Reset::no_error, true, false).kind == FaultKind::cut);
+  CHECK(w.hall.lost == 0);
+}
+
+TEST_CASE("what an engine did is told by kind, before the head and after it") {
+  World w;
+  const auto told = [&](FaultKind kind, bool head) {
+    w.site.serve = [&](Answer& a) {
+      if (head) {
+        give_head(a);
+        a.body("text");
+      }
+    };
+    auto customer = w.ask("{}", "attempt-" + std::to_string(w.site.seen.size()));
+    w.run();
+    Answer* a = w.site.open.back();
+    w.site.open.pop_back();
+    a->fail(kind);
+    w.run();
+    CHECK(customer->faults == 1);
+    CHECK(customer->body == (head ? "text" : ""));
+    CHECK(customer->fault.retry == Retry::elsewhere);
+    return std::pair(customer->fault.kind, customer->fault.side);
+  };
+  using enum FaultKind;
+  for (const FaultKind kind : {connect_refused, connect_timeout, connect_failed}) CHECK(told(kind, false) == std::pair(kind, Side::site));
+  for (const FaultKind kind : {reset_before_head, bad_head}) CHECK(told(kind, false) == std::pair(kind, Side::engine));
+  for (const FaultKind kind : {cut, bad_chunk}) CHECK(told(kind, true) == std::pair(kind, Side::engine));
+  // Words that are no engine's, or out of place: what they come with is known all the same.
+  for (const FaultKind kind : {client_gone, cut, internal}) CHECK(told(kind, false) == std::pair(status_server, Side::engine));
+  for (const FaultKind kind : {client_gone, connect_refused, internal}) CHECK(told(kind, true) == std::pair(cut, Side::site));
   CHECK(w.hall.lost == 0);
 }
 
