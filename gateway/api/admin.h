@@ -38,7 +38,7 @@ struct AdminParts {
   fleet::Enrolment& enrolment;
   const settlement::SigningKey& signing;
   ledger::CheckpointBook& checkpoints;
-  std::function<std::optional<ledger::Checkpoint>(std::string& why)> sign_checkpoint;  // and tells the sites
+  std::function<void()> checkpoints_grew;  // tells the sites
   BackupDoor& backup;
   std::function<std::shared_ptr<const Live>()> live;
   std::function<std::vector<std::string>()> site_hosts;          // host:port where agents reach the gateway
@@ -69,6 +69,7 @@ class Admin final : public AdminDoors {
   Answer audit_verify();
   Answer audit_proof(const std::string& subject);
   Answer audit_checkpoints(const std::string& query);
+  Answer audit_sign();
   Answer backup(const AdminRequest& request);
   AdminParts parts_;
 };

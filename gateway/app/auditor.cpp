@@ -69,21 +69,18 @@ void Auditor::sign_each(std::int64_t every_ms) {
     wait_ms = due_in_ms(every_ms);
     if (wait_ms > 0) continue;  // one was signed for a proof meanwhile
     wait_ms = std::min(every_ms, again_ms);  // also where nothing is new
-    std::string why;
-    if (!sign(why) && why != told) telemetry::log(telemetry::Level::error, "checkpoint_failed", {{"why", why}});
+    const std::string why = sign();
+    if (!why.empty() && why != told) telemetry::log(telemetry::Level::error, "checkpoint_failed", {{"why", why}});
     told = why;
   }
 }
 
-std::optional<ledger::Checkpoint> Auditor::sign(std::string& why) {
+std::string Auditor::sign() {
+  std::string why;
   const auto before = book_.last();
-  auto made = book_.make(ledger_, system_clock().wall_ms(), why);
-  if (!made || made == before) return made;
-  telemetry::log(telemetry::Level::info, "checkpoint_signed",
-                 {{"number", static_cast<std::int64_t>(made->number)}, {"batch", static_cast<std::int64_t>(made->batch_to)},
-                  {"head", to_hex(made->head)}});
-  if (grew_) grew_();
-  return made;
+  const auto made = book_.make(ledger_, system_clock().wall_ms(), why);
+  if (made && made != before) grew_();
+  return why;
 }
 
 std::string Auditor::begin(const std::string& dir) {

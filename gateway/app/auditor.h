@@ -3,6 +3,7 @@
 // poster wait for them.
 #pragma once
 #include <condition_variable>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -24,8 +25,6 @@ class Auditor final : public api::BackupDoor {
   // Begins to sign; `grew` is called after each new checkpoint.
   void start(std::int64_t every_ms, std::function<void()> grew);
   void stop();  // waits for a signature under way; a backup is given up
-  // Signs what is new now; any thread. The newest checkpoint, or why not.
-  std::optional<ledger::Checkpoint> sign(std::string& why);
   metering::Lsn backed_up() const { return backed_up_.load(); }
 
   std::string begin(const std::string& dir) override;
@@ -33,6 +32,7 @@ class Auditor final : public api::BackupDoor {
 
  private:
   std::int64_t due_in_ms(std::int64_t every_ms) const;
+  std::string sign();  // what is new; empty, or why not
   void sign_each(std::int64_t every_ms);
   void back_up(const std::string& dir);
 

@@ -180,9 +180,14 @@ struct TenantConfig {
   TenantLimits limits;
 };
 
+struct AuditConfig {
+  std::int64_t checkpoint_ms = 3'600'000;  // between two signed checkpoints, when there is something new
+};
+
 struct ConfigSnapshot {
   std::string file;
   GatewayConfig gateway;
+  AuditConfig audit;
   std::string store_path;  // of "sqlite:PATH", relative to the working directory
   RoutingConfig routing;
   std::vector<ModelConfig> models;
