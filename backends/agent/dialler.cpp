@@ -85,6 +85,14 @@ void Dialler::on_error(const Fault& fault) {
   down(copy);
 }
 
+std::optional<std::uint64_t> Dialler::checkpoint_held() {
+  return witness == nullptr ? std::nullopt : std::optional(witness->held());
+}
+
+Dialler::Taken Dialler::on_checkpoints(const tunnel::CheckpointPage& page) {
+  return witness == nullptr ? Taken::not_now : witness->take(page);
+}
+
 void Dialler::on_welcome(const tunnel::Welcome&) {
   up_ns_ = clock_.mono_ns();
   if (on_up) on_up();

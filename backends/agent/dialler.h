@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backends/agent/forward.h"
+#include "backends/agent/witness.h"
 #include "gateway/tunnel/tunnel.h"
 
 namespace trib::agent {
@@ -36,6 +37,7 @@ class Dialler final : private StreamHandler, private tunnel::AgentHandler {
 
   std::function<void()> on_up;                                            // welcomed
   std::function<void(const Fault& fault, std::int64_t wait_ms)> on_down;  // not reached, or lost
+  Witness* witness = nullptr;  // keeps the ledger's checkpoints; must outlive this
 
  private:
   void on_open() override;
@@ -45,6 +47,8 @@ class Dialler final : private StreamHandler, private tunnel::AgentHandler {
   void on_request(tunnel::Answer& answer) override { forwarder_.on_request(answer); }
   void on_room(tunnel::Answer& answer) override { forwarder_.on_room(answer); }
   void on_cancel(tunnel::Answer& answer) override { forwarder_.on_cancel(answer); }
+  std::optional<std::uint64_t> checkpoint_held() override;
+  Taken on_checkpoints(const tunnel::CheckpointPage& page) override;
   void on_welcome(const tunnel::Welcome& welcome) override;
   void on_lost(const Fault& fault) override;
 

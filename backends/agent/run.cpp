@@ -10,6 +10,7 @@
 #include "backends/agent/engine_book.h"
 #include "backends/agent/identity.h"
 #include "backends/agent/moment.h"
+#include "backends/agent/witness.h"
 #include "gateway/telemetry/telemetry.h"
 
 namespace trib::agent {
@@ -60,6 +61,7 @@ class Program {
         forwarder_(caller(), worker_.wheel()),
         book_(config.engines, caller(), forwarder_, worker_.wheel(), book_terms(config, devices)),
         moment_(caller(), forwarder_, worker_.wheel(), worker_.clock(), config.lend_until_min),
+        witness_(system_disk(), config.state),
         dialler_(door_, gateway_of(config), forwarder_, worker_.wheel(), worker_.clock(),
                  worker_.rng(), terms(identity, std::move(devices))) {}
 
@@ -71,6 +73,7 @@ class Program {
       dialler_.offer(std::move(offers));
     };
     forwarder_.on_unreachable = [this](std::size_t engine) { book_.probe_soon(engine); };
+    dialler_.witness = &witness_;
     dialler_.on_up = [this] { up(); };
     dialler_.on_down = [this](const Fault& fault, std::int64_t wait_ms) {
       telemetry::log(
@@ -141,6 +144,7 @@ class Program {
   Forwarder forwarder_;
   EngineBook book_;
   Moment moment_;
+  Witness witness_;
   Dialler dialler_;
   bool told_ready_ = false;
   MemberTimer<Program, &Program::drained> drain_timer_{*this};

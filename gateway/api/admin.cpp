@@ -67,9 +67,10 @@ Answer Admin::admin(const AdminRequest& request) {
   if (get && is(1, "statements")) return statements(request.query);
   if (get && is(3, "statements")) return statement(parts[1], parts[2]);
   if (get && is(2, "exports")) return export_period(parts[1], request.query);
-  if (get && is(2, "audit") && parts[1] == "verify") return audit_verify();
+  if (!parts.empty() && parts[0] == "audit") return audit(parts, request);
+  if (is(1, "backup")) return backup(request);
   static const std::vector<std::string> doors = {"requests", "sites", "devices", "offers", "tenants", "prices",
-                                                 "contracts", "contract-risk", "indexes", "ledger", "periods", "statements", "exports", "audit"};
+                                                 "contracts", "contract-risk", "indexes", "ledger", "periods", "statements", "exports"};
   const bool known = !parts.empty() && std::find(doors.begin(), doors.end(), parts[0]) != doors.end();
   if (known && !get && !post) return error(405, request.path + " takes GET or POST only.", "method_not_allowed");
   if (known && post && parts[0] != "sites" && parts[0] != "tenants" && parts[0] != "periods")
@@ -371,23 +372,6 @@ Answer Admin::export_period(const std::string& period, const std::string& query)
   Files files;
   for (auto& file : made.files) files.emplace_back(file.name, std::move(file.content));
   return {200, write_tar(files), "application/x-tar"};
-}
-
-Answer Admin::audit_verify() {
-  while (parts_.ledger.post_once()) {
-  }
-  std::string why;
-  const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(503, why);
-  const auto verdict = ledger::verify(*reader, 0, &parts_.journal);
-  return ok(bj::object{{"ok", verdict.ok},
-                       {"place", text_or_null(verdict.place)},
-                       {"why", text_or_null(verdict.why)},
-                       {"batches", verdict.batches},
-                       {"requests", verdict.requests},
-                       {"transfers", verdict.transfers},
-                       {"journal_records", verdict.records},
-                       {"head", to_hex(verdict.head)}});
 }
 
 }  // namespace trib::api

@@ -12,6 +12,23 @@
 
 namespace trib::api {
 
+// A backup that was asked for: what the door shows.
+struct BackupState {
+  bool running = false;
+  std::string dir;  // empty: none was asked for yet
+  std::uint64_t pages_done = 0, pages = 0;
+  std::optional<ledger::Backup> made;
+  std::string why;  // it failed
+};
+class BackupDoor {
+ public:
+  virtual std::string begin(const std::string& dir) = 0;  // empty: begun; or why not
+  virtual BackupState state() const = 0;
+
+ protected:
+  ~BackupDoor() = default;
+};
+
 struct AdminParts {
   Clock& clock;
   ledger::Ledger& ledger;
@@ -20,6 +37,9 @@ struct AdminParts {
   fleet::SiteRegistry& registry;
   fleet::Enrolment& enrolment;
   const settlement::SigningKey& signing;
+  ledger::CheckpointBook& checkpoints;
+  std::function<void()> checkpoints_grew;  // tells the sites
+  BackupDoor& backup;
   std::function<std::shared_ptr<const Live>()> live;
   std::function<std::vector<std::string>()> site_hosts;          // host:port where agents reach the gateway
   std::function<void(const std::string& site)> close_tunnels;    // after a suspension or revocation
@@ -54,7 +74,12 @@ class Admin final : public AdminDoors {
   Answer statements(const std::string& query);
   Answer statement(const std::string& period, const std::string& party);
   Answer export_period(const std::string& period, const std::string& query);
+  Answer audit(const std::vector<std::string>& parts, const AdminRequest& request);  // admin_audit.cpp
   Answer audit_verify();
+  Answer audit_proof(const std::string& subject);
+  Answer audit_checkpoints(const std::string& query);
+  Answer audit_sign();
+  Answer backup(const AdminRequest& request);
   AdminParts parts_;
 };
 

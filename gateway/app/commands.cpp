@@ -90,30 +90,6 @@ int export_period(const Call& call) {
   return 0;
 }
 
-int print_verdict(bool ok, const std::string& place, const std::string& why, std::uint64_t requests, std::uint64_t batches) {
-  if (ok) {
-    std::cout << "ok: " << requests << " requests in " << batches << " batches, every row, batch and balance as sealed\n";
-    return 0;
-  }
-  std::cout << "differs at " << place << ": " << why << '\n';
-  return 1;
-}
-
-int audit(const Call& call) {
-  if (call.words.size() != 2 || call.words[1] != "verify") return takes("audit verify [--config FILE]");
-  if (!call.get("--config").empty()) return verify_offline(call.get("--config"), call.json());
-  const auto reply = ask_gateway(call, "GET", "/admin/v1/audit/verify");
-  if (reply.status != 200) return failed(error_of(reply));
-  const auto value = bj::parse(reply.body).as_object();
-  const bool ok = value.at("ok").as_bool();
-  if (call.json()) {
-    std::cout << reply.body;
-    return ok ? 0 : 1;
-  }
-  return print_verdict(ok, cell(value.at("place")), cell(value.at("why")), value.at("requests").to_number<std::uint64_t>(),
-                       value.at("batches").to_number<std::uint64_t>());
-}
-
 int trial_balance(const Call& call) {
   const auto reply = ask_gateway(call, "GET", "/admin/v1/ledger/trial-balance");
   if (reply.status != 200) return failed(error_of(reply));
@@ -130,7 +106,7 @@ int trial_balance(const Call& call) {
 }
 
 bool read_words(const std::vector<std::string>& words, Call& call, std::string& wrong) {
-  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--evidence", "--at"};
+  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--evidence", "--at", "--key", "--held"};
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (!words[i].starts_with("--")) {
       call.words.push_back(words[i]);
@@ -169,34 +145,8 @@ int run_command(const std::vector<std::string>& words) {
   if (command == "trial-balance") return call.words.size() == 1 ? trial_balance(call) : takes("trial-balance");
   if (command == "export") return call.words.size() == 1 ? export_period(call) : takes("export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR");
   if (command == "audit") return audit(call);
+  if (command == "backup") return call.words.size() == 1 ? backup(call) : takes("backup --out DIR [--config FILE]");
   return usage("unknown command " + (command.empty() ? std::string("(none)") : command));
-}
-
-int verify_offline(const std::string& config_file, bool json) {
-  std::shared_ptr<const config::ConfigSnapshot> config;
-  try {
-    config = config::load_gateway(config_file, [](const char* name) -> const char* { return std::getenv(name); });
-  } catch (const config::ConfigError& error) {
-    std::cerr << error.what() << std::endl;
-    return 2;
-  }
-  if (!lock_data(config->gateway.data))
-    return failed("a gateway is running on " + config->gateway.data + "; ask it with `tributary audit verify` without --config");
-  metering::JournalOptions options;
-  options.dir = config->gateway.data + "/journal";
-  options.segment_bytes = config->gateway.journal.segment_bytes;
-  metering::JournalError error;
-  const auto journal = metering::open_journal(system_disk(), system_clock(), options, error);
-  if (journal == nullptr)
-    return failed("differs at journal " + error.segment + ", record " + std::to_string(error.record) + ": " + error.why);
-  const auto verdict = ledger::verify(config->store_path, {}, 0, journal.get());
-  if (json) {
-    std::cout << bj::serialize(bj::object{{"ok", verdict.ok}, {"place", verdict.place.empty() ? bj::value(nullptr) : bj::value(verdict.place)},
-                                          {"why", verdict.why.empty() ? bj::value(nullptr) : bj::value(verdict.why)},
-                                          {"requests", verdict.requests}, {"batches", verdict.batches}}) << '\n';
-    return verdict.ok ? 0 : 1;
-  }
-  return print_verdict(verdict.ok, verdict.place, verdict.why, verdict.requests, verdict.batches);
 }
 
 }  // namespace trib::app

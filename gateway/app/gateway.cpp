@@ -14,6 +14,7 @@
 #include <iostream>
 
 #include "gateway/api/api.h"
+#include "gateway/app/auditor.h"
 #include "gateway/app/prober.h"
 #include "gateway/app/rig.h"
 
@@ -88,22 +89,17 @@ class Engines {
       }
     });
   }
-  // `keep_ms`: how long segments stay whose records are posted; more than a request can be open.
-  void start_posting(ledger::Ledger& ledger, std::int64_t keep_ms) {
-    poster_ = std::thread([this, &ledger, keep_ms] {
+  // `backed_up`: the furthest LSN that a backup of the store covers.
+  void start_posting(ledger::Ledger& ledger, metering::TrimRule rule, std::function<metering::Lsn()> backed_up) {
+    poster_ = std::thread([this, &ledger, rule = std::move(rule), backed_up = std::move(backed_up)]() mutable {
       ::pthread_setname_np(::pthread_self(), "poster");
       std::string told;
-      std::deque<std::pair<std::int64_t, metering::Lsn>> marks;  // each minute: when, and the newest record
       while (!stop_.load()) {
         const std::int64_t now_ms = system_clock().mono_ns() / 1'000'000;
-        if (marks.empty() || now_ms - marks.back().first >= 60'000) {
-          marks.emplace_back(now_ms, journal_.last());
-          metering::Lsn old = 0;
-          while (!marks.empty() && now_ms - marks.front().first >= keep_ms) {
-            old = marks.front().second;
-            marks.pop_front();
-          }
-          if (old > 0) trim(std::min(old, ledger.posted()));
+        if (rule.due(now_ms)) {
+          rule.note(now_ms, journal_.last());
+          const metering::Lsn posted = ledger.posted(), covered = backed_up();
+          if (const auto keep_from = rule.keep_from(posted, covered); keep_from > 0) trim(keep_from, rule.uncovered(posted, covered));
         }
         const bool did = ledger.post_once();
         const std::string failure = ledger.failure();
@@ -118,9 +114,13 @@ class Engines {
       }
     });
   }
-  void trim(metering::Lsn keep_from) {
+  void trim(metering::Lsn keep_from, bool uncovered) {
+    const metering::Lsn first = journal_.first();
     if (const auto ec = journal_.trim(keep_from))
       telemetry::log(telemetry::Level::warning, "journal_trim_failed", {{"why", ec.message()}});
+    if (uncovered && journal_.first() > first && !std::exchange(told_uncovered_, true))
+      telemetry::log(telemetry::Level::warning, "journal_trimmed_without_backup",
+                     {{"why", "records older than journal.keep went that no backup covers: run tributary backup more often than that"}});
   }
   void stop() {
     {
@@ -137,6 +137,7 @@ class Engines {
   static constexpr std::int64_t batch_ms = 200;
   static constexpr std::uint64_t batch_records = 30'000;
   metering::Journal& journal_;
+  bool told_uncovered_ = false;  // the poster's thread only
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable stopped_;
@@ -167,6 +168,8 @@ class Gateway {
   int open(const std::string& file);
   int open_ledger();
   int open_doors();
+  std::string open_audit();
+  void checkpoints_grew();
   int listen();
   void announce();
   void serve_signals();
@@ -185,6 +188,8 @@ class Gateway {
   std::unique_ptr<metering::Journal> journal_;
   std::unique_ptr<Engines> engines_;
   std::unique_ptr<ledger::Ledger> ledger_;
+  std::unique_ptr<ledger::CheckpointBook> checkpoints_;
+  std::unique_ptr<Auditor> auditor_;
   std::unique_ptr<api::IdempotencyTable> idempotency_;
   std::unique_ptr<api::Admin> admin_;
   std::unique_ptr<api::Services> services_;
@@ -283,7 +288,8 @@ int Gateway::open_ledger() {
   // Balances are read below: what was just recovered must be in them.
   if (!ledger_->await(recovered))
     return fail(1, "store: the recovered requests could not be posted: " + ledger_->failure());
-  const std::int64_t since = system_clock().wall_ms() - 24 * 3'600'000;
+  constexpr std::int64_t keys_ms = 24 * 3'600'000;  // how long an idempotency key belongs to its request
+  const std::int64_t since = system_clock().wall_ms() - keys_ms;
   const auto ec = journal_->read(0, [&](metering::Lsn, const metering::Record& record) {
     const auto* const final = std::get_if<metering::Final>(&record);
     if (final != nullptr && !final->admit.idempotency.empty() && final->admit.wall_ms > since && final->counts.total() > 0)
@@ -292,8 +298,35 @@ int Gateway::open_ledger() {
   });
   if (ec) return fail(1, "journal: " + ec.message());
   const auto& gateway = config_->gateway;
-  engines_->start_posting(*ledger_, std::max(gateway.journal.keep_ms, gateway.deadlines.total_ms + 60'000));
+  if (why = open_audit(); !why.empty()) return fail(1, why);
+  engines_->start_posting(*ledger_, metering::TrimRule(gateway.journal.keep_ms, gateway.deadlines.total_ms + 60'000, keys_ms),
+                          [this] { return auditor_->backed_up(); });
   return open_doors();
+}
+
+// Checkpoints and backups; empty, or why the checkpoints and the ledger do not go together.
+std::string Gateway::open_audit() {
+  std::string why;
+  const std::string& data = config_->gateway.data;
+  const std::string path = data + "/" + checkpoints_name;
+  checkpoints_ = ledger::CheckpointBook::open(system_disk(), path, *signing_, why);
+  if (checkpoints_ == nullptr) return why;
+  if (why = checkpoints_->contradicts(*ledger_); !why.empty())
+    return why + ". Put back the newer store and journal; or move the file away, and every site will report that the ledger went back";
+  if (checkpoints_->key_changed())
+    telemetry::log(telemetry::Level::warning, "checkpoint_key_changed",
+                   {{"why", "export.key is another than the one of the last checkpoint: sites that pinned that one refuse what comes"}});
+  auditor_ = std::make_unique<Auditor>(*ledger_, *checkpoints_, data + "/" + backup_name, registry_);
+  return {};
+}
+
+// Told in the log, and to every site that has dialled in.
+void Gateway::checkpoints_grew() {
+  const auto last = checkpoints_->last();
+  telemetry::log(telemetry::Level::info, "checkpoint_signed",
+                 {{"number", static_cast<std::int64_t>(last->number)}, {"batch", static_cast<std::int64_t>(last->batch_to)},
+                  {"head", to_hex(last->head)}});
+  hub_->checkpoints_grew();
 }
 
 // Prices, contracts and opening balances of a configuration; empty, or one line for the operator.
@@ -332,6 +365,13 @@ int Gateway::open_doors() {
   fleet_.configure(*config_, sites_->states());
   for (const auto& [site, record] : sites_->all()) fleet_.set_check_words(site, record.check_words);
   hub_ = std::make_unique<tunnel::Hub>(fleet_, *sites_, system_clock(), site_hosts(gateway, gateway.sites.listen.port), 64u << 20);
+  hub_->set_checkpoints([this](std::uint64_t from) {
+    tunnel::CheckpointPage page;
+    const auto last = checkpoints_->last();
+    page.last = last ? last->number : 0;
+    for (const auto& one : checkpoints_->from(from, tunnel::checkpoints_per_page)) page.checkpoints.push_back(ledger::to_json(one));
+    return page;
+  });
   admin_ = std::make_unique<api::Admin>(api::AdminParts{
       .clock = system_clock(),
       .ledger = *ledger_,
@@ -340,6 +380,9 @@ int Gateway::open_doors() {
       .registry = *sites_,
       .enrolment = *enrolment_,
       .signing = *signing_,
+      .checkpoints = *checkpoints_,
+      .checkpoints_grew = [this] { checkpoints_grew(); },
+      .backup = *auditor_,
       .live = [this] { return services_->live.load(); },
       .site_hosts = [this] { return site_hosts(config_->gateway, rigs_.front()->sites_port()); },
       .close_tunnels = [this](const std::string& site) { hub_->close_site(site, "the site is not let in any more"); }});
@@ -444,6 +487,8 @@ void Gateway::announce() {
                           [this] { return journal_->failed() ? 1 : 0; });
   registry_.sampled_gauge("tributary_poster_lag_records", "Durable records that the ledger has not posted.", {},
                           [this] { return static_cast<std::int64_t>(journal_->durable() - ledger_->posted()); });
+  registry_.sampled_gauge("tributary_checkpoints_refused", "Answers of sites that a checkpoint contradicts what they hold.", {},
+                          [this] { return static_cast<std::int64_t>(hub_->checkpoints_refused()); });
   registry_.sampled_gauge("tributary_tunnels_open", "Live tunnels of sites that dialled in.", {},
                           [this] { return static_cast<std::int64_t>(hub_->open()); });
   registry_.sampled_gauge("tributary_connections_open", "Customers' connections.", {},
@@ -503,6 +548,7 @@ void Gateway::reload() {
   differs("tls", now.tls.has_value() != was.tls.has_value() ||
                      (now.tls && (now.tls->certificate != was.tls->certificate || now.tls->key != was.tls->key)));
   differs("data", now.data != was.data);
+  differs("audit.checkpoint", next->audit.checkpoint_ms != config_->audit.checkpoint_ms);
   differs("workers", now.workers != was.workers);
   differs("journal", now.journal.sync_always != was.journal.sync_always || now.journal.keep_ms != was.journal.keep_ms ||
                          now.journal.sync_window_ms != was.journal.sync_window_ms);
@@ -556,6 +602,7 @@ int Gateway::run(const std::string& file) {
     // Engines that answer at once are there when the first request comes; a dead one delays nobody long.
     for (int i = 0; i < 100 && !prober_->first_round_done(); ++i) ::usleep(10'000);
     announce();
+    auditor_->start(config_->audit.checkpoint_ms, [this] { checkpoints_grew(); });
     serve_signals();
     drain();
     if (journal_failed_.load()) code = 1;
@@ -564,6 +611,7 @@ int Gateway::run(const std::string& file) {
   for (auto& rig : rigs_) rig->stop();
   for (auto& rig : rigs_) rig->join();
   if (admin_thread_ != nullptr) admin_thread_->stop();
+  if (auditor_ != nullptr) auditor_->stop();
   if (hub_ != nullptr) hub_->clear();
   prober_.reset();
   if (engines_ != nullptr) engines_->stop();  // the journal's thread wakes the rigs: it ends before they go
@@ -571,6 +619,11 @@ int Gateway::run(const std::string& file) {
   if (ledger_ != nullptr && code == 0) {  // after a failure the restart does it
     while (ledger_->post_once()) {
     }
+    while (journal_->pump()) {  // the last SEALs; the writer has ended
+    }
+    std::string why;
+    if (checkpoints_ != nullptr && !checkpoints_->make(*ledger_, system_clock().wall_ms(), why))
+      telemetry::log(telemetry::Level::error, "checkpoint_failed", {{"why", why}});
   }
   return code;
 }

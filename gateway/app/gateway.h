@@ -4,6 +4,10 @@
 
 namespace trib::app {
 
+// In the data folder.
+inline constexpr const char* checkpoints_name = "checkpoints.jsonl";
+inline constexpr const char* backup_name = "backup.json";  // which backup reaches furthest
+
 // Returns the exit code: 0 after a drain, 1 when it cannot run, 2 for a configuration that cannot be.
 int run_gateway(const std::string& config_file);
 

@@ -36,6 +36,12 @@ Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:808
   tributary trial-balance                  money by account, tokens by site and model; each sums to zero
   tributary export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR
   tributary audit verify [--config FILE]   every sealed row against its proof; with --config, offline
+  tributary audit prove REQUEST --out FILE    its row and the way to a signed checkpoint (or transfer:N)
+  tributary audit checkpoints [--out FILE] what was signed
+  tributary backup --out DIR [--config FILE]  a copy of the store while it works; with --config, offline
+
+Of nothing but files:
+  tributary audit check FILE [--key PUB] [--held FILE]   a proof, or checkpoints, against the public key
 
   tributary --version
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.

@@ -10,5 +10,6 @@
 #include "gateway/base/loop.h"
 #include "gateway/base/published.h"
 #include "gateway/base/rng.h"
+#include "gateway/base/signing.h"
 #include "gateway/base/timer_wheel.h"
 #include "gateway/base/transport.h"

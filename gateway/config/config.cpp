@@ -84,6 +84,9 @@ constexpr Key file_rows[] = {
     {"gateway", Type::section, "", "", "", "The gateway itself."},
     {"store", Type::section, "", "", "", "Where the ledger lives."},
     {"settlement", Type::section, "", "", "", "How months are closed."},
+    {"audit", Type::section, "", "", "", "What partners can check."},
+    {"audit.checkpoint", Type::duration, "1h", "1m", "24h",
+     "Between two signed checkpoints of the ledger, when something is new; sites that dial in are told of each."},
     {"routing", Type::section, "", "", "", "How offers are chosen, and who waits."},
     {"models", Type::list, "", "0", "1000", "What customers can ask for, and its prices."},
     {"contracts", Type::list, "", "0", "1000", "How what a customer pays is split."},
@@ -106,6 +109,10 @@ std::vector<Key> agent_file_keys() {
   return {agent_keys().begin(), agent_keys().end()};
 }
 
+AuditConfig read_audit(const Section& in) {
+  return {in.duration_ms("checkpoint")};
+}
+
 std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file,
                                                     const std::string& yaml, Environment env) {
   const Document document(file, yaml, env);
@@ -116,6 +123,7 @@ std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file,
   snapshot->gateway = read_gateway(top.section("gateway"));
   snapshot->store_path = read_store(top.section("store"), snapshot->gateway.data);
   snapshot->grace_days = top.section("settlement").count32("grace_days");
+  snapshot->audit = read_audit(top.section("audit"));
   snapshot->routing = read_routing(top.section("routing"));
   snapshot->models = read_models(top, snapshot->routing);
   snapshot->contracts = read_contracts(top);

@@ -253,10 +253,15 @@ struct TenantConfig {
   TenantLimits limits;
 };
 
+struct AuditConfig {
+  std::int64_t checkpoint_ms = 3'600'000;  // between two signed checkpoints, when there is something new
+};
+
 struct ConfigSnapshot {
   std::string file;
   GatewayConfig gateway;
   unsigned grace_days = 3;  // after a month's end, before it can be reconciled
+  AuditConfig audit;
   std::string store_path;  // of "sqlite:PATH", relative to the working directory
   RoutingConfig routing;
   std::vector<ModelConfig> models;

@@ -31,7 +31,7 @@ constexpr Key rows[] = {
      "within it; a power "
      "cut loses at most that."},
     {"gateway.journal.keep", Type::duration, "24h", "0s", "8760h",
-     "How long a segment that is posted stays."},
+     "How long a segment that is posted stays where no backup covers it; a covered one may go after a day."},
     {"gateway.journal.segment", Type::size, "64MiB", "64KiB", "1GiB", "Size of one segment file."},
     {"gateway.workers", Type::count, "auto", "1", "256", "Threads that serve; `auto`: one a core."},
     {"gateway.deadlines", Type::section, "", "", "", "How long anything may take."},

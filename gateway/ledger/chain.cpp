@@ -7,24 +7,55 @@
 
 namespace trib::ledger {
 
+namespace {
+
+Sha256 inner_node(const Sha256& left, const Sha256& right) {
+  char node[65] = {1};
+  std::memcpy(node + 1, left.data(), 32);
+  std::memcpy(node + 33, right.data(), 32);
+  return sha256(std::string_view(node, sizeof node));
+}
+
+// One level up; an odd node goes up as it is.
+void climb(std::vector<Sha256>& level) {
+  std::size_t out = 0;
+  for (std::size_t i = 0; i < level.size(); i += 2) {
+    level[out++] = i + 1 == level.size() ? level[i] : inner_node(level[i], level[i + 1]);
+  }
+  level.resize(out);
+}
+
+}  // namespace
+
 Sha256 merkle_root(std::span<const Sha256> leaves) {
   if (leaves.empty()) return sha256({});
   std::vector<Sha256> level(leaves.begin(), leaves.end());
-  char node[65] = {1};
-  while (level.size() > 1) {
-    std::size_t out = 0;
-    for (std::size_t i = 0; i < level.size(); i += 2) {
-      if (i + 1 == level.size()) {
-        level[out++] = level[i];
-        continue;
-      }
-      std::memcpy(node + 1, level[i].data(), 32);
-      std::memcpy(node + 33, level[i + 1].data(), 32);
-      level[out++] = sha256(std::string_view(node, sizeof node));
-    }
-    level.resize(out);
-  }
+  while (level.size() > 1) climb(level);
   return level.front();
+}
+
+std::vector<Sha256> merkle_path(std::span<const Sha256> leaves, std::size_t index) {
+  TRIB_ASSERT(index < leaves.size());
+  std::vector<Sha256> level(leaves.begin(), leaves.end()), out;
+  for (; level.size() > 1; index /= 2) {
+    if ((index ^ 1) < level.size()) out.push_back(level[index ^ 1]);
+    climb(level);
+  }
+  return out;
+}
+
+std::optional<Sha256> merkle_climb(const Sha256& leaf, std::uint64_t index, std::uint64_t count,
+                                   std::span<const Sha256> siblings) {
+  if (index >= count) return std::nullopt;
+  Sha256 at = leaf;
+  for (; count > 1; index /= 2, count = count / 2 + count % 2) {
+    if ((index ^ 1) >= count) continue;
+    if (siblings.empty()) return std::nullopt;
+    at = index % 2 != 0 ? inner_node(siblings.front(), at) : inner_node(at, siblings.front());
+    siblings = siblings.subspan(1);
+  }
+  if (!siblings.empty()) return std::nullopt;
+  return at;
 }
 
 Sha256 chain_hash(const BatchRow& batch) {

@@ -1,7 +1,9 @@
 // The seal over a batch: a Merkle root over its rows and a header hash chained to the batch before.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "gateway/base/base.h"
 #include "gateway/metering/metering.h"
@@ -13,6 +15,12 @@ namespace trib::ledger {
 // come in the order usage (by LSN), commands (by LSN), quarantine (by LSN), transfers (by id), quantities
 // (by n). The root of nothing is SHA-256 of nothing.
 Sha256 merkle_root(std::span<const Sha256> leaves);
+
+// The siblings from leaf `index` up to the root, and the way back: the root that a leaf and its siblings
+// give in a tree of `count` leaves; none where their number does not fit.
+std::vector<Sha256> merkle_path(std::span<const Sha256> leaves, std::size_t index);
+std::optional<Sha256> merkle_climb(const Sha256& leaf, std::uint64_t index, std::uint64_t count,
+                                   std::span<const Sha256> siblings);
 
 struct BatchRow {
   std::uint16_t shard = 0;

@@ -16,8 +16,8 @@ using Totals = std::map<std::pair<std::string, std::int32_t>, Turnover>;
 
 class Check {
  public:
-  Check(Reader& reader, std::uint16_t shard, metering::Journal* journal)
-      : reader_(reader), db_(reader.connection()), shard_(shard), journal_(journal), first_(journal ? journal->first() : 0) {}
+  Check(Reader& reader, std::uint16_t shard, metering::Journal* journal, std::span<const Checkpoint> checkpoints)
+      : reader_(reader), db_(reader.connection()), shard_(shard), journal_(journal), checkpoints_(checkpoints), first_(journal ? journal->first() : 0) {}
 
   Verdict run();
 
@@ -47,6 +47,9 @@ class Check {
   bool published(const CommandRow& row, std::uint64_t& prices, std::uint64_t& contracts);
   bool price_row(const PriceVersion& price);
   bool contract_row(const ContractVersion& contract);
+  bool signatures();                // of the checkpoints, and their chain
+  bool covered(const BatchRow& row);  // the next batch, by the checkpoint whose turn it is
+  bool all_covered();
   bool batches();
   bool batch(const BatchRow& row);
   bool usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked);
@@ -54,6 +57,8 @@ class Check {
   bool commands(const BatchRow& row, std::vector<Sha256>& leaves);
   bool quarantine(const BatchRow& row, std::vector<Sha256>& leaves);
   bool transfers(const BatchRow& row, std::vector<Sha256>& leaves);
+  // Names a row that says it is of this batch and lies elsewhere, or the other way round. Always false.
+  bool misplaced(const std::string& table, const BatchRow& row);
   bool quantities(const BatchRow& row, const Quantities& booked, std::vector<Sha256>& leaves);
   bool quantity_totals();
   bool strays();
@@ -73,6 +78,8 @@ class Check {
   Connection& db_;
   const std::uint16_t shard_;
   metering::Journal* const journal_;
+  const std::span<const Checkpoint> checkpoints_;
+  std::vector<Sha256> covering_;  // hashes of the batches of checkpoint out_.checkpoints + 1, so far
   const Lsn first_;  // the oldest record that the journal keeps
   Verdict out_;
   Book book_;

@@ -18,7 +18,7 @@ bool Check::batches() {
     if (row.from_lsn != last_.to_lsn + 1 || row.to_lsn < row.from_lsn) return fail(place, "its LSN range does not follow the one before");
     if (row.prev_hash != last_.hash) return fail(place, "it is not chained to the batch before");
     if (chain_hash(row) != row.hash) return fail(place, "its hash is not that of its header");
-    if (!batch(row)) return false;
+    if (!batch(row) || !covered(row)) return false;
     last_ = row;
     ++out_.batches;
     if (journal_ && row.to_lsn + 1 >= first_) recent_[row.to_lsn] = row;
@@ -34,20 +34,22 @@ bool Check::batch(const BatchRow& row) {
       !quantities(row, booked, leaves)) {
     return false;
   }
-  if (leaves.size() != row.n) return fail(in_batch("batch", row.id), "rows of it are missing or new");
+  if (leaves.size() != row.n) return misplaced("quarantine", row) || fail(in_batch("batch", row.id), "rows of it are missing or new");
   return merkle_root(leaves) == row.merkle_root || fail(in_batch("batch", row.id), "its rows do not give its Merkle root");
 }
 
 bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked) {
-  Statement select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE place BETWEEN ? AND ? ORDER BY place");
+  Statement select = db_.prepare("SELECT " + usage_columns + ", (gross_mu IS NULL) = (gross_pf IS NULL) FROM usage "
+                                 "WHERE place BETWEEN ? AND ? ORDER BY place");
   select.reset().bind(place_of(shard_, row.from_lsn)).bind(place_of(shard_, row.to_lsn));
   UsageRow usage;
   BatchRow seen;
   Statement::Step step{};
   while ((step = select.step()) == Statement::Step::row) {
     read(select, usage);
+    for (int column = 0; !usage.gross && column < 2; ++column) select.skip();
     const std::string place = in_batch("usage", row.id) + ", request " + usage.id.text();
-    if (select.damaged()) return fail(place, "a value that was never written");
+    if (select.damaged() || select.integer() != 1) return fail(place, "a value that was never written");
     if (leaf_of(usage, shard_) != usage.leaf) return fail(place, "the row differs from its leaf");
     if (!request(usage, seen, booked)) return false;
     leaves.push_back(usage.leaf);
@@ -56,7 +58,7 @@ bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& 
   }
   if (!ended(step, "usage")) return false;
   const bool same = seen.billed == row.billed && seen.voided == row.voided && seen.quarantined == row.quarantined && seen.gross == row.gross;
-  return same || fail(in_batch("usage", row.id), "the rows do not sum to the batch's totals");
+  return same || misplaced("usage", row) || fail(in_batch("usage", row.id), "the rows do not sum to the batch's totals");
 }
 
 // A row that hashes right may still have been sealed wrong: its parts must be its gross.
@@ -114,7 +116,7 @@ bool Check::commands(const BatchRow& row, std::vector<Sha256>& leaves) {
     ++count;
   }
   if (!ended(step, "command")) return false;
-  return count == row.commands || fail(in_batch("command", row.id), "rows of it are missing or new");
+  return count == row.commands || misplaced("command", row) || fail(in_batch("command", row.id), "rows of it are missing or new");
 }
 
 bool Check::quarantine(const BatchRow& row, std::vector<Sha256>& leaves) {
@@ -168,7 +170,7 @@ bool Check::transfers(const BatchRow& row, std::vector<Sha256>& leaves) {
   if (!ended(step, "transfer")) return false;
   rows_["leg"] += leg_count;
   const bool same = count == row.transfers && leg_count == row.legs && total.debit == row.debit && total.credit == row.credit;
-  return same || fail(in_batch("transfer", row.id), "the transfers do not sum to the batch's totals");
+  return same || misplaced("transfer", row) || fail(in_batch("transfer", row.id), "the transfers do not sum to the batch's totals");
 }
 
 }  // namespace trib::ledger

@@ -324,7 +324,11 @@ bool Poster::write_batch(Work& work) {
 
 // Writes the SEAL of a committed batch; a journal that cannot take it now gets it at the next turn.
 void Poster::seal() {
-  if (unsealed_ && journal_.append(*unsealed_) != 0) unsealed_.reset();
+  if (!unsealed_) return;
+  const Lsn lsn = journal_.append(*unsealed_);
+  if (lsn == 0) return;
+  seal_lsn_ = lsn;
+  unsealed_.reset();
 }
 
 }  // namespace trib::ledger

@@ -28,6 +28,13 @@ class Poster {
   Turn turn(std::string& why);
 
   metering::Lsn cursor() const { return cursor_; }
+  // The last batch and the LSN of its SEAL (0: it was durable when the store was opened); none while the
+  // journal has not taken it.
+  struct Sealed {
+    std::uint64_t batch = 0;
+    metering::Lsn seal_lsn = 0;
+  };
+  std::optional<Sealed> sealed() const { return unsealed_ ? std::nullopt : std::optional(Sealed{last_batch_, seal_lsn_}); }
   std::shared_ptr<const Book> book() const { return book_; }
 
  private:
@@ -80,6 +87,7 @@ class Poster {
   std::shared_ptr<const Periods> periods_;
   std::map<metering::Lsn, metering::Seal> seals_;  // of batches still to be posted again, by from_lsn
   std::optional<metering::Seal> unsealed_;          // committed, its SEAL not yet in the journal
+  metering::Lsn seal_lsn_ = 0;                      // of the last SEAL written
   std::string broken_;                              // store and journal contradict each other: for good
 };
 

@@ -247,6 +247,19 @@ bool Reader::batches(const std::function<bool(const BatchRow&)>& visit) {
   return step == Statement::Step::done || failed("batches");
 }
 
+bool Reader::batches(std::uint16_t shard, std::uint64_t from, std::uint64_t to,
+                     const std::function<bool(const BatchRow&)>& visit) {
+  Statement select = db_.prepare("SELECT " + batch_columns + " FROM batch WHERE shard = ? AND id BETWEEN ? AND ? ORDER BY id");
+  select.reset().bind(shard).bind(static_cast<std::int64_t>(from)).bind(static_cast<std::int64_t>(to));
+  BatchRow row;
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    read(select, row);
+    if (!visit(row)) return true;
+  }
+  return step == Statement::Step::done || failed("batches");
+}
+
 bool Reader::quarantine(const std::function<bool(const QuarantineRow&)>& visit) {
   Statement select = db_.prepare("SELECT " + quarantine_columns + " FROM quarantine ORDER BY shard, lsn");
   QuarantineRow row;

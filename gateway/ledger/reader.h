@@ -81,6 +81,7 @@ class Reader {
   bool adjustments(Period period, const std::function<bool(const TransferRow&)>& visit);
   bool transfers_of(const std::string& doc_id, const std::function<bool(const TransferRow&)>& visit);
   bool batches(const std::function<bool(const BatchRow&)>& visit);
+  bool batches(std::uint16_t shard, std::uint64_t from, std::uint64_t to, const std::function<bool(const BatchRow&)>& visit);
   bool quarantine(const std::function<bool(const QuarantineRow&)>& visit);
 
   Connection& connection() { return db_; }

@@ -41,6 +41,18 @@ money::Amount part_amount(std::uint64_t bits) {
   return money::Amount::pico(static_cast<money::int128>(static_cast<std::int64_t>(bits)));
 }
 
+void put_dispatch(ByteWriter& w, const metering::Attempt& sent, const metering::AttemptResult& result) {
+  w.number(sent.n);
+  w.number(static_cast<std::uint64_t>(sent.wall_ms));
+  for (const auto* text : {&sent.site, &sent.seat, &sent.device, &sent.engine, &sent.vendor, &sent.contract}) w.name(*text);
+  w.number(sent.contract_version);
+  w.name(result.fault);
+  w.name(result.side);
+  for (const auto n : {result.delivered, result.pieces, result.bytes}) w.number(n);
+  w.number(result.claimed ? 1 : 0);
+  if (result.claimed) w.counts(*result.claimed);
+}
+
 money::Amount amount64(std::uint64_t pico) { return money::Amount::pico(static_cast<money::int128>(pico)); }
 
 }  // namespace
@@ -100,23 +112,27 @@ void encode_attempts(const metering::Final& final, const Rated& rated, std::stri
   const std::size_t count = std::min(final.attempts.size(), final.results.size());
   w.number(count);
   for (std::size_t i = 0; i < count; ++i) {
-    const metering::Attempt& sent = final.attempts[i];
-    const metering::AttemptResult& result = final.results[i];
-    w.number(sent.n);
-    w.number(static_cast<std::uint64_t>(sent.wall_ms));
-    for (const auto* text : {&sent.site, &sent.seat, &sent.device, &sent.engine, &sent.vendor, &sent.contract}) w.name(*text);
-    w.number(sent.contract_version);
-    w.name(result.fault);
-    w.name(result.side);
-    for (const auto n : {result.delivered, result.pieces, result.bytes}) w.number(n);
-    w.number(result.claimed ? 1 : 0);
-    if (result.claimed) w.counts(*result.claimed);
+    put_dispatch(w, final.attempts[i], final.results[i]);
     const auto share = std::find_if(rated.shares.begin(), rated.shares.end(),
-                                    [&](const AttemptShare& s) { return s.attempt == sent.n; });
+                                    [&](const AttemptShare& s) { return s.attempt == final.attempts[i].n; });
     w.number(share != rated.shares.end() ? 1 : 0);
     if (share == rated.shares.end()) continue;
     w.counts(share->counts);
     w.number(pico64(share->gross));
+  }
+}
+
+void encode_attempts(const std::vector<AttemptRow>& rows, std::string& out) {
+  out.clear();
+  ByteWriter w(out);
+  w.number(format_version);
+  w.number(rows.size());
+  for (const AttemptRow& row : rows) {
+    put_dispatch(w, row.sent, row.result);
+    w.number(row.rated ? 1 : 0);
+    if (!row.rated) continue;
+    w.counts(row.billed);
+    w.number(pico64(row.gross));
   }
 }
 
@@ -137,7 +153,8 @@ std::optional<std::vector<AttemptRow>> decode_attempts(const RequestId& id, std:
     row.result.side = r.name();
     for (auto* n : {&row.result.delivered, &row.result.pieces, &row.result.bytes}) *n = r.number();
     if (r.number() == 1) row.result.claimed = r.counts();
-    if (r.number() == 0) continue;
+    row.rated = r.number() != 0;
+    if (!row.rated) continue;
     row.billed = r.counts();
     row.gross = amount64(r.number());
   }

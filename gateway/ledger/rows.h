@@ -79,6 +79,7 @@ struct TransferRow {
 struct AttemptRow {
   metering::Attempt sent;  // id and wall_ms as the record has them
   metering::AttemptResult result;
+  bool rated = false;  // tokens were billed for it; the next two are zero otherwise
   metering::TokenCounts billed;
   money::Amount gross;
 };
@@ -86,6 +87,7 @@ struct AttemptRow {
 void encode_parts(const std::vector<Part>& parts, std::string& out);  // replaces `out`
 std::optional<std::vector<Part>> decode_parts(std::string_view blob);
 void encode_attempts(const metering::Final& final, const Rated& rated, std::string& out);
+void encode_attempts(const std::vector<AttemptRow>& rows, std::string& out);
 std::optional<std::vector<AttemptRow>> decode_attempts(const RequestId& id, std::string_view blob);
 
 // Leaves of a batch's Merkle tree: SHA-256(0x00, format version, kind, row).

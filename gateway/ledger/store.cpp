@@ -73,6 +73,19 @@ bool Ledger::await(Lsn lsn) {
   return true;
 }
 
+std::uint64_t Ledger::await_sealed(std::string& why) {
+  std::optional<Poster::Sealed> sealed;
+  {
+    const std::lock_guard turn(post_mutex_);
+    sealed = poster_->sealed();
+  }
+  const std::int64_t deadline_ns = clock_.mono_ns() + options_.command_ms_max * 1'000'000;
+  while (sealed && journal_.durable() < sealed->seal_lsn && !journal_.failed() && clock_.mono_ns() <= deadline_ns) options_.wait();
+  if (sealed && journal_.durable() >= sealed->seal_lsn) return sealed->batch;
+  why = "the journal does not take the last batch's SEAL";
+  return 0;
+}
+
 std::optional<CommandRow> Ledger::find_command(const std::string& id) {
   const std::lock_guard lock(reader_mutex_);
   return reader_->command(id);

@@ -102,7 +102,11 @@ class Ledger {
   // Blocks until the record `lsn`, a FINAL or a command, is durable and posted; false when the journal or
   // the store fails or `command_ms_max` passes. Any thread.
   bool await(metering::Lsn lsn);
+  // Blocks until the SEAL of the last posted batch is durable; the batch. `why` says what failed.
+  std::uint64_t await_sealed(std::string& why);
   std::string failure() const;  // why the last turn did not commit; empty: it did
+
+  const LedgerOptions& options() const { return options_; }
 
   // Any thread. A reader for long walks has a connection and a moment of its own.
   std::unique_ptr<Reader> reader(std::string& why) const;

@@ -12,7 +12,8 @@ Verdict Check::run() {
     fail("store", db_.error());
     return out_;
   }
-  out_.ok = schema() && batches() && cursor() && strays() && book() && periods() && balances() && quantity_totals() && sites() && rated() && journal();
+  out_.ok = schema() && signatures() && batches() && all_covered() && cursor() && strays() && book() && periods() && balances() &&
+            quantity_totals() && sites() && rated() && journal();
   reader_.end();
   return out_;
 }
@@ -159,12 +160,15 @@ bool Check::rated() {
   return count == rated_.size() || fail("table rated", "a price or a contract that was used is missing");
 }
 
-Verdict verify(Reader& reader, std::uint16_t shard, metering::Journal* journal) { return Check(reader, shard, journal).run(); }
+Verdict verify(Reader& reader, std::uint16_t shard, metering::Journal* journal, std::span<const Checkpoint> checkpoints) {
+  return Check(reader, shard, journal, checkpoints).run();
+}
 
-Verdict verify(const std::string& path, const std::string& vfs, std::uint16_t shard, metering::Journal* journal) {
+Verdict verify(const std::string& path, const std::string& vfs, std::uint16_t shard, metering::Journal* journal,
+               std::span<const Checkpoint> checkpoints) {
   Verdict out;
   const auto reader = Reader::open(path, vfs, out.why);
-  if (reader) return verify(*reader, shard, journal);
+  if (reader) return verify(*reader, shard, journal, checkpoints);
   out.place = "store";
   return out;
 }

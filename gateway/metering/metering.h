@@ -3,3 +3,4 @@
 #pragma once
 #include "gateway/metering/journal.h"
 #include "gateway/metering/records.h"
+#include "gateway/metering/trim.h"

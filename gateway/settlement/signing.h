@@ -1,25 +1,10 @@
-// The key that signs what leaves for finance and partners: Ed25519, made once, kept in the data folder.
+// The key that signs exports and statements is the one that signs checkpoints: gateway/base/signing.h.
 #pragma once
-#include <optional>
-#include <string>
-#include <string_view>
-
-#include "gateway/base/base.h"
+#include "gateway/base/signing.h"
 
 namespace trib::settlement {
 
-class SigningKey {
- public:
-  // Reads the PEM file, or makes a key and writes it there (readable by its owner alone).
-  static std::optional<SigningKey> open(Disk& disk, const std::string& path, std::string& why);
-  std::string sign(std::string_view message) const;  // 64 bytes
-  const std::string& public_key() const { return public_; }  // 32 bytes
-
- private:
-  std::string private_;  // 32 bytes
-  std::string public_;
-};
-
-bool signature_fits(std::string_view public_key, std::string_view message, std::string_view signature);
+using trib::signature_fits;
+using trib::SigningKey;
 
 }  // namespace trib::settlement

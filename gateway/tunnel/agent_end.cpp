@@ -286,6 +286,12 @@ void AgentEnd::serve(OneAnswer& a) {
     while (!unacked_.empty() && unacked_.front().first <= upto) unacked_.pop_front();
     return answer_plainly(a, 204);
   }
+  if (path == "/trib/1/checkpoints" && a.method_ == "POST") {
+    CheckpointPage page;
+    if (!read(a.request_.body, page, why)) return answer_plainly(a, 400);
+    const auto taken = handler_.on_checkpoints(page);
+    return answer_plainly(a, taken == AgentHandler::Taken::kept ? 204 : taken == AgentHandler::Taken::contradicted ? 409 : 503);
+  }
   if (const char* refusal = route(a)) {
     const std::string_view type = refusal;
     const int status = type == "not_found" ? 404 : type == "offer_unknown" ? 421 : 409;
@@ -351,6 +357,7 @@ Stamp AgentEnd::stamp() const {
 
 void AgentEnd::serve_events(std::int32_t stream) {
   events_stream_ = stream;
+  own_.hello.checkpoint = handler_.checkpoint_held();
   events_ = write(own_.hello, stamp());
   const nghttp2_nv head[] = {pair(":status", "200"), pair("content-type", "application/x-ndjson")};
   nghttp2_data_provider provider{};

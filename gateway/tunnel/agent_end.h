@@ -52,6 +52,10 @@ class AgentHandler {
   virtual void on_room(Answer& answer) = 0;    // queued_bytes has fallen again
   virtual void on_cancel(Answer& answer) = 0;  // the gateway gave it up, or the tunnel is lost
   virtual void on_welcome(const Welcome&) {}
+  // The newest checkpoint that this site holds, for the hello; none: it takes none.
+  virtual std::optional<std::uint64_t> checkpoint_held() { return std::nullopt; }
+  enum class Taken : std::uint8_t { kept, contradicted, not_now };
+  virtual Taken on_checkpoints(const CheckpointPage&) { return Taken::not_now; }
   virtual void on_goaway() {}                    // the gateway leaves: dial again
   virtual void on_lost(const Fault& fault) = 0;  // last call; may destroy the tunnel
 

@@ -362,6 +362,7 @@ std::string write(const Hello& h, const Stamp& stamp) {
   o.text_unless_empty("kind", h.kind);
   o.number("max_streams", h.streams_max);
   o.number("max_body", h.body_bytes_max);
+  if (h.checkpoint) o.number("checkpoint", *h.checkpoint);
   // A line has a bound; the devices that do not fit are not claimed.
   std::string devices;
   for (const auto& d : h.devices) {
@@ -442,6 +443,15 @@ std::string write_ack(std::uint64_t upto) {
   return "{\"upto\":" + std::to_string(upto) + "}";
 }
 
+std::string write(const CheckpointPage& page) {
+  std::string out;
+  Object o(out);
+  o.number("last", page.last);
+  o.list("checkpoints", page.checkpoints, [&](const std::string& one) { out += one; });
+  o.end();
+  return out;
+}
+
 bool read(std::string_view line, Frame& out, const char*& why) {
   Reader r(line);
   std::string type;
@@ -475,6 +485,7 @@ bool read(std::string_view line, Hello& out, const char*& why) {
         if (key == "kind") return r.text(out.kind);
         if (key == "leg") return r.number(out.leg, 0, 3);
         if (key == "max_streams") return r.number(out.streams_max, 1, small_number);
+        if (key == "checkpoint") return r.number(out.checkpoint.emplace(), 0, any_number);
         if (key == "max_body") return r.number(out.body_bytes_max, 0, any_number);
         if (key == "devices") {
           elements(r.cursor, [&] {
@@ -560,6 +571,25 @@ bool read(std::string_view body, Welcome& out, const char*& why) {
         if (key == "heartbeat_s") return r.number(out.heartbeat_s, 1, 60);
         if (key == "state") return r.text(out.state);
         return false;
+      },
+      why);
+}
+
+bool read(std::string_view body, CheckpointPage& out, const char*& why) {
+  Reader r(body);
+  return r.all(
+      [&](std::string_view key) {
+        if (key == "last") return r.number(out.last, 0, any_number);
+        if (key != "checkpoints") return false;
+        elements(r.cursor, [&] {
+          const auto raw = r.cursor.skip();
+          if (out.checkpoints.size() < checkpoints_per_page) {
+            out.checkpoints.emplace_back(raw);
+          } else {
+            r.bad = "too many checkpoints";
+          }
+        });
+        return true;
       },
       why);
 }

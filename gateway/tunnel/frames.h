@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,9 @@ struct Hello {
   std::uint32_t leg = 0;
   std::uint32_t streams_max = 64;
   std::uint64_t body_bytes_max = 16u << 20;
+  // The newest checkpoint of the ledger that the site holds (0: none yet), so that the gateway tells what
+  // came after it. None: the agent takes no checkpoints.
+  std::optional<std::uint64_t> checkpoint;
   std::vector<fleet::DeviceClaim> devices;  // claims, not facts
 };
 
@@ -76,6 +80,13 @@ struct Welcome {
   std::uint32_t heartbeat_s = 5;
 };
 
+// Signed checkpoints of the ledger, in order; each is a JSON object as the ledger writes it, not read here.
+struct CheckpointPage {
+  std::uint64_t last = 0;  // the newest that the gateway has
+  std::vector<std::string> checkpoints;
+};
+inline constexpr std::size_t checkpoints_per_page = 64;  // they fit a control body
+
 // Lines with their line feed. `capacity` is cut into pages that each fit a line.
 std::string write(const Hello& hello, const Stamp& stamp);
 std::string write(const Heartbeat& heartbeat, const Stamp& stamp);
@@ -86,6 +97,7 @@ std::string write(const Reclaim& reclaim, const Stamp& stamp);
 // Bodies.
 std::string write(const Welcome& welcome);
 std::string write_ack(std::uint64_t upto);
+std::string write(const CheckpointPage& page);
 
 // One line without its line feed. False: not such a frame; `why` is static text.
 struct Frame {
@@ -98,6 +110,7 @@ bool read(std::string_view line, Heartbeat& out, const char*& why);
 bool read(std::string_view line, Capacity& out, const char*& why);
 bool read(std::string_view line, Reclaim& out, const char*& why);
 bool read(std::string_view body, Welcome& out, const char*& why);
+bool read(std::string_view body, CheckpointPage& out, const char*& why);
 bool read_ack(std::string_view body, std::uint64_t& upto, const char*& why);
 
 }  // namespace trib::tunnel

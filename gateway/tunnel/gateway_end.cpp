@@ -16,6 +16,7 @@ constexpr std::int64_t ms = 1'000'000;
 constexpr std::int64_t control_ms_max = 10'000;  // an unanswered control request ends the tunnel
 constexpr std::int64_t lines_per_s = 200, lines_burst = 2000;
 constexpr std::size_t fields_max = 100;
+constexpr std::string_view checkpoints_path = "/trib/1/checkpoints";
 
 nghttp2_nv pair(std::string_view name, std::string_view value) {
   return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
@@ -165,6 +166,12 @@ void GatewayEnd::control(std::string_view path, std::string body) {
       nghttp2_submit_request(h2_, nullptr, head, std::size(head), &provider, nullptr);
   if (stream < 0) return refuse("no stream left");
   controls_[stream] = Control{std::string(path), std::move(body), now_ns(), 0};
+}
+
+void GatewayEnd::tell(const CheckpointPage& page) {
+  if (!hello_ || leaving_ || doomed() || lost()) return;
+  const Turn turn(*this);
+  control(checkpoints_path, write(page));
 }
 
 std::unique_ptr<http::Call> GatewayEnd::call(std::string_view offer, http::CallRequest request,
@@ -331,6 +338,7 @@ void GatewayEnd::on_closed(std::int32_t stream, Reset code) {
     const Control done = std::move(at->second);
     controls_.erase(at);
     if (doomed()) return;
+    if (done.path == checkpoints_path) return events_.on_checkpoints(done.status);
     if (done.status != 204)
       return refuse(done.path + " was answered " + std::to_string(done.status));
     if (done.path == "/trib/1/ack") {

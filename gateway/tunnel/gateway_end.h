@@ -26,6 +26,8 @@ class TunnelEvents {
   virtual void on_reclaim(const Reclaim&) {}
   // A durable frame that has no call of its own yet. It is acknowledged when this returns.
   virtual void on_frame(FrameType, std::string_view /*line*/) {}
+  // The agent's answer to tell(): 204 taken, 409 they contradict what the site holds, else not now.
+  virtual void on_checkpoints(int /*status*/) {}
   virtual void on_suspect(bool) {}               // true: no new work until false follows
   virtual void on_leaving() {}                   // the agent goes; open calls may still end
   virtual void on_lost(const Fault& fault) = 0;  // every open call has had its fault
@@ -54,6 +56,8 @@ class GatewayEnd final : public Session {
   // nothing from within this call. The call may outlive the tunnel.
   std::unique_ptr<http::Call> call(std::string_view offer, http::CallRequest request,
                                    http::CallEvents& events);
+  // One page at a time, to an agent whose hello names a checkpoint; on_checkpoints follows.
+  void tell(const CheckpointPage& page);
   std::size_t open_calls() const { return calls_.size(); }
 
   // Ends the tunnel after the frames that are queued: open calls fault, on_lost follows. Not from

@@ -106,6 +106,31 @@ struct Hub::Tunnel final : TunnelEvents, std::enable_shared_from_this<Tunnel> {
     hub.fleet_.tunnel_up(site, number, hello.devices);
     telemetry::log(telemetry::Level::info, "tunnel_up",
                    {{"site", site}, {"peer", end->peer()}, {"agent", hello.agent_version}, {"tunnel", static_cast<std::int64_t>(number)}});
+    held = hello.checkpoint;
+    tell_checkpoints();
+  }
+  // Page by page what came after the site's newest. A gateway that knows less than the site says so: the
+  // site then reports that history went back.
+  void tell_checkpoints() {
+    if (!hub.checkpoints_ || !held || telling || refused || end == nullptr) return;
+    auto page = hub.checkpoints_(*held + 1);
+    if (page.last == *held) return;
+    telling = true;
+    upto = *held + page.checkpoints.size();
+    end->tell(page);
+  }
+  void on_checkpoints(int status) override {
+    telling = false;
+    if (status == 409) {
+      refused = true;
+      hub.checkpoints_refused_.fetch_add(1);
+      telemetry::log(telemetry::Level::error, "checkpoints_refused",
+                     {{"site", site}, {"held", static_cast<std::int64_t>(*held)},
+                      {"why", "they contradict what the site holds: the ledger was put back or rewritten"}});
+    }
+    if (status != 204) return;  // told again when there is a new one, or at the next connection
+    held = upto;
+    tell_checkpoints();
   }
   void on_capacity(std::vector<fleet::AgentOffer> now) override {
     offers = std::move(now);
@@ -135,6 +160,9 @@ struct Hub::Tunnel final : TunnelEvents, std::enable_shared_from_this<Tunnel> {
   const std::string site;
   const std::uint64_t number;
   std::vector<fleet::AgentOffer> offers;
+  std::optional<std::uint64_t> held;  // newest checkpoint of the site; none: it takes none
+  std::uint64_t upto = 0;             // of the page that is under way
+  bool telling = false, refused = false;
   bool suspect = false;
   bool dirty = false;
   std::unique_ptr<GatewayEnd> end;
@@ -247,6 +275,15 @@ void Hub::close_site(const std::string& site, const std::string& why) {
       if (tunnel->end != nullptr) tunnel->end->close(why);
     });
   }
+}
+
+void Hub::checkpoints_grew() {
+  std::vector<std::shared_ptr<Tunnel>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, tunnel] : tunnels_) all.push_back(tunnel);
+  }
+  for (const auto& tunnel : all) tunnel->loop.post([tunnel] { tunnel->tell_checkpoints(); });
 }
 
 void Hub::drain() {

@@ -32,6 +32,12 @@ class Hub {
   std::unique_ptr<http::Call> call(Loop& from, const fleet::Tunnelled& to, http::CallRequest request,
                                    http::CallEvents& events);
 
+  // What sites that dial in are told of the ledger's checkpoints: a page from a number on. Set before the
+  // first adopt(); called on the tunnels' threads.
+  void set_checkpoints(std::function<CheckpointPage(std::uint64_t from)> source) { checkpoints_ = std::move(source); }
+  void checkpoints_grew();  // any thread: every site is told
+  std::uint64_t checkpoints_refused() const { return checkpoints_refused_.load(); }  // that contradict what a site holds
+
   // Any thread.
   void close_site(const std::string& site, const std::string& why);
   void drain();           // tells every agent that no new calls come
@@ -48,6 +54,8 @@ class Hub {
   Clock& clock_;
   const std::vector<std::string> hosts_;
   const std::uint64_t answer_bytes_max_;
+  std::function<CheckpointPage(std::uint64_t from)> checkpoints_;
+  std::atomic<std::uint64_t> checkpoints_refused_{0};
   std::atomic<std::uint64_t> next_{1};
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<Tunnel>> tunnels_;

@@ -41,6 +41,8 @@ struct Hall final : tunnel::TunnelEvents {
   void on_hello(const tunnel::Hello& hello) override { hellos.push_back(hello); }
   void on_capacity(std::vector<fleet::AgentOffer> all) override { offers = std::move(all); }
   Fault fault;
+  std::vector<int> checkpoints;
+  void on_checkpoints(int status) override { checkpoints.push_back(status); }
   void on_lost(const Fault& f) override {
     ++lost;
     fault = f;
@@ -374,6 +376,43 @@ TEST_CASE("a dial that hangs is given up, a refused certificate waits ten minute
   w.door.dials.back().handler->on_error(
       {FaultKind::cut, Side::site, Retry::never, "tls: tlsv13 alert certificate required"});
   CHECK(waits.back() == 600'000);
+}
+
+TEST_CASE("the gateway's checkpoints reach the site's witness, and what is held stands in the hello") {
+  test::MemDisk keys{1}, disk{2};
+  std::string why;
+  const auto key = SigningKey::open(keys, "key", why);
+  ledger::Checkpoint one;
+  one.number = 1;
+  one.batch_from = one.batch_to = 1;
+  one.public_key = key->public_key();
+  one.signature = key->sign(ledger::signed_bytes(one));
+  auto forged = one;
+  forged.head[0] = 1;
+  forged.signature = key->sign(ledger::signed_bytes(forged));
+  disk.make_dirs("state");
+  Witness witness(disk, "state");
+  World w;
+  w.dialler.witness = &witness;
+  w.up();
+  CHECK(w.hall.hellos[0].checkpoint == 0u);
+  w.gateway->tell({.last = 1, .checkpoints = {ledger::to_json(one)}});
+  w.run();
+  w.gateway->tell({.last = 1, .checkpoints = {ledger::to_json(forged)}});
+  w.run();
+  CHECK(w.hall.checkpoints == std::vector<int>{204, 409});
+  CHECK(w.hall.lost == 0);  // a contradiction is reported; the work goes on
+  w.gateway.reset();
+  w.pass(2000);
+  w.accept();
+  CHECK(w.hall.hellos[1].checkpoint == 1u);
+
+  World without;
+  without.up();
+  CHECK_FALSE(without.hall.hellos[0].checkpoint);
+  without.gateway->tell({.last = 1, .checkpoints = {ledger::to_json(one)}});
+  without.run();
+  CHECK(without.hall.checkpoints == std::vector<int>{503});
 }
 
 TEST_CASE("draining waits for open requests") {

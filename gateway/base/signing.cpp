@@ -1,4 +1,4 @@
-#include "gateway/settlement/signing.h"
+#include "gateway/base/signing.h"
 
 #include <openssl/bio.h>
 #include <openssl/evp.h>
@@ -6,7 +6,9 @@
 
 #include <memory>
 
-namespace trib::settlement {
+#include "gateway/base/assert.h"
+
+namespace trib {
 namespace {
 
 template <auto Free>
@@ -87,4 +89,4 @@ bool signature_fits(std::string_view public_key, std::string_view message, std::
   return EVP_DigestVerify(context.get(), octets(signature), signature.size(), octets(message), message.size()) == 1;
 }
 
-}  // namespace trib::settlement
+}  // namespace trib
