@@ -13,6 +13,7 @@
 #include "gateway/metering/metering.h"
 
 namespace trib::app {
+namespace {
 
 namespace bj = boost::json;
 
