@@ -1,7 +1,7 @@
 // Months and statements: where they stand, what the next step asks for, and the step.
 #include "gateway/api/admin.h"
 #include "gateway/api/admin_answer.h"
-#include "gateway/settlement/close.h"
+#include "gateway/settlement/settlement.h"
 
 namespace trib::api {
 namespace {

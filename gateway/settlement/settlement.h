@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gateway/ledger/ledger.h"
+#include "gateway/settlement/close.h"
 #include "gateway/settlement/signing.h"
 
 namespace trib::settlement {
