@@ -3,37 +3,13 @@
 #include <boost/json.hpp>
 #include <set>
 
-#include "gateway/api/admin_answers.h"
+#include "gateway/api/admin_answer.h"
 #include "gateway/api/archive.h"
 
 namespace trib::api {
 namespace {
 
 namespace bj = boost::json;
-
-std::map<std::string, std::string> read_query(std::string_view query) {
-  std::map<std::string, std::string> out;
-  while (!query.empty()) {
-    const auto end = query.find('&');
-    const auto pair = query.substr(0, end);
-    const auto equals = pair.find('=');
-    std::string value;
-    for (std::size_t i = equals == std::string_view::npos ? pair.size() : equals + 1; i < pair.size(); ++i) {
-      if (pair[i] == '%' && i + 2 < pair.size()) {
-        if (const auto byte = from_hex(pair.substr(i + 1, 2))) {
-          value += *byte;
-          i += 2;
-          continue;
-        }
-      }
-      value += pair[i];
-    }
-    out.emplace(std::string(pair.substr(0, equals)), std::move(value));
-    if (end == std::string_view::npos) break;
-    query.remove_prefix(end + 1);
-  }
-  return out;
-}
 
 std::vector<std::string> split_path(std::string_view path) {
   std::vector<std::string> out;

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "gateway/api/admin.h"
-#include "gateway/api/admin_answers.h"
+#include "gateway/api/admin_answer.h"
 
 namespace trib::api {
 namespace {

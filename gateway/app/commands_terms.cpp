@@ -1,7 +1,8 @@
 // price, contract and index: what holds from when on, and publishing more of it.
+#include "gateway/app/commands_terms.h"
+
 #include <iostream>
 
-#include "gateway/app/command_kit.h"
 #include "gateway/base/base.h"
 #include "gateway/config/config.h"
 #include "gateway/ledger/ledger.h"

@@ -409,6 +409,28 @@ class Faults(unittest.TestCase):
                 self.assertTrue(all(a["delivered"] for a in life["attempts"]))
         self.assertGreater(moved, 0)
 
+    def test_what_was_wasted_stands_in_the_books(self):
+        """A stream that went on elsewhere: what both sites produced is what was consumed, and a prompt read twice."""
+        script = {"tokens": TOKENS, "interval_ms": 25, "fault": "cut", "at": AT, "times": 1}
+        for transport in (DIALLED, TUNNELLED):
+            with self.subTest(transport):
+                model = self.model("two", transport)
+                answer = self.ask(model, "#script " + json.dumps(script), True)
+                self.whole(answer, TOKENS)
+                life = self.life(answer)
+                books = self.world.admin.call("GET", "/admin/v1/ledger/trial-balance").json()
+                self.assertEqual({0}, set(books["quantity_sum"].values()))
+                ours = [row for row in books["quantities"] if row["model"] == model]
+
+                def total(account, unit):
+                    return sum(row[unit] for row in ours if row["account"].startswith("Q900/" + account))
+                self.assertEqual((2, TOKENS), (total("consumed", "attempts"), total("consumed", "output")))
+                self.assertEqual(life["tokens"]["input"], total("consumed", "input"))
+                self.assertEqual((-2, -TOKENS), (total("produced", "attempts"), total("produced", "output")))
+                again = total("waste/second_prefill", "input") + total("waste/second_prefill", "cached_input")
+                self.assertGreater(again, life["tokens"]["input"])  # with the text that was sent along
+                self.assertEqual(-total("produced", "input") - total("produced", "cached_input"), life["tokens"]["input"] + again)
+
     def test_without_a_limit(self):
         """No longest answer was asked for: an engine that refuses what could pass its window is not asked for one."""
         script = {"tokens": TOKENS, "interval_ms": 25, "fault": "cut", "at": AT, "times": 1}

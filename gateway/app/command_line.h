@@ -1,4 +1,4 @@
-// What the administrative subcommands share: the words of a call, asking the gateway, and showing answers.
+// What the administrative subcommands share: their words, the question to the gateway, tables for people.
 #pragma once
 #include <boost/json.hpp>
 #include <map>
@@ -19,23 +19,20 @@ struct Call {
   }
 };
 
-// To standard error; the exit code to return.
-int usage(const std::string& why);   // 2
-int takes(const std::string& what);  // 2
+int usage(const std::string& why);   // 2, with a pointer to --help
+int takes(const std::string& what);  // 2, with what the command takes
 int failed(const std::string& why);  // 1
 
+// Status 0 with the reason when there is no gateway, or it does not take the token.
 Reply ask_gateway(const Call& call, const std::string& method, const std::string& target, const std::string& body = {});
 std::string error_of(const Reply& reply);
-std::string cell(const boost::json::value& value);  // as tables show it
+
+std::string cell(const boost::json::value& value);
 void print_table(const boost::json::array& rows, const std::vector<std::string>& columns);
 void print_value(const boost::json::value& value, const std::string& indent);
-// Asks and shows: a list as a table of these columns, anything else as lines; as it came with --json.
+
+// Asks and shows: a list as a table of these columns, anything else as lines.
 int show(const Call& call, const std::string& method, const std::string& target, const std::vector<std::string>& columns,
          const std::string& body = {});
-
-// The subcommands that stand in files of their own.
-int price_command(const Call& call);
-int contract_command(const Call& call);
-int index_command(const Call& call);
 
 }  // namespace trib::app
