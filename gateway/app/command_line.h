@@ -36,9 +36,6 @@ int show(const Call& call, const std::string& method, const std::string& target,
          const std::string& body = {});
 
 // Subcommands in files of their own.
-int price_command(const Call& call);
-int contract_command(const Call& call);
-int index_command(const Call& call);
 int period_command(const Call& call);
 int statement_command(const Call& call);
 

@@ -6,6 +6,7 @@
 
 #include "gateway/api/api.h"
 #include "gateway/app/command_line.h"
+#include "gateway/app/commands_terms.h"
 #include "gateway/app/gateway.h"
 #include "gateway/base/base.h"
 #include "gateway/config/config.h"

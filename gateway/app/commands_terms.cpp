@@ -1,4 +1,6 @@
 // price, contract and index: what holds from when on, and publishing more of it.
+#include "gateway/app/commands_terms.h"
+
 #include <iostream>
 
 #include "gateway/app/command_line.h"
