@@ -34,9 +34,8 @@ bool nothing(std::string_view key, std::string_view raw) {
   return raw == "null" || raw == "false" || raw == "\"\"" || raw == "[]" || raw == "{}";
 }
 
-bool plain_text_format(std::string_view raw) {
-  json::Cursor in(raw);
-  if (in.peek() != json::Type::object) return raw == "null";
+// An object's `type`; empty where it has none.
+std::string type_of(json::Cursor& in) {
   in.enter_object();
   std::string_view key;
   std::string type;
@@ -47,6 +46,13 @@ bool plain_text_format(std::string_view raw) {
       in.skip();
     }
   }
+  return type;
+}
+
+bool plain_text_format(std::string_view raw) {
+  json::Cursor in(raw);
+  if (in.peek() != json::Type::object) return raw == "null";
+  const std::string type = type_of(in);
   return in.ok() && type == "text";
 }
 
@@ -58,17 +64,7 @@ void scan_parts(json::Cursor& in, Scan& out) {
       in.skip();
       continue;
     }
-    in.enter_object();
-    std::string_view key;
-    std::string type;
-    while (in.next_key(key)) {
-      if (key == "type" && in.peek() == json::Type::string) {
-        in.read_string(type);
-      } else {
-        in.skip();
-      }
-    }
-    out.beyond_text = out.beyond_text || type != "text";
+    out.beyond_text = type_of(in) != "text" || out.beyond_text;
   }
 }
 

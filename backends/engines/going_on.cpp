@@ -28,6 +28,24 @@ std::string_view last_of(std::string_view ids) {
   return comma == ids.npos ? ids : ids.substr(comma + 1);
 }
 
+// `take(cursor)` reads the one member of this name and type; false when there is none, or two.
+template <class Take>
+bool only_member(std::string_view body, std::string_view wanted, json::Type type, const Take& take) {
+  json::Cursor in(body, {.depth = 16, .unique_keys = false});
+  if (in.peek() != json::Type::object) return false;
+  in.enter_object();
+  std::string_view key;
+  bool found = false;
+  while (in.next_key(key)) {
+    if (key != wanted || in.peek() != type) {
+      in.skip();
+      continue;
+    }
+    if (std::exchange(found, true) || !take(in)) return false;
+  }
+  return in.finish() && found;
+}
+
 }  // namespace
 
 GoingOn::GoingOn(std::string_view customer_body, const RequestFacts& facts, std::string delivered_text, std::uint32_t tokens_left,
@@ -230,17 +248,7 @@ std::string GoingOn::completion_body(std::string_view prompt_json, std::uint32_t
 
 bool GoingOn::read_ids(std::string_view body, Ids& out) {
   out = {};
-  json::Cursor in(body, {.depth = 16, .unique_keys = false});
-  if (in.peek() != json::Type::object) return false;
-  in.enter_object();
-  std::string_view key;
-  bool found = false, fine = true;
-  while (in.next_key(key)) {
-    if (key != "tokens" || in.peek() != json::Type::array) {
-      in.skip();
-      continue;
-    }
-    fine = fine && !std::exchange(found, true);
+  return only_member(body, "tokens", json::Type::array, [&](json::Cursor& in) {
     in.enter_array();
     while (in.next_element()) {
       std::int64_t id = -1;
@@ -248,28 +256,13 @@ bool GoingOn::read_ids(std::string_view body, Ids& out) {
       if (out.count++ > 0) out.list += ',';
       out.list += std::to_string(id);
     }
-  }
-  return in.finish() && found && fine;
+    return true;
+  });
 }
 
 bool GoingOn::read_text(std::string_view body, std::string_view wanted, std::string& out) {
   out.clear();
-  json::Cursor in(body, {.depth = 16, .unique_keys = false});
-  if (in.peek() != json::Type::object) return false;
-  in.enter_object();
-  std::string_view key;
-  bool found = false, fine = true;
-  while (in.next_key(key)) {
-    if (key != wanted || in.peek() != json::Type::string) {
-      in.skip();
-      continue;
-    }
-    fine = fine && !std::exchange(found, true);
-    std::string text;
-    in.read_string(text);
-    out = std::move(text);
-  }
-  return in.finish() && found && fine;
+  return only_member(body, wanted, json::Type::string, [&](json::Cursor& in) { return in.read_string(out); });
 }
 
 bool chat_event(std::string_view event, std::string& out) {

@@ -1,7 +1,8 @@
-// JSON text with members and elements in the order in which they are added. Lists and objects nest; the
-// caller closes what it opens. Texts must be valid UTF-8.
+// JSON text with members and elements in the order in which they are added, so that it is canonical where
+// the caller's order is. Lists and objects nest; the caller closes what it opens. Texts must be valid UTF-8.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,6 +46,17 @@ class Writer {
     out_ += std::to_string(value);
     return *this;
   }
+  Writer& raw(std::string_view json) {  // a value that is JSON already
+    comma();
+    out_ += json;
+    return *this;
+  }
+  // Members with their values.
+  Writer& text(std::string_view name, std::string_view value) { return key(name).text(value); }
+  Writer& integer(std::string_view name, std::int64_t value) { return key(name).integer(value); }
+  Writer& maybe(std::string_view name, std::optional<std::int64_t> value) { return value ? integer(name, *value) : *this; }
+  Writer& boolean(std::string_view name, bool value) { return key(name).boolean(value); }
+  Writer& raw(std::string_view name, std::string_view json) { return key(name).raw(json); }
   std::string take() { return std::move(out_); }
 
  private:
@@ -55,5 +67,12 @@ class Writer {
   std::string out_;
   bool first_ = true;
 };
+
+// Begins an object.
+inline Writer object() {
+  Writer out;
+  out.open('{');
+  return out;
+}
 
 }  // namespace trib::json

@@ -9,24 +9,8 @@ bool Check::step_period(const CommandRow& row) {
   const std::string place = in_batch("command", row.batch) + ", command " + row.id;
   const auto step = read_period_step(row.body);
   if (!step) return fail(place, "not a period's step");
-  PeriodRow& period = periods_.rows[step->period];
-  period.period = step->period;
-  if (static_cast<int>(step->to) != static_cast<int>(period.state) + 1) return fail(place, "a step out of order");
-  period.state = step->to;
-  switch (step->to) {
-    case PeriodState::open: break;
-    case PeriodState::grace: period.grace_ms = row.wall_ms; break;
-    case PeriodState::reconciled: period.reconciled_ms = row.wall_ms; break;
-    case PeriodState::closed:
-      period.closed_ms = row.wall_ms;
-      period.seal = step->seal;
-      period.signature = step->signature;
-      periods_.closed_through = std::max(periods_.closed_through, step->period);
-      break;
-    case PeriodState::stated: period.stated_ms = row.wall_ms; break;
-    case PeriodState::paid: period.paid_ms = row.wall_ms; break;
-  }
-  return true;
+  const std::string why = take_step(periods_, *step, row.wall_ms);
+  return why.empty() || fail(place, why);
 }
 
 bool Check::periods() {

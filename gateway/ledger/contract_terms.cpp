@@ -4,7 +4,8 @@
 #include <limits>
 
 #include "gateway/ledger/period.h"
-#include "gateway/ledger/terms_json.h"
+#include "gateway/base/json_writer.h"
+#include "gateway/ledger/amount_json.h"
 
 namespace trib::ledger {
 namespace {
@@ -56,14 +57,7 @@ bool read_count(json::Cursor& in, std::uint32_t& out) {
   return true;
 }
 
-bool read_amount(json::Cursor& in, money::Amount& out) {
-  std::string text;
-  if (!in.read_string(text)) return false;
-  const auto amount = money::Amount::parse(text);
-  if (!amount || amount->negative()) return false;
-  out = *amount;
-  return true;
-}
+bool read_positive(json::Cursor& in, money::Amount& out) { return read_amount(in, out) && !out.negative(); }  // or zero
 
 // Calls `field(key)` for each member; what it does not know it skips. False once anything is wrong.
 template <class Field>
@@ -104,7 +98,7 @@ bool read_tiers(json::Cursor& in, config::Tiers& out) {
     return read_list(in, [&] {
       auto& step = out.steps.emplace_back();
       return read_members(in, [&](const std::string& field) {
-        if (field == "over") return read_amount(in, step.over);
+        if (field == "over") return read_positive(in, step.over);
         return field == "shares" ? read_shares(in, step.shares) : skip(in);
       });
     });
@@ -117,8 +111,8 @@ bool read_penalties(json::Cursor& in, std::vector<config::Penalty>& out) {
     return read_members(in, [&](const std::string& key) {
       if (key == "cause") return in.read_string(penalty.cause);
       if (key == "below_ppm") return read_count(in, penalty.below_ppm);
-      if (key == "amount") return read_amount(in, penalty.amount);
-      return key == "cap" ? read_amount(in, penalty.cap) : skip(in);
+      if (key == "amount") return read_positive(in, penalty.amount);
+      return key == "cap" ? read_positive(in, penalty.cap) : skip(in);
     });
   });
 }
@@ -138,8 +132,8 @@ bool read_term(json::Cursor& in, const std::string& key, ContractTerms& out) {
   if (key == "base") return read_word(in, base_names, out.base);
   if (key == "shares") return read_shares(in, out.shares);
   if (key == "tiers") return read_tiers(in, out.tiers);
-  if (key == "guarantee") return read_amount(in, out.guarantee);
-  if (key == "min_payout") return read_amount(in, out.min_payout);
+  if (key == "guarantee") return read_positive(in, out.guarantee);
+  if (key == "min_payout") return read_positive(in, out.min_payout);
   if (key == "chargeback") return read_word(in, chargeback_names, out.chargeback);
   if (key == "chargeback_cost") return read_word(in, cost_names, out.chargeback_cost);
   if (key == "penalties") return read_penalties(in, out.penalties);
@@ -161,7 +155,7 @@ bool read_term(json::Cursor& in, const std::string& key, ContractTerms& out) {
     auto& index = out.index.emplace();
     return read_members(in, [&](const std::string& field) {
       if (field == "name") return in.read_string(index.name);
-      if (field == "reference") return read_amount(in, index.reference);
+      if (field == "reference") return read_positive(in, index.reference);
       return field == "alarm_ppm" ? read_count(in, index.alarm_ppm) : skip(in);
     });
   }
@@ -176,61 +170,61 @@ std::string_view name(config::ChargebackCost cost) { return word(cost_names, cos
 std::string_view name(config::EarlyExit::By by) { return word(by_names, by); }
 
 std::string shares_json(const config::Shares& shares) {
-  ObjectWriter out;
+  auto out = json::object();
   out.integer("platform", shares.platform).integer("referrer", shares.referrer);
-  return out.integer("site", shares.site).integer("vendor", shares.vendor).take();
+  return out.integer("site", shares.site).integer("vendor", shares.vendor).close('}').take();
 }
 
 std::string tiers_json(const config::Tiers& tiers) {
   std::string steps;
   for (const auto& step : tiers.steps) {
     steps += steps.empty() ? "[" : ",";
-    ObjectWriter out;
-    steps += out.text("over", step.over.text()).raw("shares", shares_json(step.shares)).take();
+    auto out = json::object();
+    steps += out.text("over", step.over.text()).raw("shares", shares_json(step.shares)).close('}').take();
   }
-  ObjectWriter out;
-  return out.text("mode", word(mode_names, tiers.mode)).raw("steps", steps + "]").take();
+  auto out = json::object();
+  return out.text("mode", word(mode_names, tiers.mode)).raw("steps", steps + "]").close('}').take();
 }
 
 std::string penalties_json(const std::vector<config::Penalty>& penalties) {
   std::string list = "[";
   for (const auto& penalty : penalties) {
     list += list.size() > 1 ? "," : "";
-    ObjectWriter out;
+    auto out = json::object();
     out.text("amount", penalty.amount.text()).integer("below_ppm", penalty.below_ppm);
-    list += out.text("cap", penalty.cap.text()).text("cause", penalty.cause).take();
+    list += out.text("cap", penalty.cap.text()).text("cause", penalty.cause).close('}').take();
   }
   return list + "]";
 }
 
 std::string policies_json(const config::Policies& policies) {
-  ObjectWriter out;
+  auto out = json::object();
   out.text("meters", word(meters_names, policies.meters)).text("on_break", word(on_break_names, policies.on_break));
-  out.text("on_cancel", word(on_cancel_names, policies.on_cancel)).flag("pay_loser", policies.pay_loser);
-  return out.flag("show_gross", policies.show_gross).text("zero_output", word(zero_output_names, policies.zero_output)).take();
+  out.text("on_cancel", word(on_cancel_names, policies.on_cancel)).boolean("pay_loser", policies.pay_loser);
+  return out.boolean("show_gross", policies.show_gross).text("zero_output", word(zero_output_names, policies.zero_output)).close('}').take();
 }
 
 std::string whole_terms(const std::string& contract, std::int64_t from_ms, std::optional<std::int64_t> to_ms,
                         const ContractTerms& terms) {
   const ContractTerms defaults;
-  ObjectWriter out;
+  auto out = json::object();
   out.text("base", name(terms.base)).text("chargeback", name(terms.chargeback));
   if (terms.chargeback_cost != defaults.chargeback_cost) out.text("chargeback_cost", name(terms.chargeback_cost));
   if (terms.early_exit) {
-    ObjectWriter exit;
-    out.raw("early_exit", exit.text("by", name(terms.early_exit->by)).integer("ppm", terms.early_exit->ppm).take());
+    auto exit = json::object();
+    out.raw("early_exit", exit.text("by", name(terms.early_exit->by)).integer("ppm", terms.early_exit->ppm).close('}').take());
   }
   out.raw("from", quoted_date(from_ms));
   if (!terms.guarantee.zero()) out.text("guarantee", terms.guarantee.text());
   if (terms.holdback != defaults.holdback) {
-    ObjectWriter holdback;
-    out.raw("holdback", holdback.integer("days", terms.holdback.days).integer("ppm", terms.holdback.ppm).take());
+    auto holdback = json::object();
+    out.raw("holdback", holdback.integer("days", terms.holdback.days).integer("ppm", terms.holdback.ppm).close('}').take());
   }
   out.text("id", contract);
   if (terms.index) {
-    ObjectWriter index;
+    auto index = json::object();
     index.integer("alarm_ppm", terms.index->alarm_ppm).text("name", terms.index->name);
-    out.raw("index", index.text("reference", terms.index->reference.text()).take());
+    out.raw("index", index.text("reference", terms.index->reference.text()).close('}').take());
   }
   if (!terms.min_payout.zero()) out.text("min_payout", terms.min_payout.text());
   if (!terms.penalties.empty()) out.raw("penalties", penalties_json(terms.penalties));
@@ -238,12 +232,12 @@ std::string whole_terms(const std::string& contract, std::int64_t from_ms, std::
   if (terms.referrer_party.empty()) {
     out.raw("referrer", "null");
   } else {
-    ObjectWriter referrer;
-    out.raw("referrer", referrer.text("party", terms.referrer_party).raw("until", quoted_date(terms.referrer_until_ms)).take());
+    auto referrer = json::object();
+    out.raw("referrer", referrer.text("party", terms.referrer_party).raw("until", quoted_date(terms.referrer_until_ms)).close('}').take());
   }
   out.raw("shares", shares_json(terms.shares));
   if (!terms.tiers.steps.empty()) out.raw("tiers", tiers_json(terms.tiers));
-  return out.raw("to", quoted_date(to_ms)).take();
+  return out.raw("to", quoted_date(to_ms)).close('}').take();
 }
 
 bool read_whole_terms(const std::string& text, ContractTerms& out) {

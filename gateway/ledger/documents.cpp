@@ -1,9 +1,11 @@
 #include "gateway/ledger/documents.h"
 
+#include <algorithm>
 #include <array>
 
 #include "gateway/base/json.h"
 #include "gateway/base/json_writer.h"
+#include "gateway/ledger/amount_json.h"
 
 namespace trib::ledger {
 namespace {
@@ -15,14 +17,6 @@ void write_stands(json::Writer& out, std::string_view key, const std::vector<Sta
   out.key(key).open('[');
   for (const Stands& one : list) out.open('[').text(one.account).integer(one.period).text(one.amount.text()).close(']');
   out.close(']');
-}
-
-bool read_amount(json::Cursor& cursor, money::Amount& out) {
-  std::string text;
-  if (!cursor.read_string(text)) return false;
-  const auto amount = money::Amount::parse(text);
-  if (amount) out = *amount;
-  return amount.has_value();
 }
 
 bool read_period(json::Cursor& cursor, Period& out) {
@@ -165,6 +159,34 @@ std::string refuse(const Document& document) {
     if (auto why = refuse(transfer); !why.empty()) return why;
     if (transfer.code == Code::manual && document.evidence.empty()) return "a manual entry needs its document's hash as evidence";
   }
+  return {};
+}
+
+std::string take_step(Periods& periods, const PeriodStep& step, std::int64_t wall_ms) {
+  PeriodRow row;
+  if (const auto found = periods.rows.find(step.period); found != periods.rows.end()) row = found->second;
+  row.period = step.period;
+  const std::string text = "period " + period_text(step.period);
+  if (static_cast<int>(step.to) != static_cast<int>(row.state) + 1)
+    return text + " is " + std::string(name(row.state)) + " and cannot become " + std::string(name(step.to));
+  if (wall_ms < period_end_ms(step.period)) return text + " is still running";
+  row.state = step.to;
+  switch (step.to) {
+    case PeriodState::open: return "a period opens by itself";
+    case PeriodState::grace: row.grace_ms = wall_ms; break;
+    case PeriodState::reconciled: row.reconciled_ms = wall_ms; break;
+    case PeriodState::closed:
+      for (const auto& [period, other] : periods.rows)
+        if (period < step.period && other.state < PeriodState::closed) return "period " + period_text(period) + " is not closed yet";
+      row.closed_ms = wall_ms;
+      row.seal = step.seal;
+      row.signature = step.signature;
+      periods.closed_through = std::max(periods.closed_through, step.period);
+      break;
+    case PeriodState::stated: row.stated_ms = wall_ms; break;
+    case PeriodState::paid: row.paid_ms = wall_ms; break;
+  }
+  periods.rows[step.period] = std::move(row);
   return {};
 }
 

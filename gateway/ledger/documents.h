@@ -79,4 +79,8 @@ struct Periods {
   Period booking(Period period) const { return closed(period) ? next_period(closed_through) : period; }
 };
 
+// One step on, at that time. Why not, or empty; then nothing has changed. Whether the seal is that of what
+// the period holds is the caller's to see.
+std::string take_step(Periods& periods, const PeriodStep& step, std::int64_t wall_ms);
+
 }  // namespace trib::ledger

@@ -6,7 +6,7 @@
 #include "gateway/ledger/period.h"
 #include "gateway/ledger/reader.h"
 #include "gateway/ledger/store.h"
-#include "gateway/ledger/terms_json.h"
+#include "gateway/base/json_writer.h"
 
 namespace trib::ledger {
 namespace {
@@ -61,8 +61,8 @@ void watch_index(const RiskFacts& facts, ContractRisk& risk) {
 }  // namespace
 
 std::string index_terms(const IndexValue& value) {
-  ObjectWriter out;
-  return out.text("name", value.name).integer("at", value.at_ms).text("value", value.value.text()).take();
+  auto out = json::object();
+  return out.text("name", value.name).integer("at", value.at_ms).text("value", value.value.text()).close('}').take();
 }
 
 std::optional<IndexValue> read_index(const std::string& terms) {

@@ -81,32 +81,13 @@ std::string Poster::post(Work& work, const metering::Command& command, const Doc
 
 std::string Poster::move(Work& work, const metering::Command& command, const PeriodStep& step) {
   auto next = std::make_shared<Periods>(*work.periods);
-  PeriodRow& row = next->rows[step.period];
-  row.period = step.period;
-  const std::string name = "period " + period_text(step.period);
-  if (static_cast<int>(step.to) != static_cast<int>(row.state) + 1)
-    return refused(name + " is " + std::string(ledger::name(row.state)) + " and cannot become " + std::string(ledger::name(step.to)));
-  if (command.wall_ms < period_end_ms(step.period)) return refused(name + " is still running");
-  row.state = step.to;
-  switch (step.to) {
-    case PeriodState::open: return refused("a period opens by itself");
-    case PeriodState::grace: row.grace_ms = command.wall_ms; break;
-    case PeriodState::reconciled: row.reconciled_ms = command.wall_ms; break;
-    case PeriodState::closed: {
-      for (const auto& [period, other] : next->rows)
-        if (period < step.period && other.state < PeriodState::closed) return refused("period " + period_text(period) + " is not closed yet");
-      const auto seal = seal_period(db_, step.period);
-      if (!seal) return {};
-      if (to_hex(*seal) != step.seal) return refused(name + " has moved since its seal was reckoned");
-      row.closed_ms = command.wall_ms;
-      row.seal = step.seal;
-      row.signature = step.signature;
-      next->closed_through = std::max(next->closed_through, step.period);
-      break;
-    }
-    case PeriodState::stated: row.stated_ms = command.wall_ms; break;
-    case PeriodState::paid: row.paid_ms = command.wall_ms; break;
+  if (auto why = take_step(*next, step, command.wall_ms); !why.empty()) return refused(why);
+  if (step.to == PeriodState::closed) {
+    const auto seal = seal_period(db_, step.period);
+    if (!seal) return {};
+    if (to_hex(*seal) != step.seal) return refused("period " + period_text(step.period) + " has moved since its seal was reckoned");
   }
+  const PeriodRow& row = next->rows[step.period];
   put_period_.reset().bind(row.period).bind(static_cast<std::int64_t>(row.state));
   for (const auto ms : {row.grace_ms, row.reconciled_ms, row.closed_ms, row.stated_ms, row.paid_ms}) put_period_.bind(ms);
   if (!put_period_.bind(row.seal).bind(row.signature).done()) return {};

@@ -71,7 +71,7 @@ bool Poster::open(const std::string& path, const std::string& vfs, std::string& 
       "ON CONFLICT(kind, id) DO UPDATE SET last_ms = max(last_ms, excluded.last_ms)");
   add_price_ = db_.prepare(add_price_sql);
   add_contract_ = db_.prepare(add_contract_sql);
-  stands_ = db_.prepare("SELECT sum(debit_mu), sum(debit_pf), sum(credit_mu), sum(credit_pf) FROM balance WHERE account = ? AND (period = ? OR ? = 1)");
+  stands_ = db_.prepare(stands_sql);
   find_reversal_ = db_.prepare("SELECT 1 FROM transfer WHERE shard = ? AND reverses_id = ?");
   find_legs_ = db_.prepare("SELECT account, mu, pf FROM leg WHERE shard = ? AND transfer_id = ? ORDER BY n");
   put_period_ = db_.prepare(

@@ -43,7 +43,7 @@ std::vector<PeriodRow> Reader::periods() {
 }
 
 money::Amount Reader::stands(const std::string& account, Period period) {
-  Statement select = db_.prepare("SELECT " + balance_sums + " FROM balance WHERE account = ? AND (period = ? OR ? = 1)");
+  Statement select = db_.prepare(stands_sql);
   if (!select.reset().bind(account).bind(period).bind(period == 0 ? 1 : 0).row()) {
     failed("balance");
     return {};

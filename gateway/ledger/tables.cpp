@@ -15,6 +15,8 @@ const std::string batch_columns =
     "shard, id, from_lsn, to_lsn, booked_at, period_from, period_to, n, billed, voided, quarantined, duplicates, "
     "commands, transfers, legs, gross_mu, gross_pf, debit_mu, debit_pf, credit_mu, credit_pf, merkle_root, "
     "journal_hash, prev_hash, hash";
+const std::string stands_sql =
+    "SELECT sum(debit_mu), sum(debit_pf), sum(credit_mu), sum(credit_pf) FROM balance WHERE account = ? AND (period = ? OR ? = 1)";
 const std::string period_columns = "id, state, grace_ms, reconciled_ms, closed_ms, stated_ms, paid_ms, seal, signature";
 
 namespace {

@@ -24,6 +24,8 @@ struct Inserts {
 // Column lists for SELECT, in the order in which `read` takes them. A value that cannot be this
 // program's is told by Statement::damaged().
 extern const std::string usage_columns, command_columns, quarantine_columns, transfer_columns, batch_columns, period_columns;
+// Debits and credits of an account, summed: binds the account, a period, and 1 for all periods.
+extern const std::string stands_sql;
 void read(Statement& from, UsageRow& to);
 void read(Statement& from, CommandRow& to);
 void read(Statement& from, QuarantineRow& to);

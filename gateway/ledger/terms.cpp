@@ -6,7 +6,7 @@
 #include "gateway/base/json.h"
 #include "gateway/ledger/contract_terms.h"
 #include "gateway/ledger/period.h"
-#include "gateway/ledger/terms_json.h"
+#include "gateway/base/json_writer.h"
 
 namespace trib::ledger {
 namespace {
@@ -103,12 +103,12 @@ void append(std::vector<Version>& versions, Version next) {
 }  // namespace
 
 std::string price_terms(const std::string& model, const config::PriceConfig& price, std::int64_t from_ms) {
-  ObjectWriter out;
+  auto out = json::object();
   out.text("model", model);
   out.integer("from", from_ms);
   for (const auto& field : price_fields) out.text(field.key, (price.*field.from).per_million_text());
   if (price.tax) out.integer("tax_percent", price.tax->percent).integer("tax_inclusive", price.tax->inclusive ? 1 : 0);
-  return out.take();
+  return out.close('}').take();
 }
 
 std::optional<PriceVersion> read_price(const std::string& terms) {
@@ -135,14 +135,14 @@ namespace {
 
 std::string contract_terms(const std::string& contract, std::int64_t from_ms, std::optional<std::int64_t> to_ms,
                            const config::ContractTerms& terms) {
-  ObjectWriter out;
+  auto out = json::object();
   out.text("contract", contract).integer("from", from_ms).maybe("to", to_ms);
   for (const auto& field : share_fields) out.integer(field.key, terms.shares.*field.ppm);
   out.text("on_cancel", on_cancel_names[static_cast<std::size_t>(terms.policies.on_cancel)]);
   out.text("on_break", on_break_names[static_cast<std::size_t>(terms.policies.on_break)]);
   if (!terms.referrer_party.empty()) out.text("referrer_party", terms.referrer_party);
   out.maybe("referrer_until", terms.referrer_until_ms);
-  return out.text("terms", whole_terms(contract, from_ms, to_ms, terms)).take();
+  return out.text("terms", whole_terms(contract, from_ms, to_ms, terms)).close('}').take();
 }
 
 }  // namespace
@@ -178,10 +178,10 @@ std::string weights_text(const config::Shares& shares) {
 }
 
 std::string topup_terms(const Topup& topup) {
-  ObjectWriter out;
+  auto out = json::object();
   out.text("tenant", topup.tenant);
   out.text("amount", topup.amount.text());
-  return out.take();
+  return out.close('}').take();
 }
 
 std::optional<Topup> read_topup(const std::string& terms) {

@@ -5,14 +5,17 @@
 #include "gateway/settlement/close_call.h"
 
 namespace trib::settlement {
-namespace {
-
 
 bool accrues(std::string_view account) {
   return account.size() > 5 && (account.substr(0, 5) == "L210/" || account.substr(0, 5) == "L220/" || account.substr(0, 5) == "L230/");
 }
 
-}  // namespace
+Document document_of(std::string kind, ledger::DocumentTransfer transfer) {
+  Document out;
+  out.kind = std::move(kind);
+  out.transfers.push_back(std::move(transfer));
+  return out;
+}
 
 void Call::begin_reading() {
   if (reader_) reader_->end();
@@ -20,16 +23,16 @@ void Call::begin_reading() {
   if (reader_) reader_->begin();
 }
 
-PeriodState Call::state_of(Period period) {
-  for (const auto& row : reader_->periods())
-    if (row.period == period) return row.state;
-  return PeriodState::open;
+ledger::PeriodRow Call::row_of(Period period) {
+  for (auto& row : reader_->periods())
+    if (row.period == period) return row;
+  return {};
 }
 
 Closing Call::run() {
   begin_reading();
   if (!reader_) return std::move(out_);
-  out_.state = state_of(period_);
+  out_.state = row_of(period_).state;
   switch (out_.state) {
     case PeriodState::open: check_grace(); break;
     case PeriodState::grace: check_reconciled(); break;
@@ -83,7 +86,7 @@ std::string Call::quarantine() {
     if (first.empty()) first = subject + " (" + reason + ")";
   }
   if (open.empty()) return {};
-  return std::to_string(open.size()) + " waiting, the first " + first + "; re-rate it, or say why: tributary period explain SUBJECT --reason TEXT --evidence DOC";
+  return std::to_string(open.size()) + " waiting, the first " + first + "; say why each is fine: tributary period explain SUBJECT --reason TEXT --evidence DOC";
 }
 
 std::string Call::suspense() {
@@ -100,7 +103,7 @@ std::string Call::suspense() {
 void Call::check_closed() {
   const Period previous = ledger::previous_period(period_);
   const bool used = !reader_->trial_balance(previous).accounts.empty();
-  const bool fine = !used || state_of(previous) >= PeriodState::stated;
+  const bool fine = !used || row_of(previous).state >= PeriodState::stated;
   item("the month before is stated", fine ? "" : "close " + ledger::period_text(previous) + " first");
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;
   item("the accounts say what the requests say", differs(*reader_, period_, turnover_));
@@ -111,23 +114,30 @@ void Call::check_closed() {
   add_releases();
 }
 
+std::optional<std::string> Call::free_id(const std::string& id) {
+  std::string free = id;
+  for (int n = 2;; ++n) {
+    const auto row = reader_->command(free);
+    if (!row) return free;
+    if (row->result.rfind("refused", 0) != 0) return std::nullopt;
+    free = id + "#" + std::to_string(n);
+  }
+}
+
 bool Call::post_planned() {
   std::uint64_t done = 0;
   for (auto& [id, document] : planned_) {
     if (progress_) progress_("documents", done);
     ++done;
-    // An id that a refused document has used up is followed by "#2", "#3"...
-    std::string free = id;
-    std::optional<ledger::CommandRow> row;
-    for (int n = 2; (row = reader_->command(free)) && row->result.rfind("refused", 0) == 0; ++n) free = id + "#" + std::to_string(n);
-    if (row) continue;  // a call before this one posted it
-    const auto posting = ledger_.post(free, document, wall_ms_);
+    const auto free = free_id(id);
+    if (!free) continue;  // a call before this one posted it
+    const auto posting = ledger_.post(*free, document, wall_ms_);
     if (posting != ledger::Posting::posted && posting != ledger::Posting::repeated) {
-      const std::string why = ledger_.refusal(free);
+      const std::string why = ledger_.refusal(*free);
       out_.error = id + ": " + (why.empty() ? "it was not posted; close again" : why);
       return false;
     }
-    out_.documents.push_back(free);
+    out_.documents.push_back(*free);
   }
   planned_.clear();
   return true;
@@ -146,12 +156,11 @@ bool Call::step(PeriodState to) {
     step.seal = to_hex(*seal);
     step.signature = to_hex(key_->sign(step.seal));
   }
-  std::string id = "period:" + ledger::period_text(period_) + ":" + std::string(ledger::name(to));
-  std::string free = id;
-  for (int n = 2; reader_->command(free); ++n) free = id + "#" + std::to_string(n);
-  const auto posting = ledger_.step(free, step, wall_ms_);
+  const auto free = free_id(id("period", std::string(ledger::name(to))));
+  if (!free) return true;
+  const auto posting = ledger_.step(*free, step, wall_ms_);
   if (posting == ledger::Posting::posted || posting == ledger::Posting::repeated) return true;
-  const std::string why = ledger_.refusal(free);
+  const std::string why = ledger_.refusal(*free);
   out_.error = why.empty() ? "the step was not posted; close again" : why;
   return false;
 }
@@ -160,24 +169,22 @@ void Call::check_stated() {
   const Period next = ledger::next_period(period_);
   item("the month after has begun", wall_ms_ >= ledger::period_begin_ms(next) ? "" : "it begins at " + ledger::time_text(ledger::period_begin_ms(next)));
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;
-  std::set<std::string> parties;
-  for (const auto& row : reader_->trial_balance_after(period_).accounts)
-    if (accrues(row.account)) parties.insert(ledger::party_of(row.account));
   std::string why;
-  for (const std::string& party : parties) {
-    const auto made = statement(party);
-    if (!made) {
+  for (const auto& [party, made] : make_statements()) {
+    if (!adds_up(made)) {
       why = "the statement of " + party + " does not add up to its account; tributary audit verify tells where";
       break;
     }
-    Document document{.kind = "statement", .evidence = {}, .transfers = {}, .expect = {}, .floors = {}, .attach = statement_text(*made)};
-    if (!made->net_payable.zero()) {
-      auto lock = transfer(Code::statement_lock, {{ledger::party_account(party), made->net_payable}, {ledger::stated_account(party), -made->net_payable}});
+    Document document;
+    document.kind = "statement";
+    document.attach = statement_text(made);
+    if (!made.net_payable.zero()) {
+      auto lock = transfer(Code::statement_lock, {{ledger::party_account(party), made.net_payable}, {ledger::stated_account(party), -made.net_payable}});
       lock.period = next;  // its own is closed
-      lock.doc = made->no;
+      lock.doc = made.no;
       document.transfers.push_back(std::move(lock));
     }
-    plan("statement:" + made->no, std::move(document));
+    plan("statement:" + made.no, std::move(document));
   }
   item("every statement adds up to its account", why);
 }
@@ -192,7 +199,7 @@ void Call::check_paid() {
         if (leg.account == account) open -= leg.amount;
       return true;
     });
-    if (!open.zero() && why.empty()) why = one.no + " is owed " + open.text() + "; book the payment: tributary statement pay " + one.no + " --reference BANKREF";
+    if (!open.zero() && why.empty()) why = one.no + " is owed " + open.text() + ": no payout (code 52) under its number has been posted";
   }
   item("every statement is paid", why);
 }
@@ -209,7 +216,10 @@ Closing advance(ledger::Ledger& ledger, const SigningKey& key, Period period, st
 ledger::Posting explain(ledger::Ledger& ledger, const std::string& subject, const std::string& reason, const std::string& evidence,
                         std::int64_t wall_ms) {
   if (subject.empty() || reason.empty() || evidence.empty()) return ledger::Posting::failed;
-  Document document{.kind = "explained", .evidence = evidence, .transfers = {}, .expect = {}, .floors = {}, .attach = reason};
+  Document document;
+  document.kind = "explained";
+  document.evidence = evidence;
+  document.attach = reason;
   return ledger.post("explained:" + subject, document, wall_ms);
 }
 

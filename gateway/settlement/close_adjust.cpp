@@ -3,7 +3,6 @@
 #include <cstdlib>
 
 #include "gateway/settlement/close_call.h"
-#include "gateway/settlement/trueup.h"
 
 namespace trib::settlement {
 
@@ -17,13 +16,28 @@ ledger::DocumentTransfer Call::transfer(Code code, std::vector<ledger::Leg> legs
   return out;
 }
 
+std::string Call::id(std::string_view kind, const std::string& rest) const {
+  return std::string(kind) + ":" + ledger::period_text(period_) + ":" + rest;
+}
+
+const ContractKey* Call::latest_of(const std::string& party) const {
+  const ContractKey* out = nullptr;
+  std::int64_t from_ms = 0;
+  versions_of(party, [&](const ContractKey& key, const ledger::ContractVersion& contract) {
+    if (out != nullptr && contract.from_ms <= from_ms) return;
+    out = &key;
+    from_ms = contract.from_ms;
+  });
+  return out;
+}
+
 void Call::add_trueups() {
-  std::map<std::pair<std::string, std::string>, std::vector<VersionBase>> groups;  // by site and contract id
-  std::map<std::pair<std::string, std::string>, PartyAmounts> booked;
+  std::map<Group, std::vector<VersionBase>> groups;
+  std::map<Group, PartyAmounts> booked;
   for (const auto& [key, use] : turnover_.contracts) {
     const auto* const contract = book_->contract(key.contract, key.version);
     if (contract == nullptr) continue;
-    const auto group = std::pair(key.site, key.contract);
+    const Group group(key.site, key.contract);
     VersionBase version{contract, key.site, {}, use.base};
     for (const auto& [party, amount] : use.parts) {
       if (party == "vat") continue;
@@ -34,24 +48,23 @@ void Call::add_trueups() {
   }
   for (const auto& [group, versions] : groups) {
     if (std::all_of(versions.begin(), versions.end(), [](const VersionBase& v) { return v.contract->tiers.steps.empty(); })) continue;
-    const PartyAmounts change = trueup(rate_tiers(versions), booked[group]);
+    PartyAmounts change = trueup(rate_tiers(versions), booked[group]);
     if (change.empty()) continue;
     std::vector<ledger::Leg> legs;
     for (const auto& [party, amount] : change) {
       legs.push_back({ledger::party_account(party), -amount});
       adjusted_[party] += amount;
     }
-    Document document{.kind = "tier_trueup", .evidence = {}, .transfers = {transfer(Code::tier_trueup, std::move(legs))}, .expect = {}, .floors = {}, .attach = {}};
-    plan("trueup:" + ledger::period_text(period_) + ":" + group.first + ":" + group.second, std::move(document));
+    trueups_[group] = std::move(change);
+    plan(id("trueup", group.first + ":" + group.second), document_of("tier_trueup", transfer(Code::tier_trueup, std::move(legs))));
   }
 }
 
 // The site's pay under a contract, true-up included, falls short of what was guaranteed.
 void Call::add_guarantees() {
-  std::map<std::pair<std::string, std::string>, Amount> earned;
-  std::map<std::pair<std::string, std::string>, Amount> due;
+  std::map<Group, Amount> earned, due;
   for (const auto& [key, use] : turnover_.contracts) {
-    const auto group = std::pair(key.site, key.contract);
+    const Group group(key.site, key.contract);
     const auto share = use.parts.find("site:" + key.site);
     if (share != use.parts.end()) earned[group] += share->second;
     if (due.contains(group)) continue;
@@ -60,18 +73,13 @@ void Call::add_guarantees() {
   }
   for (const auto& [group, amount] : due) {
     const std::string party = "site:" + group.first;
-    Amount pay = earned[group];
-    if (const auto id = "trueup:" + ledger::period_text(period_) + ":" + group.first + ":" + group.second; true) {
-      for (const auto& [planned, document] : planned_)
-        if (planned == id)
-          for (const auto& leg : document.transfers[0].legs)
-            if (leg.account == ledger::party_account(party)) pay -= leg.amount;
-    }
+    const Amount pay = earned[group] + trueups_[group][party];
     if (amount <= pay) continue;
     const Amount shortfall = amount - pay;
     adjusted_[party] += shortfall;
-    Document document{.kind = "guarantee", .evidence = {}, .transfers = {transfer(Code::guarantee, {{std::string(ledger::account_guarantee), shortfall}, {ledger::party_account(party), -shortfall}})}, .expect = {}, .floors = {}, .attach = {}};
-    plan("guarantee:" + ledger::period_text(period_) + ":" + group.first + ":" + group.second, std::move(document));
+    plan(id("guarantee", group.first + ":" + group.second),
+         document_of("guarantee", transfer(Code::guarantee, {{std::string(ledger::account_guarantee), shortfall},
+                                                             {ledger::party_account(party), -shortfall}})));
   }
 }
 
@@ -90,22 +98,21 @@ void Call::add_reserves() {
   // The adjustments of this close by the terms of the party's latest version.
   for (const auto& [party, amount] : adjusted_) {
     if (party == "platform" || party.back() == ':') continue;
-    const ledger::ContractVersion* latest = nullptr;
-    for (const auto& [key, use] : turnover_.contracts) {
-      const auto* const contract = use.parts.contains(party) ? book_->contract(key.contract, key.version) : nullptr;
-      if (contract != nullptr && (latest == nullptr || contract->from_ms > latest->from_ms)) latest = contract;
-    }
-    if (latest != nullptr) reserve[party][latest->holdback.days] += withheld(amount, latest->holdback.ppm);
+    const ContractKey* const latest = latest_of(party);
+    if (latest == nullptr) continue;
+    const auto& holdback = book_->contract(latest->contract, latest->version)->holdback;
+    reserve[party][holdback.days] += withheld(amount, holdback.ppm);
   }
   for (const auto& [party, by_days] : reserve) {
-    Document document{.kind = "reserve", .evidence = {}, .transfers = {}, .expect = {}, .floors = {}, .attach = {}};
+    Document document;
+    document.kind = "reserve";
     for (const auto& [days, amount] : by_days) {
       if (amount.zero()) continue;
       auto one = transfer(Code::reserve_withhold, {{ledger::party_account(party), amount}, {ledger::reserve_account(party), -amount}});
-      one.doc = "reserve:" + ledger::period_text(period_) + ":" + party + ":" + std::to_string(days);
+      one.doc = id("reserve", party + ":" + std::to_string(days));
       document.transfers.push_back(std::move(one));
     }
-    if (!document.transfers.empty()) plan("reserve:" + ledger::period_text(period_) + ":" + party, std::move(document));
+    if (!document.transfers.empty()) plan(id("reserve", party), std::move(document));
   }
 }
 
@@ -139,8 +146,7 @@ void Call::add_releases() {
     const Amount amount = std::min(one.amount, left[account]);
     if (amount.zero() || amount.negative()) continue;
     left[account] -= amount;
-    Document document{.kind = "release", .evidence = {}, .transfers = {transfer(Code::reserve_release, {{account, amount}, {ledger::party_account(one.party), -amount}})}, .expect = {}, .floors = {}, .attach = {}};
-    plan(one.id, std::move(document));
+    plan(one.id, document_of("release", transfer(Code::reserve_release, {{account, amount}, {ledger::party_account(one.party), -amount}})));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gateway/settlement/close.h"
+#include "gateway/settlement/trueup.h"
 
 namespace trib::settlement {
 
@@ -17,6 +18,9 @@ using ledger::Document;
 using ledger::Period;
 using ledger::PeriodState;
 using money::Amount;
+
+bool accrues(std::string_view account);  // L210/x, L220/x, L230/x
+Document document_of(std::string kind, ledger::DocumentTransfer transfer);
 
 class Call {
  public:
@@ -28,7 +32,7 @@ class Call {
 
  private:
   void begin_reading();
-  PeriodState state_of(Period period);
+  ledger::PeriodRow row_of(Period period);
   void item(std::string name, std::string why) { out_.items.push_back({std::move(name), why.empty(), std::move(why)}); }
   bool all_fine() const { return std::all_of(out_.items.begin(), out_.items.end(), [](const Item& i) { return i.fine; }); }
   bool explained(const std::string& subject) { return reader_->command("explained:" + subject).has_value(); }
@@ -45,11 +49,24 @@ class Call {
   void add_guarantees();
   void add_reserves();
   void add_releases();
-  std::optional<Statement> statement(const std::string& party);
-  Amount opening_carry(const std::string& party, const std::string& account);
-  Amount min_payout(const std::string& party) const;
+  // By party, from one walk over the month's adjustments; not all of them add up to their account.
+  std::map<std::string, Statement> make_statements();
+  void finish(Statement& statement, Amount stands) const;
 
+  // Calls `visit(key, contract)` for each version of the month under which the party has a part.
+  template <class Visit>
+  void versions_of(const std::string& party, const Visit& visit) const {
+    for (const auto& [key, use] : turnover_.contracts) {
+      const auto* const contract = use.parts.contains(party) ? book_->contract(key.contract, key.version) : nullptr;
+      if (contract != nullptr) visit(key, *contract);
+    }
+  }
+  const ContractKey* latest_of(const std::string& party) const;  // the version that began last; null: none
+
+  std::string id(std::string_view kind, const std::string& rest) const;  // "KIND:2026-11:REST"
   void plan(std::string id, Document document) { planned_.emplace_back(std::move(id), std::move(document)); }
+  // `id`, or "id#2", "id#3"... where refused commands have used it up. None: it was applied already.
+  std::optional<std::string> free_id(const std::string& id);
   ledger::DocumentTransfer transfer(Code code, std::vector<ledger::Leg> legs) const;
   bool post_planned();
   bool step(PeriodState to);
@@ -63,7 +80,9 @@ class Call {
   const std::shared_ptr<const ledger::Book> book_;
   std::unique_ptr<ledger::Reader> reader_;
   Turnover turnover_;
-  std::map<std::string, Amount> adjusted_;  // by party: what this close adds to its share, before the reserve
+  using Group = std::pair<std::string, std::string>;  // a site and a contract's id
+  std::map<Group, PartyAmounts> trueups_;
+  PartyAmounts adjusted_;  // what this close adds to a party's share, before the reserve
   std::vector<std::pair<std::string, Document>> planned_;
   Closing out_;
 };

@@ -34,20 +34,7 @@ TEST_CASE("for any cut at any byte the customer's text is that of the uncut stre
         if (!at_once) bench.release();
       }
       bench.check_closed();
-      const auto got = heard(bench.body_text);
-      CHECK(got.text == plain(script));
-      CHECK(got.done == 1);
-      CHECK(got.errors == 0);
-      CHECK(got.finishes == 1);
-      CHECK(got.ids.size() == 1);
-      CHECK(got.createds.size() == 1);
-      CHECK(got.models == std::vector<std::string>{"m"});
-      if (script.role_event) CHECK(got.roles == 1);
-      REQUIRE(got.usages == 1);
-      const auto& final = final_of(bench);
-      CHECK(final.outcome == metering::Outcome::completed);
-      CHECK(final.counts.input == got.prompt);
-      CHECK(final.counts.output == got.completion);
+      const auto& final = check_whole(bench, script);
       if (!from.empty() && script.in_one == 1) {
         const auto said = static_cast<std::uint64_t>(std::count_if(script.pieces.begin(), script.pieces.end(), [](const auto& p) { return !p.empty(); }));
         const std::uint64_t silent = script.pieces.size() - said;

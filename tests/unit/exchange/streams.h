@@ -164,4 +164,23 @@ inline std::optional<std::size_t> pieces_in(const Script& script, const std::str
   return std::nullopt;
 }
 
+// The customer heard one whole answer, and pays for what its usage says.
+inline const metering::Final& check_whole(Bench& bench, const Script& script) {
+  const auto got = heard(bench.body_text);
+  CHECK(got.text == plain(script));
+  CHECK(got.done == 1);
+  CHECK(got.errors == 0);
+  CHECK(got.finishes == 1);
+  CHECK(got.ids.size() == 1);
+  CHECK(got.createds.size() == 1);
+  CHECK(got.models == std::vector<std::string>{"m"});
+  if (script.role_event) CHECK(got.roles == 1);
+  REQUIRE(got.usages == 1);
+  const auto& final = final_of(bench);
+  CHECK(final.outcome == metering::Outcome::completed);
+  CHECK(final.counts.input == got.prompt);
+  CHECK(final.counts.output == got.completion);
+  return final;
+}
+
 }  // namespace trib::test

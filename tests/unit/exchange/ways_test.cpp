@@ -98,21 +98,8 @@ TEST_CASE("by ids and by text, for any cut at any byte the customer's text is th
         bench.far().end();
       }
       bench.check_closed();
-      const auto got = heard(bench.body_text);
-      CHECK(got.text == plain(script));
-      CHECK(got.done == 1);
-      CHECK(got.errors == 0);
-      CHECK(got.finishes == 1);
-      CHECK(got.ids.size() == 1);
-      CHECK(got.createds.size() == 1);
-      CHECK(got.models == std::vector<std::string>{"m"});
+      check_whole(bench, script);
       CHECK(bench.body_text.find("text_completion") == std::string::npos);
-      if (script.role_event) CHECK(got.roles == 1);
-      REQUIRE(got.usages == 1);
-      const auto& final = final_of(bench);
-      CHECK(final.outcome == metering::Outcome::completed);
-      CHECK(final.counts.input == got.prompt);
-      CHECK(final.counts.output == got.completion);
     }
   }
 }
