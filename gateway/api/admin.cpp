@@ -4,7 +4,6 @@
 #include <set>
 
 #include "gateway/api/admin_answer.h"
-#include "gateway/api/archive.h"
 
 namespace trib::api {
 namespace {
@@ -340,38 +339,6 @@ Answer Admin::balances() {
   for (const auto& row : parts_.ledger.trial_balance().accounts)
     out.push_back(bj::object{{"account", row.account}, {"balance", (row.credit - row.debit).text()}});
   return ok(out);
-}
-
-Answer Admin::export_period(const std::string& period, const std::string& query) {
-  const auto asked = read_query(query);
-  const auto get = [&](const char* name) {
-    const auto found = asked.find(name);
-    return found == asked.end() ? std::string() : found->second;
-  };
-  const auto format = settlement::parse_format(get("format").empty() ? "csv" : get("format"));
-  if (!format) return error(400, "`format` must be csv or jsonl.");
-  if (!ledger::parse_period(period)) return error(400, "A period is written as YYYY-MM.");
-  while (parts_.ledger.post_once()) {
-  }
-  settlement::ExportOptions options;
-  options.period = period;
-  options.format = *format;
-  options.party = get("party");
-  auto made = settlement::export_period(parts_.ledger, options, parts_.signing);
-  if (!made.error.empty()) return error(409, made.error, "export");
-  std::uint64_t rows = 0;
-  for (const auto& file : made.files) rows += file.rows;
-  if (!options.party.empty() && rows == 0)
-    return error(404, "The party `" + options.party + "` has nothing in " + period + "; parties are written like site:dc-one or vendor:nvidia.",
-                 "party_not_found");
-  if (const auto one = get("file"); !one.empty()) {
-    for (auto& file : made.files)
-      if (file.name == one) return {200, std::move(file.content), "text/plain; charset=utf-8"};
-    return error(404, "The export has no file `" + one + "`.");
-  }
-  Files files;
-  for (auto& file : made.files) files.emplace_back(file.name, std::move(file.content));
-  return {200, write_tar(files), "application/x-tar"};
 }
 
 }  // namespace trib::api

@@ -69,29 +69,6 @@ int key_new() {
   return 0;
 }
 
-int export_period(const Call& call) {
-  const std::string period = call.get("--period"), out = call.get("--out");
-  const std::string format = call.get("--format").empty() ? "csv" : call.get("--format");
-  if (period.empty() || out.empty()) return takes("export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR");
-  std::string target = "/admin/v1/exports/" + period + "?format=" + format;
-  if (!call.get("--party").empty()) target += "&party=" + call.get("--party");
-  const auto reply = ask_gateway(call, "GET", target);
-  if (reply.status != 200) return failed(error_of(reply));
-  const auto files = api::read_tar(reply.body);
-  if (!files) return failed("the gateway's archive cannot be read");
-  if (const auto ec = system_disk().make_dirs(out)) return failed(out + ": " + ec.message());
-  for (const auto& [name, content] : *files) {
-    if (name.find('/') != std::string::npos) return failed("the archive names a file outside the folder: " + name);
-    if (const auto ec = write_file(system_disk(), out + "/" + name, content)) return failed(out + "/" + name + ": " + ec.message());
-  }
-  if (call.json()) {
-    std::cout << files->back().second;
-  } else {
-    for (const auto& [name, content] : *files) std::cout << out << '/' << name << "  " << content.size() << " bytes\n";
-  }
-  return 0;
-}
-
 int trial_balance(const Call& call) {
   const auto reply = ask_gateway(call, "GET", "/admin/v1/ledger/trial-balance");
   if (reply.status != 200) return failed(error_of(reply));
@@ -112,8 +89,8 @@ bool read_words(const std::vector<std::string>& words, Call& call, std::string& 
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (!words[i].starts_with("--")) {
       call.words.push_back(words[i]);
-    } else if (words[i] == "--json") {
-      call.options.emplace("--json", "1");
+    } else if (words[i] == "--json" || words[i] == "--bom") {
+      call.options.emplace(words[i], "1");
     } else if (std::find(valued.begin(), valued.end(), words[i]) != valued.end() && i + 1 < words.size()) {
       call.options[words[i]] = words[i + 1];
       ++i;
@@ -145,7 +122,7 @@ int run_command(const std::vector<std::string>& words) {
     return show(call, "GET", "/admin/v1/requests/" + call.words[1], {});
   }
   if (command == "trial-balance") return call.words.size() == 1 ? trial_balance(call) : takes("trial-balance");
-  if (command == "export") return call.words.size() == 1 ? export_period(call) : takes("export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR");
+  if (command == "export") return export_command(call);
   if (command == "audit") return audit(call);
   if (command == "backup") return call.words.size() == 1 ? backup(call) : takes("backup --out DIR [--config FILE]");
   return usage("unknown command " + (command.empty() ? std::string("(none)") : command));

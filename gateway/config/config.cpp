@@ -99,7 +99,7 @@ constexpr Key file_rows[] = {
 std::vector<Key> gateway_file_keys() {
   std::vector<Key> all(std::begin(file_rows), std::end(file_rows));
   for (const auto& keys :
-       {gateway_keys(), routing_keys(), model_keys(), contract_keys(), site_keys(), tenant_keys()}) {
+       {gateway_keys(), exports_keys(), routing_keys(), model_keys(), contract_keys(), site_keys(), tenant_keys()}) {
     all.insert(all.end(), keys.begin(), keys.end());
   }
   return all;
@@ -123,6 +123,7 @@ std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file,
   snapshot->gateway = read_gateway(top.section("gateway"));
   snapshot->store_path = read_store(top.section("store"), snapshot->gateway.data);
   snapshot->grace_days = top.section("settlement").count32("grace_days");
+  snapshot->exports = read_exports(top.section("settlement").section("exports"));
   snapshot->audit = read_audit(top.section("audit"));
   snapshot->routing = read_routing(top.section("routing"));
   snapshot->models = read_models(top, snapshot->routing);

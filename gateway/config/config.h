@@ -257,10 +257,22 @@ struct AuditConfig {
   std::int64_t checkpoint_ms = 3'600'000;  // between two signed checkpoints, when there is something new
 };
 
+// Who a party or a customer is before the law, for exports and documents.
+struct LegalParty {
+  std::string party;  // "platform", "site:dc-one", "vendor:x", "referrer:x", "customer:acme"
+  std::string legal_name, tax_no, address, phone, bank, bank_account, email;  // empty: not said
+};
+
+struct ExportsConfig {
+  std::map<std::string, LegalParty, std::less<>> parties;  // by party
+  const LegalParty* legal(std::string_view party) const;  // null: nothing is said
+};
+
 struct ConfigSnapshot {
   std::string file;
   GatewayConfig gateway;
   unsigned grace_days = 3;  // after a month's end, before it can be reconciled
+  ExportsConfig exports;
   AuditConfig audit;
   std::string store_path;  // of "sqlite:PATH", relative to the working directory
   RoutingConfig routing;

@@ -8,6 +8,7 @@ namespace trib::config {
 
 GatewayConfig read_gateway(const Section& section);
 std::string read_store(const Section& section, const std::string& data);
+ExportsConfig read_exports(const Section& section);
 AuditConfig read_audit(const Section& section);
 RoutingConfig read_routing(const Section& section);
 ModelRouting read_model_routing(const Section& section, const RoutingConfig& all);

@@ -6,10 +6,6 @@
 
 namespace trib::settlement {
 
-bool accrues(std::string_view account) {
-  return account.size() > 5 && (account.substr(0, 5) == "L210/" || account.substr(0, 5) == "L220/" || account.substr(0, 5) == "L230/");
-}
-
 Document document_of(std::string kind, ledger::DocumentTransfer transfer) {
   Document out;
   out.kind = std::move(kind);
@@ -170,7 +166,7 @@ void Call::check_stated() {
   item("the month after has begun", wall_ms_ >= ledger::period_begin_ms(next) ? "" : "it begins at " + ledger::time_text(ledger::period_begin_ms(next)));
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;
   std::string why;
-  for (const auto& [party, made] : make_statements()) {
+  for (const auto& [party, made] : reckon(*reader_, *book_, period_, turnover_, Whose::partners)) {
     if (!adds_up(made)) {
       why = "the statement of " + party + " does not add up to its account; tributary audit verify tells where";
       break;
@@ -192,13 +188,7 @@ void Call::check_stated() {
 void Call::check_paid() {
   std::string why;
   for (const Statement& one : statements(*reader_, period_)) {
-    Amount open;  // of the stated account under this statement's number
-    const std::string account = ledger::stated_account(one.party);
-    reader_->transfers_of(one.no, [&](const ledger::TransferRow& transfer) {
-      for (const auto& leg : transfer.legs)
-        if (leg.account == account) open -= leg.amount;
-      return true;
-    });
+    const Amount open = one.net_payable - paid(*reader_, one);
     if (!open.zero() && why.empty()) why = one.no + " is owed " + open.text() + ": no payout (code 52) under its number has been posted";
   }
   item("every statement is paid", why);

@@ -20,17 +20,6 @@ std::string Call::id(std::string_view kind, const std::string& rest) const {
   return std::string(kind) + ":" + ledger::period_text(period_) + ":" + rest;
 }
 
-const ContractKey* Call::latest_of(const std::string& party) const {
-  const ContractKey* out = nullptr;
-  std::int64_t from_ms = 0;
-  versions_of(party, [&](const ContractKey& key, const ledger::ContractVersion& contract) {
-    if (out != nullptr && contract.from_ms <= from_ms) return;
-    out = &key;
-    from_ms = contract.from_ms;
-  });
-  return out;
-}
-
 void Call::add_trueups() {
   std::map<Group, std::vector<VersionBase>> groups;
   std::map<Group, PartyAmounts> booked;
@@ -98,7 +87,7 @@ void Call::add_reserves() {
   // The adjustments of this close by the terms of the party's latest version.
   for (const auto& [party, amount] : adjusted_) {
     if (party == "platform" || party.back() == ':') continue;
-    const ContractKey* const latest = latest_of(party);
+    const ContractKey* const latest = latest_of(turnover_, *book_, party);
     if (latest == nullptr) continue;
     const auto& holdback = book_->contract(latest->contract, latest->version)->holdback;
     reserve[party][holdback.days] += withheld(amount, holdback.ppm);

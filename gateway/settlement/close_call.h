@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gateway/settlement/close.h"
+#include "gateway/settlement/reckon.h"
 #include "gateway/settlement/trueup.h"
 
 namespace trib::settlement {
@@ -19,7 +20,6 @@ using ledger::Period;
 using ledger::PeriodState;
 using money::Amount;
 
-bool accrues(std::string_view account);  // L210/x, L220/x, L230/x
 Document document_of(std::string kind, ledger::DocumentTransfer transfer);
 
 class Call {
@@ -49,20 +49,6 @@ class Call {
   void add_guarantees();
   void add_reserves();
   void add_releases();
-  // By party, from one walk over the month's adjustments; not all of them add up to their account.
-  std::map<std::string, Statement> make_statements();
-  void finish(Statement& statement, Amount stands) const;
-
-  // Calls `visit(key, contract)` for each version of the month under which the party has a part.
-  template <class Visit>
-  void versions_of(const std::string& party, const Visit& visit) const {
-    for (const auto& [key, use] : turnover_.contracts) {
-      const auto* const contract = use.parts.contains(party) ? book_->contract(key.contract, key.version) : nullptr;
-      if (contract != nullptr) visit(key, *contract);
-    }
-  }
-  const ContractKey* latest_of(const std::string& party) const;  // the version that began last; null: none
-
   std::string id(std::string_view kind, const std::string& rest) const;  // "KIND:2026-11:REST"
   void plan(std::string id, Document document) { planned_.emplace_back(std::move(id), std::move(document)); }
   // `id`, or "id#2", "id#3"... where refused commands have used it up. None: it was applied already.

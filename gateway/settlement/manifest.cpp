@@ -23,6 +23,7 @@ ExportFile make_manifest(const ManifestHead& head, const std::vector<ExportFile>
   text("currency", currency);
   out += ",\"batch_to\":" + std::to_string(head.batch_to);
   text("seal_hash", head.seal_hash);
+  out += head.provisional ? ",\"provisional\":true" : ",\"provisional\":false";
   out += ",\"files\":[";
   for (const ExportFile& file : files) {
     out += &file == &files.front() ? "{\"name\":" : ",{\"name\":";
@@ -39,9 +40,14 @@ ExportFile make_manifest(const ManifestHead& head, const std::vector<ExportFile>
   return {"manifest.json", out + std::string(signature_mark) + to_hex(signature) + "\"}\n", 0, {}, {}};
 }
 
+const std::string format_names = "csv, jsonl, xlsx, hledger or beancount";
+
 std::optional<Format> parse_format(std::string_view text) {
   if (text == "csv") return Format::csv;
   if (text == "jsonl") return Format::jsonl;
+  if (text == "xlsx") return Format::xlsx;
+  if (text == "hledger") return Format::hledger;
+  if (text == "beancount") return Format::beancount;
   return std::nullopt;
 }
 

@@ -1,20 +1,22 @@
 // Settlement: what finance and partners take away. Exports are made from one moment of the store and
-// tie out to it: the parts of the requests, the summary, the lines and the legs of the ledger are the
-// same sums, or there is no export.
+// tie out to it: the parts of the requests, the statements, their lines and the legs of the ledger are the
+// same sums, or there is no export. Files and columns: docs/exports.md.
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "gateway/config/config.h"
 #include "gateway/ledger/ledger.h"
 #include "gateway/settlement/close.h"
 #include "gateway/settlement/signing.h"
 
 namespace trib::settlement {
 
-enum class Format { csv, jsonl };
+enum class Format { csv, jsonl, xlsx, hledger, beancount };
 std::optional<Format> parse_format(std::string_view text);
+extern const std::string format_names;  // "csv, jsonl, ...", for messages
 
 struct ExportOptions {
   std::string period;  // "2026-11", in Asia/Shanghai
@@ -22,7 +24,10 @@ struct ExportOptions {
   // "site:dc-one", "vendor:nvidia", "referrer:x": that party's own part alone, without customers' names
   // and charges. Empty: everything.
   std::string party;
-  std::uint64_t bytes_max = 1u << 30;  // of all files together; refused above it
+  // Of all files together, which are held in memory; refused above it. Rows are not: they pass one by one.
+  std::uint64_t bytes_max = 1u << 30;
+  bool bom = false;  // before CSV files, for spreadsheets that guess
+  config::ExportsConfig config;
 };
 
 struct ExportFile {
@@ -37,7 +42,6 @@ struct Export {
   std::string error;              // why there is none; files are empty then
 };
 
-Export export_period(ledger::Reader& reader, const ExportOptions& options, const SigningKey& key);
 Export export_period(ledger::Ledger& ledger, const ExportOptions& options, const SigningKey& key);
 
 // Writes every file into the folder, the manifest last.

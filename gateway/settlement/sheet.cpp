@@ -1,101 +1,50 @@
 #include "gateway/settlement/sheet.h"
 
-#include "gateway/base/json.h"
-
 namespace trib::settlement {
 namespace {
 
-// A spreadsheet takes a text that begins like this for a formula.
-bool formula(std::string_view text) {
-  return !text.empty() && std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos;
+std::unique_ptr<SheetWriter> writer_of(const SheetForm& form, std::string_view name, const std::vector<std::string>& columns) {
+  if (form.format == Format::xlsx) return xlsx_writer(columns, name, form.made_ms);
+  return form.format == Format::jsonl ? jsonl_writer(columns) : csv_writer(columns, form.bom);
 }
 
-void csv_text(std::string_view text, std::string& out) {
-  const bool guard = formula(text);
-  if (!guard && text.find_first_of(",\"\n\r") == std::string_view::npos) {
-    out += text;
-    return;
-  }
-  out += '"';
-  if (guard) out += '\'';
-  for (const char c : text) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  out += '"';
+std::string_view ending(Format format) {
+  if (format == Format::xlsx) return ".xlsx";
+  return format == Format::jsonl ? ".jsonl" : ".csv";
 }
 
 }  // namespace
 
-Sheet::Sheet(Format format, std::string_view name, std::vector<std::string> columns)
-    : format_(format), columns_(std::move(columns)) {
-  columns_.emplace_back("schema_version");
-  file_.name = std::string(name) + (format == Format::csv ? ".csv" : ".jsonl");
-  if (format != Format::csv) return;
-  for (const auto& column : columns_) file_.content += (&column == &columns_.front() ? "" : ",") + column;
-  file_.content += '\n';
+Sheet::Sheet(const SheetForm& form, std::string_view name, std::vector<std::string> columns) : versioned_(form.versioned) {
+  if (versioned_) columns.emplace_back("schema_version");
+  columns_ = columns.size();
+  file_.name = std::string(name).append(ending(form.format));
+  writer_ = writer_of(form, name, columns);
 }
 
-void Sheet::cell(std::string_view raw, bool quoted) {
-  TRIB_ASSERT(at_ < columns_.size());
-  std::string& out = file_.content;
-  if (format_ == Format::csv) {
-    if (at_ > 0) out += ',';
-    if (quoted) {
-      csv_text(raw, out);
-    } else {
-      out += raw;
-    }
-  } else {
-    out += at_ > 0 ? ',' : '{';
-    json::quote(columns_[at_], out);
-    out += ':';
-    if (quoted) {
-      json::quote(raw, out);
-    } else {
-      out += raw;
-    }
-  }
-  ++at_;
-}
-
-Sheet& Sheet::text(std::string_view value) {
-  cell(value, true);
-  return *this;
-}
-
-Sheet& Sheet::number(std::uint64_t value) {
-  cell(std::to_string(value), false);
-  return *this;
-}
-
-Sheet& Sheet::amount(money::Amount value) {
-  // A decimal text in both; in CSV a minus sign is no formula.
-  const std::string text = value.text();
-  cell(format_ == Format::csv ? text : '"' + text + '"', false);
-  return *this;
-}
-
-Sheet& Sheet::none() {
-  cell(format_ == Format::csv ? "" : "null", false);
+Sheet& Sheet::put(Cell kind, std::string_view value) {
+  TRIB_ASSERT(at_ < columns_);
+  writer_->cell(at_++, kind, value);
   return *this;
 }
 
 Sheet& Sheet::extra(std::string_view key, std::string_view json) {
-  if (format_ == Format::csv) return *this;
-  file_.content += ',';
-  json::quote(key, file_.content);
-  file_.content += ':';
-  file_.content += json;
+  writer_->member(key, json);
   return *this;
 }
 
 void Sheet::end_row() {
-  number(export_schema_version);
-  TRIB_ASSERT(at_ == columns_.size());
-  file_.content += format_ == Format::csv ? "\n" : "}\n";
+  if (versioned_) number(export_schema_version);
+  TRIB_ASSERT(at_ == columns_);
+  writer_->end_row();
   at_ = 0;
   ++file_.rows;
+}
+
+ExportFile Sheet::take(std::string& why) {
+  file_.content = writer_->take(why);
+  if (!why.empty()) why = file_.name + ": " + why;
+  return std::move(file_);
 }
 
 }  // namespace trib::settlement

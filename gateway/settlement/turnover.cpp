@@ -10,7 +10,9 @@ using money::Amount;
 
 constexpr std::uint64_t told_every = 65'536;
 
-void add_request(const ledger::RequestRow& request, const ledger::Book& book, Turnover& out) {
+}  // namespace
+
+void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& out) {
   const ledger::UsageRow& row = request.row;
   ++out.requests;
   out.quarantined += row.state == ledger::State::quarantined ? 1 : 0;
@@ -40,11 +42,20 @@ void add_request(const ledger::RequestRow& request, const ledger::Book& book, Tu
   }
 }
 
-}  // namespace
+const ContractKey* latest_of(const Turnover& turnover, const ledger::Book& book, const std::string& party) {
+  const ContractKey* out = nullptr;
+  std::int64_t from_ms = 0;
+  versions_of(turnover, book, party, [&](const ContractKey& key, const ledger::ContractVersion& contract) {
+    if (out != nullptr && contract.from_ms <= from_ms) return;
+    out = &key;
+    from_ms = contract.from_ms;
+  });
+  return out;
+}
 
 bool read_turnover(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, Turnover& out, const Progress& progress) {
   return reader.usage(period, [&](const ledger::RequestRow& request) {
-    add_request(request, book, out);
+    add(request, book, out);
     if (progress && out.requests % told_every == 0) progress("requests", out.requests);
     return true;
   });

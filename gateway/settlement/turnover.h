@@ -37,6 +37,20 @@ struct Turnover {
   std::uint64_t requests = 0, quarantined = 0;
 };
 
+// One request's part of it.
+void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& to);
+
+// Calls `visit(key, contract)` for each version of the period under which the party has a part.
+template <class Visit>
+void versions_of(const Turnover& turnover, const ledger::Book& book, const std::string& party, const Visit& visit) {
+  for (const auto& [key, use] : turnover.contracts) {
+    const auto* const contract = use.parts.contains(party) ? book.contract(key.contract, key.version) : nullptr;
+    if (contract != nullptr) visit(key, *contract);
+  }
+}
+// The one of them that began last; null: none.
+const ContractKey* latest_of(const Turnover& turnover, const ledger::Book& book, const std::string& party);
+
 // Of the requests booked in `period`, as they were rated. False: the store failed (reader.error()).
 bool read_turnover(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, Turnover& out, const Progress& progress);
 

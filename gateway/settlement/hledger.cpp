@@ -1,0 +1,46 @@
+// https://hledger.org/hledger.html: every amount is written, so that nothing is inferred; tags after a
+// semicolon; balance assertions on postings of nothing.
+#include "gateway/settlement/journal_text.h"
+#include "gateway/settlement/sheet.h"
+
+namespace trib::settlement {
+namespace {
+
+void posting(const std::string& account, std::int64_t fen, const money::Amount* pico, ExportFile& out) {
+  out.content += "    " + journal_account(account) + "  " + fen_text(fen) + " CNY";
+  if (pico != nullptr) out.content += "  ; pico:" + pico->text();
+  out.content += '\n';
+  add_control(fen, out);
+}
+
+void entry_text(const DayEntry& entry, ExportFile& out) {
+  out.content += "\n" + entry.day + " * " + entry.owner + "\n    ; owner:" + entry.owner + ", transfers:" + std::to_string(entry.transfers) +
+                 ", batches:" + std::to_string(entry.batch_from) + "-" + std::to_string(entry.batch_to) + ", sha256:" + to_hex(entry.hash) + "\n";
+  for (const auto& [account, moved] : entry.moved) posting(account, moved.fen, &moved.pico, out);
+  posting(std::string(ledger::account_clearing), entry.clearing_fen, nullptr, out);
+  ++out.rows;
+}
+
+}  // namespace
+
+ExportFile hledger_journal(const JournalHead& head, const Daybook& book) {
+  ExportFile out;
+  out.name = "ledger.journal";
+  const std::string first = ledger::day_text(ledger::period_begin_ms(head.period)), last = ledger::day_text(ledger::period_end_ms(head.period) - 1);
+  out.content = "; Tributary, " + ledger::period_text(head.period) + (head.party.empty() ? "" : ", " + head.party) + (head.provisional ? ", provisional" : "") +
+                "\n; schema_version:" + std::to_string(export_schema_version) + ", seal_hash:" + head.seal_hash + "\n\ncommodity 1000.00 CNY\n";
+  const auto accounts = closing_fen(book);
+  for (const auto& [account, fen] : accounts) out.content += "account " + journal_account(account) + "\n";
+  if (!book.opening.empty()) {
+    out.content += "\n" + first + " * opening balances\n    ; opening:" + ledger::period_text(head.period) + "\n";
+    for (const auto& [account, stands] : book.opening) posting(account, stands.fen, &stands.pico, out);
+    ++out.rows;
+  }
+  for (const auto& entry : book.entries) entry_text(entry, out);
+  out.content += "\n" + last + " * balances at the end of " + ledger::period_text(head.period) + "\n";
+  for (const auto& [account, fen] : accounts) out.content += "    " + journal_account(account) + "  0.00 CNY = " + fen_text(fen) + " CNY\n";
+  ++out.rows;
+  return out;
+}
+
+}  // namespace trib::settlement

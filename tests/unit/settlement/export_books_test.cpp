@@ -1,0 +1,30 @@
+// Hidden: writes books and their exports for the acceptance by foreign tools (tests/integration/exports_test.py).
+#include <cstdlib>
+
+#include "tests/unit/settlement/books.h"
+
+using namespace trib;
+using namespace trib::settlement;
+
+TEST_CASE("writes exports for foreign tools into $TRIB_BOOKS", "[.books]") {
+  const char* const folder = std::getenv("TRIB_BOOKS");
+  REQUIRE(folder != nullptr);
+  for (const std::uint64_t seed : {1u, 2u}) {
+    test::RandomBooks books(seed);
+    books.live(300);
+    const std::string root = std::string(folder) + "/" + std::to_string(seed) + "/";
+    for (const std::string period : {"2026-11", "2026-12"}) {
+      for (const std::string format : {"csv", "jsonl", "xlsx", "hledger", "beancount"}) {
+        for (const std::string party : {"", "site:dc-one", "vendor:nvidia"}) {
+          const Export made = books.make(period, *parse_format(format), party);
+          REQUIRE(made.error == "");
+          REQUIRE_FALSE(write_export(system_disk(), root + period + "/" + format + (party.empty() ? "" : "-" + party.substr(party.find(':') + 1)), made));
+        }
+      }
+    }
+    ledger::Connection db;
+    std::string why;
+    REQUIRE(db.open(books.path(), "", ledger::Connection::Mode::write, why));
+    REQUIRE(db.run(("VACUUM INTO '" + root + "ledger.db'").c_str()));
+  }
+}
