@@ -64,7 +64,7 @@ Answer Admin::admin(const AdminRequest& request) {
   if (post && is(3, "periods", "close")) return period(parts[1], true);
   if (post && is(2, "periods") && parts[1] == "explain") return explain(request);
   if (get && is(1, "statements")) return statements(request.query);
-  if (get && is(3, "statements")) return statement(parts[1], parts[2]);
+  if (get && is(3, "statements")) return statement(parts[1], parts[2], request.query);
   if (get && is(2, "exports")) return export_period(parts[1], request.query);
   if (!parts.empty() && parts[0] == "audit") return audit(parts, request);
   if (is(1, "backup")) return backup(request);

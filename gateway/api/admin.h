@@ -72,7 +72,8 @@ class Admin final : public AdminDoors {
   Answer period(const std::string& text, bool close);
   Answer explain(const AdminRequest& request);
   Answer statements(const std::string& query);
-  Answer statement(const std::string& period, const std::string& party);
+  Answer statement(const std::string& period, const std::string& party, const std::string& query);
+  Answer statement_page(const std::string& no);
   Answer export_period(const std::string& period, const std::string& query);
   Answer audit(const std::vector<std::string>& parts, const AdminRequest& request);  // admin_audit.cpp
   Answer audit_verify();

@@ -50,4 +50,14 @@ Answer Admin::export_period(const std::string& period, const std::string& query)
   return {200, write_tar(files), "application/x-tar"};
 }
 
+// Made for print; of a month that is not stated, provisional.
+Answer Admin::statement_page(const std::string& no) {
+  while (parts_.ledger.post_once()) {
+  }
+  std::string why;
+  const auto page = settlement::read_statement_page(parts_.ledger, no, parts_.live()->config->exports, parts_.signing, why);
+  if (!page) return error(404, why, "statement_not_found");
+  return {200, settlement::statement_html(*page), "text/html; charset=utf-8"};
+}
+
 }  // namespace trib::api

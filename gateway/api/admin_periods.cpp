@@ -121,7 +121,11 @@ Answer Admin::statements(const std::string& query) {
 }
 
 // A number is "PERIOD/PARTY", two parts of the path.
-Answer Admin::statement(const std::string& period, const std::string& party) {
+Answer Admin::statement(const std::string& period, const std::string& party, const std::string& query) {
+  const auto asked = read_query(query);
+  const auto format = asked.find("format");
+  if (format != asked.end() && format->second == "html") return statement_page(period + "/" + party);
+  if (format != asked.end() && format->second != "json") return error(400, "`format` must be json or html.");
   std::string why;
   const auto reader = parts_.ledger.reader(why);
   if (reader == nullptr) return error(500, why, "store");

@@ -3,6 +3,7 @@
 
 #include "gateway/app/command_line.h"
 #include "gateway/app/commands.h"
+#include "gateway/base/base.h"
 
 namespace trib::app {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 namespace bj = boost::json;
 
 constexpr const char* period_usage = "period list | show PERIOD | close PERIOD | explain SUBJECT --reason TEXT --evidence DOC";
-constexpr const char* statement_usage = "statement list [--period PERIOD] | show PERIOD/PARTY";
+constexpr const char* statement_usage = "statement list [--period PERIOD] | show PERIOD/PARTY [--html FILE]";
 
 void print_checklist(const bj::object& answer) {
   for (const auto& item : answer.at("checklist").as_array()) {
@@ -70,6 +71,13 @@ int statement_command(const Call& call) {
                 {"no", "opening_carry", "share_amount", "net_payable", "closing_carry", "requests", "contract"});
   }
   if (what != "show" || call.words.size() != 3) return takes(statement_usage);
+  if (const std::string file = call.get("--html"); !file.empty()) {
+    const auto reply = ask_gateway(call, "GET", "/admin/v1/statements/" + call.words[2] + "?format=html");
+    if (reply.status != 200) return failed(error_of(reply));
+    if (const auto ec = write_file(system_disk(), file, reply.body)) return failed(file + ": " + ec.message());
+    if (!call.json()) std::cout << file << "  " << reply.body.size() << " bytes\n";
+    return 0;
+  }
   return show(call, "GET", "/admin/v1/statements/" + call.words[2], {});
 }
 

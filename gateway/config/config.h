@@ -263,7 +263,29 @@ struct LegalParty {
   std::string legal_name, tax_no, address, phone, bank, bank_account, email;  // empty: not said
 };
 
+struct LayoutColumn {
+  std::string header, field, value;  // field empty: always `value`
+};
+struct AccountCode {
+  std::string code, name;
+};
+struct InvoiceItem {
+  std::string model, name, code, specification, unit;  // model "*": all others
+};
+// The layouts' file: your chart of accounts, the columns of vouchers and e-invoices.
+struct ExportLayouts {
+  std::map<std::string, AccountCode, std::less<>> accounts;
+  std::string word, preparer, summary;
+  std::vector<LayoutColumn> voucher;  // empty: none
+  std::string kind, basic_sheet, details_sheet;
+  std::vector<LayoutColumn> basic, details;
+  std::vector<InvoiceItem> items;
+  const AccountCode* code_of(std::string_view account) const;  // "L210/dc-one", else "L210"; null: none
+  const InvoiceItem* item_of(std::string_view model) const;
+};
+
 struct ExportsConfig {
+  std::shared_ptr<const ExportLayouts> layouts;  // null: none
   std::map<std::string, LegalParty, std::less<>> parties;  // by party
   const LegalParty* legal(std::string_view party) const;  // null: nothing is said
 };
@@ -313,6 +335,8 @@ struct AgentConfig {
 
 // Reads and checks a whole file. `env` answers ${NAME}. Throws ConfigError.
 using Environment = const char* (*)(const char* name);
+// Of the layouts' file (docs/exports.md).
+std::shared_ptr<const ExportLayouts> parse_layouts(const std::string& file, const std::string& yaml, Environment env);
 std::shared_ptr<const ConfigSnapshot> load_gateway(const std::string& file, Environment env);
 std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file, const std::string& yaml, Environment env);
 std::shared_ptr<const AgentConfig> load_agent(const std::string& file, Environment env);

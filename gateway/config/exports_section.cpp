@@ -5,6 +5,8 @@ namespace {
 
 constexpr Key rows[] = {
     {"settlement.exports", Type::section, "", "", "", "What exports say beyond the books ([exports.md](exports.md))."},
+    {"settlement.exports.layouts", Type::path, "", "", "",
+     "Your chart of accounts and the columns of vouchers and e-invoices, from this file's folder; absent: neither is exported."},
     {"settlement.exports.parties", Type::list, "", "0", "20000", "Who parties and customers are before the law."},
     {"settlement.exports.parties[].party", Type::text, "required", "", "",
      "`platform`, `site:ID`, `vendor:ID`, `referrer:ID` or `customer:TENANT`."},
@@ -54,6 +56,10 @@ const LegalParty* ExportsConfig::legal(std::string_view party) const {
 
 ExportsConfig read_exports(const Section& section) {
   ExportsConfig out;
+  if (section.given("layouts")) {
+    const std::string file = section.document().beside(section.path("layouts"));
+    out.layouts = parse_layouts(file, read_file(file), section.document().env());
+  }
   for (const Section& in : section.sections("parties")) {
     LegalParty one = read_party(in);
     const std::string party = one.party;

@@ -48,6 +48,7 @@ std::span<const Key> routing_keys();
 std::span<const Key> model_keys();
 std::span<const Key> contract_keys();
 std::span<const Key> exports_keys();
+std::span<const Key> layout_keys();  // of the layouts' file
 std::span<const Key> site_keys();
 std::span<const Key> tenant_keys();
 std::span<const Key> agent_keys();

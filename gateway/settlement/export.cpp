@@ -1,23 +1,31 @@
 #include <algorithm>
 
 #include "gateway/settlement/export_call.h"
+#include "gateway/settlement/focus.h"
+#include "gateway/settlement/voucher.h"
 
 namespace trib::settlement {
 namespace {
 
-bool known_party(const std::string& party) {
-  if (party.empty() || party == "platform") return true;
+// Why the format has no files of that party; empty: it has.
+std::string refuse_party(const std::string& party, Format format) {
+  if (party.empty()) return {};
   const auto colon = party.find(':');
   const std::string type = party.substr(0, colon);
-  return colon != std::string::npos && colon + 1 < party.size() && (type == "site" || type == "vendor" || type == "referrer");
+  const bool named = colon != std::string::npos && colon + 1 < party.size();
+  if (format == Format::focus) return named && type == "customer" ? "" : "focus is for customers: a party is customer:TENANT";
+  if (format == Format::voucher) return "vouchers are the house's own: leave the party out";
+  const bool known = party == "platform" || (named && (type == "site" || type == "vendor" || type == "referrer"));
+  return known ? "" : "a party is site:ID, vendor:ID, referrer:ID or platform";
 }
 
 }  // namespace
 
+// The date is one that the books give: the same books, the same bytes.
+SheetForm Exporter::form(Format format, bool versioned) const { return {format, options_.bom, ledger::period_end_ms(period_), versioned}; }
+
 Sheet Exporter::sheet(std::string_view name, std::vector<std::string> columns, Format format) const {
-  // A date that the books give: the same books, the same bytes.
-  const SheetForm form{format, options_.bom, ledger::period_end_ms(period_)};
-  return {form, name, std::move(columns)};
+  return {form(format, true), name, std::move(columns)};
 }
 
 bool Exporter::keep(Export& out, Sheet& sheet) {
@@ -70,7 +78,6 @@ std::string Exporter::read_statements() {
     if (found != made.end()) continue;
     one.version = 0;
     if (one.seal_hash.empty() && one.batch_to != 0) one.seal_hash = to_hex(hashes_[one.batch_to]);
-    provisional_ = provisional_ || !one.no.empty();
     if (!adds_up(one)) return "what " + party + " is owed does not add up to its account";
   }
   return lines_.differs(statements_);
@@ -79,12 +86,32 @@ std::string Exporter::read_statements() {
 bool Exporter::journal(Export& out) {
   Daybook book;
   if (auto why = read_daybook(reader_, period_, options_.party, book); !why.empty()) return fail(out, std::move(why));
-  provisional_ = true;
-  for (const auto& row : reader_.periods())
-    if (row.period == period_ && row.state >= ledger::PeriodState::closed) provisional_ = false;
+  if (options_.format == Format::voucher) {
+    Vouchers made = make_vouchers(form(Format::csv, false), period_, book, options_.config);
+    if (!made.error.empty()) return fail(out, std::move(made.error));
+    return keep(out, std::move(made.lines)) && keep(out, std::move(made.totals));
+  }
   const JournalHead about{period_, options_.party, head().seal_hash, provisional_};
   ExportFile file = options_.format == Format::hledger ? hledger_journal(about, book) : beancount_journal(about, book);
   return keep(out, std::move(file));
+}
+
+bool Exporter::focus(Export& out) {
+  FocusRows rows(period_, customer());
+  std::string why;
+  const bool walked = reader_.usage(period_, [&](const ledger::RequestRow& row) {
+    add(row, *book_, turnover_);
+    why = rows.add(row, *book_);
+    return why.empty();
+  });
+  if (!walked || !why.empty()) return fail(out, walked ? why : reader_.error());
+  if (why = differs(reader_, period_, turnover_); !why.empty()) return fail(out, why);
+  reader_.adjustments(period_, [&](const ledger::TransferRow& row) {
+    rows.add(row);
+    return true;
+  });
+  ExportFile file = rows.take(form(Format::csv, false), *book_, options_.config, why);
+  return why.empty() ? keep(out, std::move(file)) : fail(out, why);
 }
 
 ManifestHead Exporter::head() const {
@@ -100,33 +127,37 @@ ManifestHead Exporter::head() const {
 
 bool Exporter::run(Export& out) {
   read_batches();
-  const bool made = options_.format == Format::hledger || options_.format == Format::beancount ? journal(out) : tables(out);
+  provisional_ = true;
+  for (const auto& row : reader_.periods())
+    if (row.period == period_ && row.state >= ledger::PeriodState::closed) provisional_ = false;
+  bool made = false;
+  switch (options_.format) {
+    case Format::csv:
+    case Format::jsonl:
+    case Format::xlsx: made = tables(out); break;
+    case Format::hledger:
+    case Format::beancount:
+    case Format::voucher: made = journal(out); break;
+    case Format::focus: made = focus(out); break;
+  }
   return made && (reader_.error().empty() || fail(out, reader_.error()));
 }
 
-// A party may see what customers paid for its part where its contract says so.
+// What customers paid for its part, where the contract says so.
 bool Exporter::may_see_gross(const std::string& contract, std::uint32_t version) const {
   const auto* const found = book_->contract(contract, version);
   return whole() || (found != nullptr && found->policies.show_gross);
 }
 
-bool Exporter::may_see_gross(const Statement& statement) const {
-  if (whole()) return true;
-  std::size_t all = 0, allowed = 0;
-  versions_of(turnover_, *book_, statement.party, [&](const ContractKey& key, const ledger::ContractVersion&) {
-    ++all;
-    allowed += may_see_gross(key.contract, key.version) ? 1 : 0;
-  });
-  return all > 0 && all == allowed;
-}
+bool Exporter::may_see_gross(const Statement& statement) const { return whole() || shows_gross(turnover_, *book_, statement.party); }
 
 Export export_period(ledger::Ledger& ledger, const ExportOptions& options, const SigningKey& key) {
   Export out;
   const auto period = ledger::parse_period(options.period);
   if (!period) {
     out.error = "a period is YYYY-MM";
-  } else if (!known_party(options.party)) {
-    out.error = "a party is site:ID, vendor:ID, referrer:ID or platform";
+  } else if (out.error = refuse_party(options.party, options.format); !out.error.empty()) {
+    return out;
   } else if (const auto reader = ledger.reader(out.error); reader != nullptr) {
     if (!reader->begin()) out.error = "the store cannot be read";
     Exporter exporter(*reader, ledger.book(), options, *period);

@@ -26,6 +26,7 @@ class Exporter {
     out.error = std::move(why);
     return false;
   }
+  SheetForm form(Format format, bool versioned) const;
   Sheet sheet(std::string_view name, std::vector<std::string> columns, Format format) const;
   // Spreadsheets are for tables that people read: what has a row a request or a transfer comes as JSON Lines.
   Format detail_format() const { return options_.format == Format::xlsx ? Format::jsonl : options_.format; }
@@ -36,11 +37,13 @@ class Exporter {
   bool read_requests(Sheet* detail);  // nothing of them where the format has no detail
   std::string read_statements();      // why they do not tie out
   bool concerns(const ledger::AttemptRow& attempt, const std::vector<ledger::Part>& parts) const;
+  std::string customer() const { return options_.party.starts_with("customer:") ? options_.party.substr(9) : std::string(); }
   bool may_see_gross(const std::string& contract, std::uint32_t version) const;
   bool may_see_gross(const Statement& statement) const;
   void detail_row(Sheet& sheet, const ledger::RequestRow& row) const;
   void detail_parts(Sheet& sheet, const ledger::RequestRow& row) const;
   bool journal(Export& out);
+  bool focus(Export& out);
   bool tables(Export& out);
   bool detail(Export& out);
   bool summary(Export& out);

@@ -40,7 +40,7 @@ ExportFile make_manifest(const ManifestHead& head, const std::vector<ExportFile>
   return {"manifest.json", out + std::string(signature_mark) + to_hex(signature) + "\"}\n", 0, {}, {}};
 }
 
-const std::string format_names = "csv, jsonl, xlsx, hledger or beancount";
+const std::string format_names = "csv, jsonl, xlsx, hledger, beancount, voucher or focus";
 
 std::optional<Format> parse_format(std::string_view text) {
   if (text == "csv") return Format::csv;
@@ -48,6 +48,8 @@ std::optional<Format> parse_format(std::string_view text) {
   if (text == "xlsx") return Format::xlsx;
   if (text == "hledger") return Format::hledger;
   if (text == "beancount") return Format::beancount;
+  if (text == "voucher") return Format::voucher;
+  if (text == "focus") return Format::focus;
   return std::nullopt;
 }
 

@@ -123,6 +123,15 @@ std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Bo
   return out;
 }
 
+bool shows_gross(const Turnover& turnover, const ledger::Book& contracts, const std::string& party) {
+  std::size_t all = 0, shown = 0;
+  versions_of(turnover, contracts, party, [&](const ContractKey&, const ledger::ContractVersion& contract) {
+    ++all;
+    shown += contract.policies.show_gross ? 1 : 0;
+  });
+  return all > 0 && all == shown;
+}
+
 Amount paid(ledger::Reader& reader, const Statement& statement) {
   Amount out;
   if (statement.no.empty()) return out;

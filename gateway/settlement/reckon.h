@@ -29,6 +29,9 @@ void book(Statement& to, const ledger::TransferRow& transfer, money::Amount move
 std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, const Turnover& turnover,
                                         Whose whose);
 
+// Whether the party may see what customers paid for its part: its contracts of the period all say so.
+bool shows_gross(const Turnover& turnover, const ledger::Book& book, const std::string& party);
+
 // Under a statement's number, from its lock to now.
 money::Amount paid(ledger::Reader& reader, const Statement& statement);
 

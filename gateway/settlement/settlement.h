@@ -11,10 +11,11 @@
 #include "gateway/ledger/ledger.h"
 #include "gateway/settlement/close.h"
 #include "gateway/settlement/signing.h"
+#include "gateway/settlement/statement_page.h"
 
 namespace trib::settlement {
 
-enum class Format { csv, jsonl, xlsx, hledger, beancount };
+enum class Format { csv, jsonl, xlsx, hledger, beancount, voucher, focus };
 std::optional<Format> parse_format(std::string_view text);
 extern const std::string format_names;  // "csv, jsonl, ...", for messages
 

@@ -72,10 +72,7 @@ def total(rows, column):
 
 class Exports(unittest.TestCase):
     def each(self, form):
-        for seed in SEEDS:
-            for month in MONTHS:
-                with self.subTest(seed=seed, month=month, form=form):
-                    yield BOOKS / seed / month / form, Store(BOOKS / seed / "ledger.db", month)
+        return [(BOOKS / seed / month / form, Store(BOOKS / seed / "ledger.db", month)) for seed in SEEDS for month in MONTHS]
 
     def accruing(self, legs):
         """What the month's parties are owed more, by party, from the legs: locks of statements aside."""
@@ -189,6 +186,42 @@ class Exports(unittest.TestCase):
                         exact[posting.account] += pico(posting.meta.get("pico", "0"))
                 self.check_fen(found, store)
                 self.assertEqual({name(k): v for k, v in store.legs(upto=True).items() if v}, {k: v for k, v in exact.items() if v})
+
+    def test_invariant_32_vouchers_balance_and_lead_from_month_to_month(self):
+        for folder, store in self.each("voucher"):
+            rows = parse_csv((folder / "voucher.csv").read_text("utf-8"))
+            by_voucher, codes = collections.Counter(), collections.Counter()
+            for row in rows:
+                amount = pico(row["借方金额"] or "0") - pico(row["贷方金额"] or "0")
+                by_voucher[row["凭证号"]] += amount
+                codes[row["科目代码"]] += amount
+            self.assertEqual({0}, set(by_voucher.values()))
+            before = collections.Counter()
+            for account, value in store.legs(upto=True).items():
+                before[account] = value
+            for account, value in store.legs().items():
+                before[account] -= value
+            self.assertEqual(codes["2203"], sum(fen(v) - fen(before[k]) for k, v in store.legs(upto=True).items() if k.startswith("L200/")) * 10 ** 10)
+            totals = parse_csv((folder / "voucher_totals.csv").read_text("utf-8"))[0]
+            self.assertEqual((str(len(by_voucher)), total(rows, "借方金额"), total(rows, "贷方金额")),
+                             (totals["NumberOfEntries"], pico(totals["TotalDebit"]), pico(totals["TotalCredit"])))
+
+    def test_invariant_32_focus_bills_what_customers_accounts_were_charged(self):
+        for folder, store in self.each("focus"):
+            rows = parse_csv((folder / "focus.csv").read_text("utf-8"))
+            charged = sum(mu * 10 ** 6 + pf for mu, pf in store.db.execute(
+                "SELECT mu, pf FROM leg JOIN transfer ON leg.shard = transfer.shard AND leg.transfer_id = transfer.id "
+                "WHERE period = ? AND account LIKE 'L200/%' AND code NOT IN (50, 51)", (store.period,)))
+            self.assertEqual(charged, total(rows, "BilledCost"))
+            for row in rows:
+                self.assertEqual(row["BilledCost"], row["EffectiveCost"])
+                self.assertLess(row["ChargePeriodStart"], row["ChargePeriodEnd"])
+                self.assertEqual(row["ChargeClass"] == "Correction", row["ChargePeriodStart"] < row["BillingPeriodStart"])
+                if row["ChargeCategory"] == "Usage":
+                    self.assertEqual(pico(row["ListCost"]) * 10 ** 12, pico(row["ListUnitPrice"]) * pico(row["PricingQuantity"]))
+                    self.assertEqual(int(row["ConsumedQuantity"]) * 10 ** 6, pico(row["PricingQuantity"]))
+            acme = parse_csv((folder.parent / "focus-acme" / "focus.csv").read_text("utf-8"))
+            self.assertEqual([r for r in rows if r["BillingAccountId"] == "acme"], acme)
 
 
 def name(account):

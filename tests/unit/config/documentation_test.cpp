@@ -46,6 +46,19 @@ TEST_CASE("every sample loads") {
         sha256("change-me"));
 }
 
+TEST_CASE("the exports' page lists exactly the rows of a layouts' file, and the sample loads") {
+  std::string text;
+  REQUIRE_FALSE(trib::read_file(system_disk(), "docs/exports.md", text));
+  for (const Key& key : layout_keys()) {
+    INFO("missing in docs/exports.md: " << doc_row(key));
+    CHECK(text.find(doc_row(key) + "\n") != std::string::npos);
+  }
+  REQUIRE_FALSE(trib::read_file(system_disk(), "configs/exports.yaml", text));
+  const auto layouts = parse_layouts("configs/exports.yaml", text, no_env);
+  CHECK(layouts->code_of("L210/dc-one")->code == "2202.01");
+  CHECK(layouts->item_of("any")->model == "*");
+}
+
 TEST_CASE("the documentation lists exactly the rows that the parsers use") {
   std::ifstream file("docs/configuration.md");
   REQUIRE(file);

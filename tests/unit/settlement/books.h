@@ -19,11 +19,17 @@ struct RandomBooks : World {
   std::optional<settlement::SigningKey> key;
   SeededRng rng;
   std::size_t served = 0;
+  config::ExportsConfig config;
 
   explicit RandomBooks(std::uint64_t seed, bool show_gross = false) : rng(seed) {
     std::string why;
     key = settlement::SigningKey::open(disk, "key.pem", why);
     REQUIRE(key);
+    std::string layouts;
+    REQUIRE_FALSE(read_file(system_disk(), "configs/exports.yaml", layouts));
+    config.layouts = config::parse_layouts("configs/exports.yaml", layouts, [](const char*) -> const char* { return nullptr; });
+    config.parties["site:dc-one"] = {"site:dc-one", "北京示例算力有限公司 <一号>", "91110000MA00000001", {}, {}, {}, {}, {}};
+    config.parties["platform"] = {"platform", "Beispiel & Söhne", "91110000MA00000002", {}, {}, {}, {}, {}};
     open();
     auto config = golden_config();
     config.contracts[1].policies.show_gross = show_gross;
@@ -106,6 +112,7 @@ struct RandomBooks : World {
     options.period = std::move(period);
     options.format = format;
     options.party = std::move(party);
+    options.config = config;
     return settlement::export_period(*ledger, options, *key);
   }
 };

@@ -22,6 +22,22 @@ TEST_CASE("writes exports for foreign tools into $TRIB_BOOKS", "[.books]") {
         }
       }
     }
+    for (const std::string period : {"2026-11", "2026-12"}) {
+      for (const std::string format : {"voucher", "focus"}) {
+        const Export made = books.make(period, *parse_format(format));
+        REQUIRE(made.error == "");
+        REQUIRE_FALSE(write_export(system_disk(), root + period + "/" + format, made));
+      }
+      const Export one = books.make(period, Format::focus, "customer:acme");
+      REQUIRE(one.error == "");
+      REQUIRE_FALSE(write_export(system_disk(), root + period + "/focus-acme", one));
+      for (const std::string party : {"site:dc-one", "vendor:nvidia"}) {
+        std::string why;
+        const auto page = read_statement_page(*books.ledger, period + "/" + party, books.config, *books.key, why);
+        REQUIRE(page);
+        REQUIRE_FALSE(write_file(system_disk(), root + period + "/" + party.substr(party.find(':') + 1) + ".html", statement_html(*page)));
+      }
+    }
     ledger::Connection db;
     std::string why;
     REQUIRE(db.open(books.path(), "", ledger::Connection::Mode::write, why));
