@@ -31,9 +31,9 @@ struct RandomBooks : World {
     config.parties["site:dc-one"] = {"site:dc-one", "北京示例算力有限公司 <一号>", "91110000MA00000001", {}, {}, {}, {}, {}};
     config.parties["platform"] = {"platform", "Beispiel & Söhne", "91110000MA00000002", {}, {}, {}, {}, {}};
     open();
-    auto config = golden_config();
-    config.contracts[1].policies.show_gross = show_gross;
-    const auto problem = ledger->publish(config, noon);
+    auto golden = golden_config();
+    golden.contracts[1].policies.show_gross = show_gross;
+    const auto problem = ledger->publish(golden, noon);
     INFO((problem ? problem->path + ": " + problem->why : ""));
     REQUIRE_FALSE(problem);
     for (const char* tenant : {"acme", "bolt", "corp"}) REQUIRE(ledger->topup(tenant, "t", cny("1000.01"), nov_2026 + 1) == ledger::Posting::posted);

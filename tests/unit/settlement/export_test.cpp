@@ -114,7 +114,11 @@ struct Books : World {
     key = std::make_unique<SigningKey>(*SigningKey::open(system_disk(), dir.file("export.pem"), why));
   }
   Export make(std::string period, Format format, std::string party = "") {
-    return export_period(*ledger, {std::move(period), format, std::move(party)}, *key);
+    ExportOptions options;
+    options.period = std::move(period);
+    options.format = format;
+    options.party = std::move(party);
+    return export_period(*ledger, options, *key);
   }
 };
 
@@ -225,7 +229,10 @@ TEST_CASE("what cannot be exported is refused in words") {
   CHECK(books.make("2026-13", Format::csv).error == "a period is YYYY-MM");
   CHECK(books.make("2026-11", Format::csv, "site:").error.find("a party is") == 0);
   CHECK(books.make("2026-11", Format::csv, "acme").error.find("a party is") == 0);
-  const Export small = export_period(*books.ledger, {"2026-11", Format::csv, "", 1000}, *books.key);
+  ExportOptions options;
+  options.period = "2026-11";
+  options.bytes_max = 1000;
+  const Export small = export_period(*books.ledger, options, *books.key);
   CHECK(small.error.find("larger than 1000 bytes") != std::string::npos);
   CHECK(small.files.empty());
   const Export nothing = books.make("2020-01", Format::csv);

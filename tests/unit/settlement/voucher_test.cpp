@@ -26,10 +26,10 @@ TEST_CASE("an account without a code refuses the vouchers, and so does a missing
   CHECK(books.make("2026-11", Format::voucher).error == "");
   CHECK(books.make("2026-11", Format::voucher, "site:dc-one").error == "vouchers are the house's own: leave the party out");
   auto layouts = *books.config.layouts;
-  layouts.accounts.erase("L210");
+  layouts.accounts.erase("L200");
   books.config.layouts = std::make_shared<config::ExportLayouts>(layouts);
-  CHECK(books.make("2026-11", Format::voucher).error.find("account L210/cafe-one has no code in the layouts") == 0);
-  layouts.accounts["L210/cafe-one"] = layouts.accounts["L210/dc-one"] = layouts.accounts["L210/lab.two"] = {"1", "x"};
+  CHECK(books.make("2026-11", Format::voucher).error.find("account L200/acme has no code in the layouts") == 0);
+  layouts.accounts["L200/acme"] = layouts.accounts["L200/bolt"] = layouts.accounts["L200/corp"] = {"1", "x"};
   books.config.layouts = std::make_shared<config::ExportLayouts>(layouts);
   CHECK(books.make("2026-11", Format::voucher).error == "");
   books.config.layouts = nullptr;
