@@ -18,7 +18,7 @@ h1{font-size:23px;line-height:1.15;margin:0;font-weight:600;letter-spacing:-.01e
 h1 small{display:block;font-size:13px;font-weight:400;color:#5c6873;margin-top:5px;letter-spacing:0}
 h2{font-size:11px;letter-spacing:.08em;text-transform:uppercase;color:#5c6873;margin:20px 0 5px;font-weight:600}
 .due{text-align:right}.due b{display:block;font-size:25px;line-height:1.15;font-weight:600;white-space:nowrap}.due span{color:#5c6873}
-.mark{color:#a23b2a;border:1px solid;border-radius:3px;padding:0 6px;font-size:11px;letter-spacing:.08em;text-transform:uppercase;white-space:nowrap}
+.due .mark{color:#a23b2a;border:1px solid;border-radius:3px;padding:0 6px;font-size:11px;letter-spacing:.08em;text-transform:uppercase;white-space:nowrap}
 .who{display:grid;grid-template-columns:1fr 1fr;gap:28px;margin-top:14px}.who p{margin:0}.who b{font-weight:600}
 .who .small,.small{font-size:11px;color:#5c6873}
 table{border-collapse:collapse;width:100%}
@@ -26,7 +26,7 @@ td{padding:2.5px 0;vertical-align:baseline}td:last-child{text-align:right;white-
 tr+tr td{border-top:1px solid #e6e9ec}
 tr.sum td{border-top:1.5px solid #1c2733;font-weight:600;padding-top:5px}
 tr.after td{border-top:1px solid #e6e9ec}tr.pay td{font-weight:600}
-td i{font-style:normal;color:#93a0ab;font-weight:400}td .why{color:#5c6873;font-size:11px;padding-left:8px}
+td i{font-style:normal;color:#93a0ab;font-weight:400}td .why{color:#5c6873;font-size:11px;font-weight:400;padding-left:8px}
 svg{width:100%;height:auto;display:block}svg text{font-size:9.5px;fill:#5c6873}svg .grid{stroke:#e6e9ec}svg .base{stroke:#8b97a1}
 .legend{margin:4px 0 0;font-size:11px;color:#3c4853}.legend span{margin-right:16px;white-space:nowrap}
 .legend i{display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:5px}
