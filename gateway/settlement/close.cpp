@@ -171,6 +171,8 @@ void Call::check_stated() {
   const Period next = ledger::next_period(period_);
   item("the month after has begun", wall_ms_ >= ledger::period_begin_ms(next) ? "" : "it begins at " + ledger::time_text(ledger::period_begin_ms(next)));
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_) || !add_booked(*reader_, *book_, period_, turnover_)) return;
+  add_fees();
+  planned_.clear();  // for the statements' figures: they were posted before the seal
   std::string why;
   for (const auto& [party, made] : make_statements()) {
     if (!adds_up(made)) {
