@@ -9,8 +9,6 @@ namespace {
 namespace bj = boost::json;
 using settlement::Entry;
 
-settlement::DeskRules desk_rules(const config::ConfigSnapshot& config) { return {config.goodwill_budget, config.item_code}; }
-
 bj::array legs_json(const ledger::Document& document) {
   bj::array out;
   for (const auto& transfer : document.transfers)
@@ -80,7 +78,7 @@ Answer Admin::order(const std::string& what, const AdminRequest& request) {
       if (!repeated) return error(409, "Of the balance only " + (view.balance - view.held).text() + " is available; running requests hold the rest.", "refused");
     }
   }
-  const auto entry = settlement::enter(parts_.ledger, desk_rules(*parts_.live()->config), order, parts_.clock.wall_ms());
+  const auto entry = settlement::enter(parts_.ledger, order, parts_.clock.wall_ms());
   if (!fine(entry)) return refusal(entry);
   if (entry.result == Entry::Result::posted) moved(entry);
   return ok(entry_json(entry), entry.result == Entry::Result::posted ? 201 : 200);
@@ -123,7 +121,7 @@ Answer Admin::make_invoices(const std::string& text) {
   const auto period = ledger::parse_period(text);
   if (!period) return error(400, "A period is written as YYYY-MM.");
   bj::array made, missing;
-  for (const auto& entry : settlement::make_invoices(parts_.ledger, desk_rules(*parts_.live()->config), *period, parts_.clock.wall_ms())) {
+  for (const auto& entry : settlement::make_invoices(parts_.ledger, *period, parts_.clock.wall_ms())) {
     if (entry.id.empty()) return refusal(entry);  // none can be made
     if (entry.result == Entry::Result::posted) moved(entry);
     if (fine(entry)) made.emplace_back(entry.id);

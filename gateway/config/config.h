@@ -260,8 +260,6 @@ struct AuditConfig {
 struct ConfigSnapshot {
   std::string file;
   GatewayConfig gateway;
-  money::Amount goodwill_budget;  // a month's, on E400; zero: none may be given
-  std::string item_code;          // 19 digits; empty: no invoices
   unsigned grace_days = 3;  // after a month's end, before it can be reconciled
   AuditConfig audit;
   std::string store_path;  // of "sqlite:PATH", relative to the working directory

@@ -82,10 +82,6 @@ constexpr Key rows[] = {
      "Environment variable that holds the operator's token; unset: the admin doors answer 401."},
     {"settlement.grace_days", Type::count, "3", "0", "28",
      "Days after a month's end before its books can be reconciled: for late facts and disputes."},
-    {"settlement.goodwill_budget", Type::amount, "0", "", "",
-     "What may be given to customers as goodwill, a month. 0: nothing."},
-    {"settlement.item_code", Type::text, "", "", "",
-     "The tax authority's code of what is sold, 19 digits. Unset: no invoices are made."},
     {"store.url", Type::text, "sqlite:DATA/ledger.db", "", "",
      "`sqlite:PATH`, relative to the working directory; DATA is `gateway.data`."},
 };
@@ -217,15 +213,6 @@ GatewayConfig read_gateway(const Section& in) {
   read_admin(in.section("admin"), out);
   check_doors(in, out);
   return out;
-}
-
-void read_finance(const Section& in, ConfigSnapshot& out) {
-  out.grace_days = in.count32("grace_days");
-  out.goodwill_budget = in.amount("goodwill_budget");
-  if (!in.given("item_code")) return;
-  out.item_code = in.text("item_code");
-  const bool digits = out.item_code.size() == 19 && out.item_code.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits) in.fail("item_code", "must be 19 digits, in quotes");
 }
 
 std::string read_store(const Section& in, const std::string& data) {

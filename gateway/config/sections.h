@@ -7,7 +7,6 @@
 namespace trib::config {
 
 GatewayConfig read_gateway(const Section& section);
-void read_finance(const Section& in, ConfigSnapshot& out);
 std::string read_store(const Section& section, const std::string& data);
 AuditConfig read_audit(const Section& section);
 RoutingConfig read_routing(const Section& section);

@@ -32,6 +32,7 @@ struct Action {
         {{"forfeit", {"party", "amount", "from", "evidence", "id"}, {"reason"}, "what a party loses of its reserve or payable (45)"}, &DeskCall::forfeit},
         {{"suspense", {"from", "to", "amount", "reason", "evidence", "id"}, {}, "what waits in suspense to where it belongs (35)"}, &DeskCall::suspense},
         {{"close-account", {"account", "id"}, {"reason", "evidence"}, "at most a fen that is left on it (63)"}, &DeskCall::close_account},
+        {{"set", {"name", "value", "id"}, {"reason", "evidence"}, "goodwill_budget (CNY a month) or item_code (19 digits)"}, &DeskCall::set},
         {{"manual", {"legs", "made_by", "approved_by", "evidence", "id"}, {"at", "reason"}, "any legs, by two persons (70)"}, &DeskCall::manual},
     };
     return out;
@@ -47,6 +48,22 @@ const std::vector<Form>& desk_forms() {
   return out;
 }
 
+bool is_order(std::string_view what) {
+  const auto& forms = desk_forms();
+  return std::any_of(forms.begin(), forms.end(), [&](const Form& form) { return form.what == what; });
+}
+
+std::string setting(ledger::Reader& reader, std::string_view name) {
+  std::string out;
+  for (std::uint32_t n = 1;; ++n) {
+    const auto row = reader.command("setting:" + std::string(name) + ":" + std::to_string(n));
+    if (!row) return out;
+    const auto document = row->result == "applied" ? ledger::read_document(row->body) : std::nullopt;
+    const auto attached = document ? read_attached(document->attach) : std::nullopt;
+    if (attached) out = attached->facts.at("value");
+  }
+}
+
 std::map<std::string, Amount> Entry::moved() const {
   std::map<std::string, Amount> out;
   if (result != Result::posted) return out;
@@ -57,14 +74,14 @@ std::map<std::string, Amount> Entry::moved() const {
   return out;
 }
 
-Entry enter(ledger::Ledger& ledger, const DeskRules& rules, const Order& order, std::int64_t wall_ms) {
+Entry enter(ledger::Ledger& ledger, const Order& order, std::int64_t wall_ms) {
   while (ledger.post_once()) {  // what an earlier call left in the journal is seen
   }
-  return DeskCall(ledger, rules, order, wall_ms).run();
+  return DeskCall(ledger, order, wall_ms).run();
 }
 
-DeskCall::DeskCall(ledger::Ledger& ledger, const DeskRules& rules, const Order& order, std::int64_t wall_ms)
-    : ledger_(ledger), rules_(rules), order_(order), wall_ms_(wall_ms), book_(ledger.book()) {
+DeskCall::DeskCall(ledger::Ledger& ledger, const Order& order, std::int64_t wall_ms)
+    : ledger_(ledger), order_(order), wall_ms_(wall_ms), book_(ledger.book()) {
   json::Writer asked;
   asked.open('{').text("order", order.what);
   for (const auto& [name, value] : order.args)
@@ -246,7 +263,7 @@ Entry DeskCall::post(const std::string& id, Draft draft) {
     if (!one.reverses) std::sort(one.legs.begin(), one.legs.end(), [](const Leg& a, const Leg& b) { return a.account < b.account; });
   }
   std::erase_if(transfers, [](const DocumentTransfer& one) { return one.legs.empty(); });
-  if (transfers.empty()) refused("no money would move");
+  if (transfers.empty() && draft.document.kind != kind_setting) refused("no money would move");
   draft.document.attach = attached_text(draft.attached);
   if (auto why = ledger::refuse(draft.document); !why.empty()) refused(why);
   reader_->end();

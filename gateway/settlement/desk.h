@@ -19,13 +19,12 @@ namespace trib::settlement {
 inline constexpr std::string_view kind_reversal = "reversal", kind_dispute = "dispute", kind_upheld = "dispute_upheld",
                                   kind_rejected = "dispute_rejected", kind_reprice = "reprice", kind_chargeback = "chargeback",
                                   kind_goodwill = "goodwill", kind_fee = "fee", kind_fee_share = "fee_share", kind_penalty = "penalty",
-                                  kind_invoice = "invoice";
+                                  kind_invoice = "invoice", kind_setting = "setting";
 
-// Finance's own limits, from the configuration.
-struct DeskRules {
-  money::Amount goodwill_budget;  // of a period, on E400; zero: none may be given
-  std::string item_code;          // 19 digits; empty: no invoices
-};
+// What finance has set by the order `set`; the newest holds.
+inline constexpr std::string_view set_goodwill_budget = "goodwill_budget";  // of a period, on E400; unset: none may be given
+inline constexpr std::string_view set_item_code = "item_code";              // 19 digits, of what is sold; unset: no invoices
+std::string setting(ledger::Reader& reader, std::string_view name);          // empty: unset
 
 struct Order {
   std::string what;                         // the name of a form
@@ -38,6 +37,7 @@ struct Form {
   std::string_view says;                             // what it does, in one line
 };
 const std::vector<Form>& desk_forms();
+bool is_order(std::string_view what);
 
 struct Entry {
   enum class Result : std::uint8_t {
@@ -57,10 +57,10 @@ struct Entry {
 };
 
 // Blocks until durable and posted.
-Entry enter(ledger::Ledger& ledger, const DeskRules& rules, const Order& order, std::int64_t wall_ms);
+Entry enter(ledger::Ledger& ledger, const Order& order, std::int64_t wall_ms);
 
 // What is to be invoiced of a closed month and is not yet: one document a customer. The same again makes the
 // rest. `why` of an entry that is refused holds for that customer alone.
-std::vector<Entry> make_invoices(ledger::Ledger& ledger, const DeskRules& rules, ledger::Period period, std::int64_t wall_ms);
+std::vector<Entry> make_invoices(ledger::Ledger& ledger, ledger::Period period, std::int64_t wall_ms);
 
 }  // namespace trib::settlement

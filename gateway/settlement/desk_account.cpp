@@ -79,6 +79,20 @@ Entry DeskCall::close_account() {
   return post(id, std::move(made));
 }
 
+Entry DeskCall::set() {
+  const std::string &name = arg("name"), &value = arg("value");
+  if (name != set_goodwill_budget && name != set_item_code) wrong("\"name\" is goodwill_budget or item_code");
+  if (name == set_item_code && (value.size() != 19 || value.find_first_not_of("0123456789") != std::string::npos)) wrong("\"value\" must be 19 digits");
+  const auto budget = Amount::parse(value);
+  if (name == set_goodwill_budget && (!budget || budget->negative())) wrong("\"value\" must be a decimal string in CNY, such as \"500.00\"");
+  const std::string prefix = "setting:" + name;
+  chain(prefix);
+  Draft made = draft(kind_setting, booking(ledger::period_of(wall_ms_)));
+  made.attached.facts["name"] = name;
+  made.attached.facts["value"] = value;
+  return post(next_id(prefix), std::move(made));
+}
+
 // legs: "ACCOUNT=AMOUNT,ACCOUNT=AMOUNT", debit positive.
 Entry DeskCall::manual() {
   const std::string id = own_id("manual:" + arg("id"));

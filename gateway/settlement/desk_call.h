@@ -44,7 +44,7 @@ struct Ended {
 
 class DeskCall {
  public:
-  DeskCall(ledger::Ledger& ledger, const DeskRules& rules, const Order& order, std::int64_t wall_ms);
+  DeskCall(ledger::Ledger& ledger, const Order& order, std::int64_t wall_ms);
   Entry run();
 
  private:
@@ -67,6 +67,7 @@ class DeskCall {
   Entry suspense();
   Entry close_account();
   Entry manual();
+  Entry set();
   Entry reverse_transfer();
 
   [[noreturn]] void end(Entry::Result result, std::string why);
@@ -109,7 +110,6 @@ class DeskCall {
   std::string own_id(const std::string& prefix);
 
   ledger::Ledger& ledger_;
-  const DeskRules& rules_;
   const Order& order_;
   const std::int64_t wall_ms_;
   std::string asked_;

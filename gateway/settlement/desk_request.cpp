@@ -259,10 +259,10 @@ Entry DeskCall::goodwill() {
   known_account(ledger::customer_account(tenant));
   const Period period = booking(ledger::period_of(wall_ms_));
   const std::string expense(ledger::account_goodwill);
-  const Amount spent = -stands(expense, period);
-  if (spent + given > rules_.goodwill_budget) {
+  const Amount spent = -stands(expense, period), budget = Amount::parse(setting(*reader_, set_goodwill_budget)).value_or(Amount{});
+  if (spent + given > budget) {
     refused("the goodwill of " + ledger::period_text(period) + " would be " + (spent + given).text() + ", above the budget of " +
-            rules_.goodwill_budget.text() + " (settlement.goodwill_budget)");
+            budget.text() + "; more is allowed by: tributary ledger set goodwill_budget AMOUNT --id ID");
   }
   Draft made = draft(kind_goodwill, period);
   made.document.expect.push_back({expense, period, -spent});

@@ -86,8 +86,8 @@ void tax_lines(Invoice& invoice) {
 
 class Invoicing {
  public:
-  Invoicing(ledger::Ledger& ledger, const DeskRules& rules, Period period, std::int64_t wall_ms)
-      : ledger_(ledger), rules_(rules), period_(period), wall_ms_(wall_ms), book_(ledger.book()) {}
+  Invoicing(ledger::Ledger& ledger, Period period, std::int64_t wall_ms)
+      : ledger_(ledger), period_(period), wall_ms_(wall_ms), book_(ledger.book()) {}
 
   std::vector<Entry> run() {
     reader_ = ledger_.reader(why_);
@@ -135,7 +135,8 @@ class Invoicing {
     if (!periods.closed(period_) || seal_.empty()) return text + " is not closed yet: tributary period close " + text;
     booked_in_ = periods.booking(ledger::next_period(period_));
     if (booked_in_ > ledger::period_of(wall_ms_)) return "invoices are booked in the month after, which has not begun";
-    if (rules_.item_code.empty()) return "no item code is set: write settlement.item_code, the 19 digits of what is sold";
+    item_code_ = setting(*reader_, set_item_code);
+    if (item_code_.empty()) return "no item code is set, the tax authority's 19 digits of what is sold: tributary ledger set item_code CODE --id ID";
     return {};
   }
 
@@ -144,7 +145,7 @@ class Invoicing {
     out.no = ledger::period_text(period_) + "/" + tenant;
     out.period = period_;
     out.tenant = tenant;
-    out.item_code = rules_.item_code;
+    out.item_code = item_code_;
     out.seal_hash = seal_;
     out.made_ms = wall_ms_;
     if (later_.contains(tenant)) return "a later month of it is invoiced; months are invoiced in order";
@@ -219,12 +220,11 @@ class Invoicing {
   }
 
   ledger::Ledger& ledger_;
-  const DeskRules& rules_;
   const Period period_;
   const std::int64_t wall_ms_;
   const std::shared_ptr<const ledger::Book> book_;
   std::unique_ptr<ledger::Reader> reader_;
-  std::string why_, seal_;
+  std::string why_, seal_, item_code_;
   Period booked_in_ = 0;
   std::set<std::string> made_, later_;
   std::map<std::string, Invoice> last_;
@@ -233,10 +233,10 @@ class Invoicing {
 
 }  // namespace
 
-std::vector<Entry> make_invoices(ledger::Ledger& ledger, const DeskRules& rules, Period period, std::int64_t wall_ms) {
+std::vector<Entry> make_invoices(ledger::Ledger& ledger, Period period, std::int64_t wall_ms) {
   while (ledger.post_once()) {
   }
-  return Invoicing(ledger, rules, period, wall_ms).run();
+  return Invoicing(ledger, period, wall_ms).run();
 }
 
 }  // namespace trib::settlement

@@ -16,11 +16,12 @@ using Result = Entry::Result;
 namespace {
 
 struct Desk : Books {
-  using Books::Books;
-  DeskRules desk{cny("100"), "3040803000000000000"};
+  explicit Desk(const std::function<void(config::ConfigSnapshot&)>& change = [](config::ConfigSnapshot&) {}) : Books(change) {
+    must("set", {{"name", "goodwill_budget"}, {"value", "100"}, {"id", "1"}}, noon);
+  }
 
   Entry ask(const std::string& what, std::map<std::string, std::string> args, std::int64_t wall_ms = noon + ledger::day_ms) {
-    return enter(*ledger, desk, {what, std::move(args)}, wall_ms);
+    return enter(*ledger, {what, std::move(args)}, wall_ms);
   }
   Entry must(const std::string& what, std::map<std::string, std::string> args, std::int64_t wall_ms = noon + ledger::day_ms) {
     Entry out = ask(what, std::move(args), wall_ms);
@@ -463,7 +464,7 @@ TEST_CASE("random orders over a month: the books stay sound, orders repeat to no
                                         {"penalty", {{"contract", "c"}, {"site", "dc-one"}, {"cause", "availability"}, {"measured_ppm", "5"}, {"evidence", "e"}, {"id", n}}},
                                         {"forfeit", {{"party", "site:dc-one"}, {"amount", little}, {"from", rng.below(2) ? "reserve" : "payable"}, {"evidence", "e"}, {"id", ledger::period_text(period) + n}}}};
         const Order& order = orders[rng.below(orders.size())];
-        const Entry entry = enter(*books.ledger, books.desk, order, wall + ledger::day_ms);
+        const Entry entry = enter(*books.ledger, order, wall + ledger::day_ms);
         INFO(order.what << ": " << entry.why);
         CHECK(entry.result != Result::failed);
         if (entry.result == Result::posted) posted.emplace_back(order, wall + ledger::day_ms);
@@ -476,7 +477,7 @@ TEST_CASE("random orders over a month: the books stay sound, orders repeat to no
     books.close(december, january_4);
     CHECK(posted.size() > 20);
     const auto accounts = books.accounts();
-    for (const auto& [order, wall] : posted) CHECK(enter(*books.ledger, books.desk, order, wall).result == Result::repeated);
+    for (const auto& [order, wall] : posted) CHECK(enter(*books.ledger, order, wall).result == Result::repeated);
     CHECK(books.accounts() == accounts);
     const auto nov = books.stated(november), dec = books.stated(december);
     for (const auto* month : {&nov, &dec})

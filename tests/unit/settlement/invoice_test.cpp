@@ -11,7 +11,9 @@ using Result = Entry::Result;
 
 namespace {
 
-const DeskRules rules{cny("100"), "3040803000000000000"};
+void set_code(Books& books) {
+  REQUIRE(enter(*books.ledger, {"set", {{"name", "item_code"}, {"value", "3040803000000000000"}, {"id", "1"}}}, noon).result == Result::posted);
+}
 
 void tax(config::ConfigSnapshot& config, std::uint32_t percent, bool inclusive) {
   config.models[0].prices[0].tax = config::PriceTax{percent, inclusive};
@@ -35,6 +37,7 @@ TEST_CASE("invariant 9: VAT + net = gross in fen, per line and per invoice", "[i
         more.id = "n";
         config.models.push_back(more);
       });
+      set_code(books);
       Amount charged, invoiced_sum;
       std::int64_t wall = noon;
       Period period = november;
@@ -54,11 +57,11 @@ TEST_CASE("invariant 9: VAT + net = gross in fen, per line and per invoice", "[i
         });
         books.close(period, close_at);
         const Amount before = books.stands("L240") + books.stands("L241") + books.stands("L200/acme") + books.stands("L200/bolt");
-        for (const auto& entry : make_invoices(*books.ledger, rules, period, close_at)) {
+        for (const auto& entry : make_invoices(*books.ledger, period, close_at)) {
           INFO(entry.why);
           CHECK(entry.result == Result::posted);
         }
-        CHECK(make_invoices(*books.ledger, rules, period, close_at).empty());
+        CHECK(make_invoices(*books.ledger, period, close_at).empty());
         CHECK(books.stands("L240") + books.stands("L241") + books.stands("L200/acme") + books.stands("L200/bolt") == before);
         const auto made = invoiced(books, period);
         REQUIRE(made.contains("acme"));
@@ -87,21 +90,22 @@ TEST_CASE("invariant 9: VAT + net = gross in fen, per line and per invoice", "[i
 TEST_CASE("what a customer owes moves to receivables with the invoice, and is paid from there") {
   Books books([](config::ConfigSnapshot& config) { tax(config, 6, true); });
   const auto all = Amount::pico(books.stands("L200/acme").pico());
-  REQUIRE(enter(*books.ledger, rules, {"refund", {{"tenant", "acme"}, {"amount", all.text()}, {"id", "1"}}}, noon).result == Result::posted);
+  REQUIRE(enter(*books.ledger, {"refund", {{"tenant", "acme"}, {"amount", all.text()}, {"id", "1"}}}, noon).result == Result::posted);
   books.serve(200, noon);
   const Amount charged = -books.stands("L200/acme");
   REQUIRE(charged > cny("0.02"));
-  CHECK(make_invoices(*books.ledger, rules, november, december_4)[0].why.find("is not closed yet") != std::string::npos);
+  CHECK(make_invoices(*books.ledger, november, december_4)[0].why.find("is not closed yet") != std::string::npos);
   books.close(november, december_4);
-  CHECK(make_invoices(*books.ledger, {cny("0"), ""}, november, december_4)[0].why.find("no item code") == 0);
-  for (const auto& entry : make_invoices(*books.ledger, rules, november, december_4)) CHECK(entry.result == Result::posted);
+  CHECK(make_invoices(*books.ledger, november, december_4)[0].why.find("no item code") == 0);
+  set_code(books);
+  for (const auto& entry : make_invoices(*books.ledger, november, december_4)) CHECK(entry.result == Result::posted);
   const auto acme = invoiced(books, november).at("acme");
   CHECK(adds_up(acme));
   CHECK(acme.amount - acme.receivable <= cny("0.01"));
   CHECK(-books.stands("A110/acme") == acme.receivable);
-  REQUIRE(enter(*books.ledger, rules, {"payment", {{"tenant", "acme"}, {"amount", acme.receivable.text()}, {"id", "p"}}}, december_4).result == Result::posted);
+  REQUIRE(enter(*books.ledger, {"payment", {{"tenant", "acme"}, {"amount", acme.receivable.text()}, {"id", "p"}}}, december_4).result == Result::posted);
   CHECK(books.stands("A110/acme").zero());
-  CHECK(enter(*books.ledger, rules, {"payment", {{"tenant", "acme"}, {"amount", "1"}, {"id", "q"}}}, december_4).why.find("owes 0") != std::string::npos);
+  CHECK(enter(*books.ledger, {"payment", {{"tenant", "acme"}, {"amount", "1"}, {"id", "q"}}}, december_4).why.find("owes 0") != std::string::npos);
   const auto again = invoice_text(acme);
   CHECK(invoice_text(*read_invoice(again)) == again);
   for (std::size_t cut = 0; cut < again.size(); ++cut) CHECK_FALSE(read_invoice(again.substr(0, cut)));
@@ -111,12 +115,14 @@ TEST_CASE("what a customer owes moves to receivables with the invoice, and is pa
 TEST_CASE("no VAT rate, no invoice; a month's corrections are on it") {
   Books bare;
   bare.serve(20, noon);
+  set_code(bare);
   bare.close(november, december_4);
-  const auto refused = make_invoices(*bare.ledger, rules, november, december_4);
+  const auto refused = make_invoices(*bare.ledger, november, december_4);
   REQUIRE_FALSE(refused.empty());
   CHECK(refused[0].why.find("says no VAT rate") != std::string::npos);
 
   Books books([](config::ConfigSnapshot& config) { tax(config, 6, true); });
+  set_code(books);
   books.serve(40, noon);
   std::vector<ledger::RequestRow> rows;
   books.read()->usage(november, [&](const ledger::RequestRow& row) {
@@ -126,10 +132,10 @@ TEST_CASE("no VAT rate, no invoice; a month's corrections are on it") {
   Amount charged;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (i % 2) charged += *rows[i].row.gross;
-    else REQUIRE(enter(*books.ledger, rules, {"reverse", {{"request", rows[i].row.id.text()}}}, noon + ledger::day_ms).result == Result::posted);
+    else REQUIRE(enter(*books.ledger, {"reverse", {{"request", rows[i].row.id.text()}}}, noon + ledger::day_ms).result == Result::posted);
   }
   books.close(november, december_4);
-  for (const auto& entry : make_invoices(*books.ledger, rules, november, december_4)) CHECK(entry.result == Result::posted);
+  for (const auto& entry : make_invoices(*books.ledger, november, december_4)) CHECK(entry.result == Result::posted);
   CHECK(invoiced(books, november).at("bolt").charged == charged);
   books.sound();
 }
