@@ -39,5 +39,7 @@ int show(const Call& call, const std::string& method, const std::string& target,
 int period_command(const Call& call);
 int statement_command(const Call& call);
 int export_command(const Call& call);
+int ledger_command(const Call& call);
+int invoice_command(const Call& call);
 
 }  // namespace trib::app

@@ -8,7 +8,7 @@
 namespace trib::app {
 namespace {
 
-constexpr const char* export_usage = "export --period YYYY-MM [--format csv|jsonl|xlsx|hledger|beancount|voucher|focus] [--party site:ID] [--bom] --out DIR";
+constexpr const char* export_usage = "export --period YYYY-MM [--format csv|jsonl|xlsx|hledger|beancount|voucher|focus|einvoice] [--party site:ID] [--bom] --out DIR";
 
 }  // namespace
 

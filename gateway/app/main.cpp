@@ -32,9 +32,11 @@ Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:808
   tributary index list | set NAME VALUE --at DATE       market prices that contracts watch
   tributary period list | show P | close P | explain SUBJECT --reason TEXT --evidence DOC   the months and their close
   tributary statement list [--period P] | show P/PARTY [--html FILE]
+  tributary ledger orders | list [--period P] | ORDER ...   refunds, disputes, payouts, penalties: `orders` shows each
+  tributary invoice list [--period P] | show P/TENANT | make P
   tributary request ID                     the whole life of one request
   tributary trial-balance                  money by account, tokens by site and model; each sums to zero
-  tributary export --period YYYY-MM [--format csv|jsonl|xlsx|hledger|beancount|voucher|focus] [--party site:ID] [--bom] --out DIR
+  tributary export --period YYYY-MM [--format csv|jsonl|xlsx|hledger|beancount|voucher|focus|einvoice] [--party site:ID] [--bom] --out DIR
   tributary audit verify [--config FILE]   every sealed row against its proof; with --config, offline
   tributary audit prove REQUEST --out FILE    its row and the way to a signed checkpoint (or transfer:N)
   tributary audit checkpoints [--out FILE] what was signed

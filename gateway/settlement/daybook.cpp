@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "gateway/settlement/amounts.h"
+
 namespace trib::settlement {
 namespace {
 
 using money::Amount;
-
-constexpr money::int128 pico_per_fen = 10'000'000'000;
 
 using EntryKey = std::pair<std::string, std::string>;  // day, owner
 
@@ -58,8 +58,7 @@ std::string owner_of(std::string_view account) {
 }
 
 std::int64_t to_fen(Amount amount) {
-  const money::int128 half = amount.negative() ? -pico_per_fen / 2 : pico_per_fen / 2;
-  const money::int128 fen = (amount.pico() + half) / pico_per_fen;
+  const money::int128 fen = half_up_fen(amount).pico() / pico_per_fen;
   TRIB_ASSERT(fen < INT64_MAX && fen > -INT64_MAX);  // the store's micro-CNY fit 64 bits
   return static_cast<std::int64_t>(fen);
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "gateway/settlement/einvoice.h"
 #include "gateway/settlement/export_call.h"
 #include "gateway/settlement/focus.h"
 #include "gateway/settlement/voucher.h"
@@ -13,7 +14,7 @@ std::string refuse_party(const std::string& party, Format format) {
   const auto colon = party.find(':');
   const std::string type = party.substr(0, colon);
   const bool named = colon != std::string::npos && colon + 1 < party.size();
-  if (format == Format::focus) return named && type == "customer" ? "" : "focus is for customers: a party is customer:TENANT";
+  if (format == Format::focus || format == Format::einvoice) return named && type == "customer" ? "" : "this is for customers: a party is customer:TENANT";
   if (format == Format::voucher) return "vouchers are the house's own: leave the party out";
   const bool known = party == "platform" || (named && (type == "site" || type == "vendor" || type == "referrer"));
   return known ? "" : "a party is site:ID, vendor:ID, referrer:ID or platform";
@@ -66,7 +67,13 @@ bool Exporter::read_requests(Sheet* detail) {
 std::string Exporter::read_statements() {
   if (auto why = differs(reader_, period_, turnover_); !why.empty()) return why;
   reader_.adjustments(period_, [&](const ledger::TransferRow& row) {
-    lines_.add(row);
+    lines_.add(row, stands_as(reader_, row));
+    return true;
+  });
+  desk_documents(reader_, [&](const ledger::CommandRow&, const ledger::Document& document, const Attached& attached) {
+    if (attached.period != period_) return true;
+    add(document, attached, *book_, turnover_);
+    lines_.add(document, attached, *book_);
     return true;
   });
   std::map<std::string, Statement> made;
@@ -110,8 +117,21 @@ bool Exporter::focus(Export& out) {
     rows.add(row);
     return true;
   });
+  for (const Invoice& one : invoices_made()) rows.invoiced(one.tenant, one.no);
   ExportFile file = rows.take(form(Format::csv, false), *book_, options_.config, why);
   return why.empty() ? keep(out, std::move(file)) : fail(out, why);
+}
+
+std::vector<Invoice> Exporter::invoices_made() {
+  auto out = invoices(reader_, period_);
+  std::erase_if(out, [&](const Invoice& one) { return !whole() && one.tenant != customer(); });
+  return out;
+}
+
+bool Exporter::einvoice(Export& out) {
+  std::string why;
+  ExportFile file = make_einvoices(invoices_made(), ledger::period_end_ms(period_), options_.config, why);
+  return why.empty() ? keep(out, std::move(file)) : fail(out, why + "; nothing is exported");
 }
 
 ManifestHead Exporter::head() const {
@@ -139,6 +159,7 @@ bool Exporter::run(Export& out) {
     case Format::beancount:
     case Format::voucher: made = journal(out); break;
     case Format::focus: made = focus(out); break;
+    case Format::einvoice: made = einvoice(out); break;
   }
   return made && (reader_.error().empty() || fail(out, reader_.error()));
 }

@@ -44,6 +44,8 @@ class Exporter {
   void detail_parts(Sheet& sheet, const ledger::RequestRow& row) const;
   bool journal(Export& out);
   bool focus(Export& out);
+  bool einvoice(Export& out);
+  std::vector<Invoice> invoices_made();  // of the customer, or of all
   bool tables(Export& out);
   bool detail(Export& out);
   bool summary(Export& out);

@@ -32,7 +32,7 @@ constexpr const char* provider = "Tributary";
 // FOCUS has its times in UTC.
 std::string utc(std::int64_t wall_ms) { return ledger::time_text(wall_ms - ledger::shanghai_offset_ms).substr(0, 19) + "Z"; }
 
-bool charge(Code code) { return code != Code::topup && code != Code::cash_refund && code != Code::payout && code != Code::late_usage; }
+bool charge(Code code) { return code != Code::topup && code != Code::cash_refund && code != Code::payout && code != Code::late_usage && code != Code::statement_lock; }
 
 std::string_view category(std::uint16_t code) {
   if (code == 0) return "Usage";
@@ -98,7 +98,8 @@ void FocusRows::row(Sheet& sheet, const Key& key, const Sum& sum, const ledger::
   if_usage("Tokens");
   sheet.amount(sum.cost);
   unit_price();
-  sheet.amount(sum.cost).none().text(name_of(config, "platform", provider)).amount(sum.cost);
+  const auto invoice = invoices_.find(key.tenant);
+  sheet.amount(sum.cost).text_or_none(invoice == invoices_.end() ? "" : invoice->second).text(name_of(config, "platform", provider)).amount(sum.cost);
   unit_price();
   if_usage("Standard");
   sheet.text(currency);

@@ -18,6 +18,7 @@ class FocusRows {
 
   std::string add(const ledger::RequestRow& request, const ledger::Book& book);  // why not, or empty
   void add(const ledger::TransferRow& adjustment);
+  void invoiced(const std::string& tenant, const std::string& no) { invoices_[tenant] = no; }
   ExportFile take(const SheetForm& form, const ledger::Book& book, const config::ExportsConfig& config, std::string& why) const;
 
  private:
@@ -39,6 +40,7 @@ class FocusRows {
   const ledger::Period period_;
   const std::string customer_;
   std::map<Key, Sum> rows_;
+  std::map<std::string, std::string> invoices_;  // by customer
 };
 
 }  // namespace trib::settlement

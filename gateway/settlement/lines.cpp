@@ -8,9 +8,10 @@ namespace {
 
 using money::Amount;
 
-// What lines have of a statement and sum to its: amounts but for the carries and the pay, and tokens.
+// What lines have of a statement and sum to its: amounts but for the carries, the pay and the fees, which the close
+// lays on the whole month.
 bool summed(const StatementAmount& one) {
-  return one.amount != &Statement::opening_carry && one.amount != &Statement::net_payable && one.amount != &Statement::closing_carry;
+  return one.amount != &Statement::opening_carry && one.amount != &Statement::payment_fees && one.amount != &Statement::share_base && one.amount != &Statement::net_payable && one.amount != &Statement::closing_carry;
 }
 
 Amount moved(const Statement& s) {
@@ -46,15 +47,32 @@ void Lines::add(const ledger::RequestRow& request, const ledger::Book& book) {
   }
 }
 
-void Lines::add(const ledger::TransferRow& adjustment) {
+Statement& Lines::of_documents(const std::string& party, std::int64_t effective_at) {
+  return lines_[{party, ledger::day_text(effective_at), {}, {}, 0, {}, 0}];
+}
+
+void Lines::add(const ledger::Document& document, const Attached& attached, const ledger::Book& book) {
+  if (document.transfers.empty()) return;
+  Turnover change;
+  settlement::add(document, attached, book, change);
+  for (const auto& [party, use] : change.parties) {
+    if (!reader_.empty() && party != reader_) continue;
+    Statement& line = of_documents(party, document.transfers.front().effective_at);
+    line.gross_revenue += use.gross;
+    line.refunds += use.refunds;
+    line.vat_excluded -= use.vat;
+  }
+}
+
+void Lines::add(const ledger::TransferRow& adjustment, ledger::Code as) {
   if (of_requests(adjustment) || adjustment.code == static_cast<std::uint16_t>(ledger::Code::late_usage)) return;
   for (const ledger::Leg& leg : adjustment.legs) {
     const std::string party = accruing_party(leg.account, Whose::everybody);
     if (party.empty() || (!reader_.empty() && party != reader_)) continue;
     Statement moves;
-    book(moves, adjustment, -leg.amount, period_begin_ms_);
+    book(moves, as, adjustment.effective_at, -leg.amount, period_begin_ms_);
     if (moved(moves).zero()) continue;  // a statement's lock
-    Statement& line = lines_[{party, ledger::day_text(adjustment.effective_at), {}, {}, 0, {}, 0}];
+    Statement& line = of_documents(party, adjustment.effective_at);
     for (const auto& one : statement_amounts) line.*(one.amount) += moves.*(one.amount);
     if (line.batch_from == 0) line.batch_from = adjustment.batch;
     line.batch_to = adjustment.batch;
@@ -69,7 +87,6 @@ std::string Lines::differs(const std::map<std::string, Statement>& statements) c
   }
   for (const auto& [party, statement] : statements) {
     Statement& sum = sums[party];
-    sum.share_base = sum.gross_revenue + sum.refunds + sum.vat_excluded + sum.payment_fees;
     for (const auto& one : statement_amounts) {
       const Amount said = statement.*(one.amount), found = sum.*(one.amount);
       if (summed(one) && said != found) return std::string(one.name) + " of " + party + " is " + said.text() + ", its lines sum to " + found.text();
@@ -96,9 +113,10 @@ std::vector<std::pair<LineKey, Statement>> Lines::running(const Statement& state
   };
   for (auto at = lines_.lower_bound({statement.party, {}, {}, {}, 0, {}, 0}); at != lines_.end() && at->first.party == statement.party; ++at)
     put(at->first, at->second);
-  if (!statement.net_payable.zero() || out.empty()) {
+  if (!statement.net_payable.zero() || !statement.payment_fees.zero() || out.empty()) {
     Statement pay;
     pay.net_payable = statement.net_payable;
+    pay.payment_fees = statement.payment_fees;
     put({statement.party, ledger::day_text(ledger::period_end_ms(period) - 1), {}, {}, 0, {}, 0}, pay);
   }
   return out;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/settlement/booked.h"
 #include "gateway/settlement/reckon.h"
 
 namespace trib::settlement {
@@ -27,16 +28,19 @@ class Lines {
   Lines(ledger::Period period, std::string reader) : period_begin_ms_(ledger::period_begin_ms(period)), reader_(std::move(reader)) {}
 
   void add(const ledger::RequestRow& request, const ledger::Book& book);
-  void add(const ledger::TransferRow& adjustment);
+  void add(const ledger::TransferRow& adjustment, ledger::Code as);
+  // What a document changed of what customers paid: gross, refunds, VAT, on its day.
+  void add(const ledger::Document& document, const Attached& attached, const ledger::Book& book);
 
   // The sums of a party's lines must be its statement; why not, or empty.
   std::string differs(const std::map<std::string, Statement>& statements) const;
 
   // Puts what the statement says once on each line: its number and version, a carry that runs from its opening
-  // to its closing, and what is paid on a last line of its own, on the period's last day. In order.
+  // to its closing, and what is paid, and the payment fees, on a last line of its own, on the period's last day.
   std::vector<std::pair<LineKey, Statement>> running(const Statement& statement, ledger::Period period) const;
 
  private:
+  Statement& of_documents(const std::string& party, std::int64_t effective_at);
   const std::int64_t period_begin_ms_;
   const std::string reader_;
   std::map<LineKey, Statement> lines_;

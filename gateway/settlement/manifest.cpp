@@ -40,7 +40,7 @@ ExportFile make_manifest(const ManifestHead& head, const std::vector<ExportFile>
   return {"manifest.json", out + std::string(signature_mark) + to_hex(signature) + "\"}\n", 0, {}, {}};
 }
 
-const std::string format_names = "csv, jsonl, xlsx, hledger, beancount, voucher or focus";
+const std::string format_names = "csv, jsonl, xlsx, hledger, beancount, voucher, focus or einvoice";
 
 std::optional<Format> parse_format(std::string_view text) {
   if (text == "csv") return Format::csv;
@@ -50,6 +50,7 @@ std::optional<Format> parse_format(std::string_view text) {
   if (text == "beancount") return Format::beancount;
   if (text == "voucher") return Format::voucher;
   if (text == "focus") return Format::focus;
+  if (text == "einvoice") return Format::einvoice;
   return std::nullopt;
 }
 

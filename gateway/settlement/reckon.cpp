@@ -2,13 +2,13 @@
 
 #include <optional>
 
+#include "gateway/settlement/amounts.h"
+
 namespace trib::settlement {
 namespace {
 
 using ledger::Code;
 using money::Amount;
-
-constexpr money::int128 pico_per_fen = 10'000'000'000;
 
 bool has_number(const std::string& party) { return party.find(':') != std::string::npos && party.back() != ':'; }
 
@@ -24,6 +24,8 @@ std::map<std::string, Amount> accrued(const ledger::TrialBalance& trial, Whose w
 
 void fill(Statement& to, const PartyUse& use) {
   to.gross_revenue = use.gross;
+  to.refunds = use.refunds;
+  to.payment_fees = use.fees;
   to.vat_excluded = -use.vat;
   to.share_amount = use.share;
   to.requests = use.requests;
@@ -43,7 +45,7 @@ void finish(Statement& statement, Amount stands, const Turnover& turnover, const
   statement.share_base = statement.gross_revenue + statement.refunds + statement.vat_excluded + statement.payment_fees;
   const bool carried = stands.negative() || stands < least.value_or(Amount{}) || !has_number(statement.party);
   const Amount payable = carried ? Amount{} : stands;
-  statement.net_payable = Amount::pico(payable.pico() / pico_per_fen * pico_per_fen);
+  statement.net_payable = floor_fen(payable);
   statement.closing_carry = stands - statement.net_payable;
 }
 
@@ -63,10 +65,14 @@ bool of_requests(const ledger::TransferRow& transfer) {
   return !late && transfer.doc_id.rfind("batch:", 0) == 0;
 }
 
-void book(Statement& to, const ledger::TransferRow& transfer, Amount moved, std::int64_t period_begin_ms) {
-  const auto code = static_cast<Code>(transfer.code);
+Code stands_as(ledger::Reader& reader, const ledger::TransferRow& transfer) {
+  const auto original = transfer.reverses ? reader.transfer(*transfer.reverses) : std::nullopt;
+  return static_cast<Code>(original ? original->code : transfer.code);
+}
+
+void book(Statement& to, Code code, std::int64_t effective_at, Amount moved, std::int64_t period_begin_ms) {
   if (code == Code::statement_lock) return;
-  if (transfer.effective_at < period_begin_ms) {
+  if (effective_at < period_begin_ms) {
     to.prior_period_adj += moved;
     if (code == Code::late_usage) to.share_amount -= moved;
     return;
@@ -79,6 +85,8 @@ void book(Statement& to, const ledger::TransferRow& transfer, Amount moved, std:
     case Code::early_exit: to.penalties += moved; break;
     case Code::chargeback:
     case Code::clawback: to.chargebacks += moved; break;
+    case Code::manual:
+    case Code::closure: to.prior_period_adj += moved; break;
     case Code::reserve_withhold: to.reserve_withheld += moved; break;
     case Code::reserve_release: to.reserve_released += moved; break;
     default: to.share_amount += moved; break;  // a reversal or a new rating of the month's own requests
@@ -113,9 +121,10 @@ std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Bo
   const std::int64_t begin_ms = ledger::period_begin_ms(period);
   reader.adjustments(period, [&](const ledger::TransferRow& transfer) {
     if (of_requests(transfer)) return true;
+    const Code as = stands_as(reader, transfer);
     for (const auto& leg : transfer.legs) {
       const std::string party = accruing_party(leg.account, whose);
-      if (!party.empty()) book(out[party], transfer, -leg.amount, begin_ms);
+      if (!party.empty()) book(out[party], as, transfer.effective_at, -leg.amount, begin_ms);
     }
     return true;
   });

@@ -20,11 +20,14 @@ std::string accruing_party(std::string_view account, Whose whose);
 // moves stands in the usage rows already. Late requests (31) are not meant.
 bool of_requests(const ledger::TransferRow& transfer);
 
-// What a transfer that is no request's (codes 20 to 24) moved on the party's account, in its column. Of
-// late requests (31) the parts are among the period's requests: they move from share to prior_period_adj.
-void book(Statement& to, const ledger::TransferRow& transfer, money::Amount moved, std::int64_t period_begin_ms);
+// The code under which a transfer stands: a reversal of a whole one stands where its original does.
+ledger::Code stands_as(ledger::Reader& reader, const ledger::TransferRow& transfer);
 
-// By party, from one walk over the period's adjustments. Not all of them add up where an account and what
+// What a transfer that is no request's (codes 20 to 24) moved on the party's account, in the column of that code.
+// Of late requests (31) the parts are among the period's requests: they move from share to prior_period_adj.
+void book(Statement& to, ledger::Code as, std::int64_t effective_at, money::Amount moved, std::int64_t period_begin_ms);
+
+// By party, from one walk over the period's adjustments; `turnover` with what documents changed (booked.h). Not all of them add up where an account and what
 // moved it contradict each other. The house is never paid: all is carried, its statements have no number.
 std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, const Turnover& turnover,
                                         Whose whose);

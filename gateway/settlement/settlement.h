@@ -10,12 +10,15 @@
 #include "gateway/config/config.h"
 #include "gateway/ledger/ledger.h"
 #include "gateway/settlement/close.h"
+#include "gateway/settlement/booked.h"
+#include "gateway/settlement/desk.h"
+#include "gateway/settlement/invoice.h"
 #include "gateway/settlement/signing.h"
 #include "gateway/settlement/statement_page.h"
 
 namespace trib::settlement {
 
-enum class Format { csv, jsonl, xlsx, hledger, beancount, voucher, focus };
+enum class Format { csv, jsonl, xlsx, hledger, beancount, voucher, focus, einvoice };
 std::optional<Format> parse_format(std::string_view text);
 extern const std::string format_names;  // "csv, jsonl, ...", for messages
 

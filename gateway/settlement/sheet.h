@@ -37,6 +37,13 @@ std::unique_ptr<SheetWriter> jsonl_writer(const std::vector<std::string>& column
 // The workbook has one sheet of this name; it says when the books were read, so that the same books give the
 // same bytes. Rows go through a temporary file.
 std::unique_ptr<SheetWriter> xlsx_writer(const std::vector<std::string>& columns, std::string_view name, std::int64_t made_ms);
+// A small workbook of texts, such as an import file.
+struct PlainTable {
+  std::string name;
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;
+};
+std::string xlsx_book(const std::vector<PlainTable>& tables, std::int64_t made_ms, std::string& why);
 constexpr std::uint64_t xlsx_rows_max = 1'048'575;  // under the header
 
 struct SheetForm {

@@ -177,7 +177,13 @@ std::optional<StatementPage> read_statement_page(ledger::Ledger& ledger, const s
       return true;
     });
     reader->adjustments(*period, [&](const ledger::TransferRow& row) {
-      lines.add(row);
+      lines.add(row, stands_as(*reader, row));
+      return true;
+    });
+    desk_documents(*reader, [&](const ledger::CommandRow&, const ledger::Document& document, const Attached& attached) {
+      if (attached.period != *period) return true;
+      add(document, attached, *book, turnover);
+      lines.add(document, attached, *book);
       return true;
     });
     for (auto& one : statements(*reader, *period)) {

@@ -1,6 +1,6 @@
-// Random books over two months for the exports' tests: three sites, two known vendors, a referrer, three
-// customers; late requests, penalties, a reversal; November may be closed, stated and partly paid.
+// Books of a month or two: a store with prices, contracts and customers' money, and the close.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 
@@ -10,110 +10,75 @@
 
 namespace trib::test {
 
-inline money::Amount cny(const char* text) { return *money::Amount::parse(text); }
+using ledger::Period;
+using money::Amount;
+using settlement::Closing;
+using settlement::Item;
+using settlement::Statement;
 
-struct RandomBooks : World {
-  static constexpr ledger::Period november = 202611, december = 202612;
-  static constexpr std::int64_t dec_4 = nov_2026 + 33 * ledger::day_ms + 3'600'000;
+constexpr Period november = 202611, december = 202612;
+constexpr std::int64_t december_4 = nov_2026 + 33 * ledger::day_ms + 3'600'000, january_4 = nov_2026 + 64 * ledger::day_ms + 3'600'000;
+
+inline Amount cny(const char* text) { return *Amount::parse(text); }
+
+struct Books : World {
   MemDisk disk{1};
-  std::optional<settlement::SigningKey> key;
-  SeededRng rng;
-  std::size_t served = 0;
-  config::ExportsConfig config;
+  std::optional<SigningKey> key;
+  settlement::CloseRules rules;
+  SeededRng rng{11};
 
-  explicit RandomBooks(std::uint64_t seed, bool show_gross = false) : rng(seed) {
+  explicit Books(const std::function<void(config::ConfigSnapshot&)>& change = [](config::ConfigSnapshot&) {}) {
     std::string why;
-    key = settlement::SigningKey::open(disk, "key.pem", why);
+    key = SigningKey::open(disk, "key.pem", why);
     REQUIRE(key);
-    std::string layouts;
-    REQUIRE_FALSE(read_file(system_disk(), "configs/exports.yaml", layouts));
-    config.layouts = config::parse_layouts("configs/exports.yaml", layouts, [](const char*) -> const char* { return nullptr; });
-    config.parties["site:dc-one"] = {"site:dc-one", "北京示例算力有限公司 <一号>", "91110000MA00000001", {}, {}, {}, {}, {}};
-    config.parties["platform"] = {"platform", "Beispiel & Söhne", "91110000MA00000002", {}, {}, {}, {}, {}};
     open();
-    auto golden = golden_config();
-    golden.contracts[1].policies.show_gross = show_gross;
-    const auto problem = ledger->publish(golden, noon);
+    auto config = golden_config();
+    for (auto& contract : config.contracts) contract.holdback.ppm = 0;
+    change(config);
+    const auto problem = ledger->publish(config, noon);
     INFO((problem ? problem->path + ": " + problem->why : ""));
     REQUIRE_FALSE(problem);
-    for (const char* tenant : {"acme", "bolt", "corp"}) REQUIRE(ledger->topup(tenant, "t", cny("1000.01"), nov_2026 + 1) == ledger::Posting::posted);
+    REQUIRE(this->ledger->topup("acme", "t", cny("1000"), noon) == ledger::Posting::posted);
+    REQUIRE(this->ledger->topup("bolt", "t", cny("1000"), noon) == ledger::Posting::posted);
   }
-  metering::Final final_at(std::int64_t wall_ms) {
-    static const char* const sites[] = {"dc-one", "cafe-one", "lab.two"};
-    static const char* const vendors[] = {"nvidia", "amd", "nvidia", ""};
-    static const char* const tenants[] = {"acme", "bolt", "corp"};
-    metering::TokenCounts counts{rng.below(3000), rng.below(1000), rng.below(10), 1 + rng.below(900), rng.below(50)};
-    if (rng.below(20) == 0) counts = {};
-    metering::Final out = request({static_cast<std::uint64_t>(wall_ms) << 16, rng.next()}, wall_ms, counts);
-    out.admit.tenant = tenants[rng.below(3)];
-    const std::uint64_t attempts = 1 + rng.below(3);
-    for (std::uint64_t i = 0; i < attempts; ++i) {
-      const bool last = i + 1 == attempts;
-      const std::uint64_t site = rng.below(3);
-      add_attempt(out, sites[site], vendors[rng.below(4)], last || rng.below(2) ? rng.below(600) + (last ? 1 : 0) : 0, last ? "none" : "reset",
-                  site == 0 ? "c" : "d");
-    }
-    return out;
-  }
-  // Requests spread over days from `from_ms` on.
-  void serve(int count, std::int64_t from_ms, std::int64_t days) {
+  // Requests that are billed or void, none in quarantine.
+  void serve(int count, std::int64_t wall_ms) {
     for (int i = 0; i < count; ++i) {
-      journal.append(final_at(from_ms + static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(days * ledger::day_ms - 1000)))));
-      ++served;
-      if (rng.below(30) == 0) ledger->post_once();
+      auto final = random_final(rng, wall_ms + i);
+      final.admit.price_version = 1;
+      for (auto& attempt : final.attempts) attempt.vendor = "nvidia";
+      journal.append(final);
     }
     post_all();
   }
-  void post(const char* id, ledger::Code code, const std::string& debit, const std::string& credit, money::Amount amount, ledger::Period period,
-            std::int64_t effective_at, const std::string& doc = {}) {
-    ledger::DocumentTransfer one;
-    one.code = code;
-    one.period = period;
-    one.effective_at = effective_at;
-    one.doc = doc;
-    one.legs = {{debit, amount}, {credit, -amount}};
-    REQUIRE(ledger->post(id, {.kind = "test", .evidence = "e", .transfers = {one}, .expect = {}, .floors = {}, .attach = {}}, effective_at) ==
-            ledger::Posting::posted);
+  Closing advance(Period period, std::int64_t wall_ms) { return settlement::advance(*ledger, *key, period, wall_ms, rules, {}); }
+  std::string step(Period period, std::int64_t wall_ms) {  // what is missing, or the state that was reached
+    const Closing made = advance(period, wall_ms);
+    if (!made.error.empty()) return "error: " + made.error;
+    if (made.moved) return std::string(name(made.state));
+    std::string out;
+    for (const Item& item : made.items)
+      if (!item.fine) out += item.name + ": " + item.why + "\n";
+    return out;
   }
-  void explain_suspense() {
-    for (const char* account : {"L250/vendor", "L250/site"})
-      settlement::explain(*ledger, std::string(account) + ":2026-11", "the vendor is asked", "ticket 7", dec_4);
+  void close(Period period, std::int64_t wall_ms) {
+    for (const char* state : {"grace", "reconciled", "closed", "stated"}) REQUIRE(step(period, wall_ms) == state);
   }
-  void close_november() {
-    explain_suspense();
-    const settlement::CloseRules rules;
-    for (int i = 0; i < 4; ++i) {
-      const auto made = settlement::advance(*ledger, *key, november, dec_4, rules, {});
-      INFO(made.error);
-      for (const auto& item : made.items) {
-        INFO(item.name << ": " << item.why);
-        CHECK(item.fine);
-      }
-      REQUIRE(made.moved);
-    }
-  }
-  // Both months, November stated; December runs and holds late requests of November.
-  void live(int requests) {
-    serve(requests, nov_2026, 30);
-    post("penalty:1", ledger::Code::penalty, "L210/dc-one", "E400", cny("0.000000123457"), november, noon);
-    post("reversal:1", ledger::Code::reversal, "L210/cafe-one", "L200/acme", cny("0.000000000019"), november, noon + 5000);
-    close_november();
-    serve(requests / 2, nov_2026 + 30 * ledger::day_ms, 3);
-    serve(requests / 10 + 1, nov_2026 + 29 * ledger::day_ms, 1);  // late
+  std::unique_ptr<ledger::Reader> read() {
     std::string why;
-    const auto reader = ledger->reader(why);
-    for (const auto& one : settlement::statements(*reader, november)) {
-      if (one.party != "site:dc-one" || one.net_payable.zero()) continue;
-      post("payout:1", ledger::Code::payout, "L212/dc-one", "A100", one.net_payable, december, dec_4, one.no);
-    }
+    return ledger->reader(why);
   }
-  settlement::Export make(std::string period, settlement::Format format, std::string party = {}) {
-    settlement::ExportOptions options;
-    options.period = std::move(period);
-    options.format = format;
-    options.party = std::move(party);
-    options.config = config;
-    return settlement::export_period(*ledger, options, *key);
+  Amount stands(const std::string& account, Period period = 0) { return read()->stands(account, period); }
+  std::map<std::string, Statement> stated(Period period) {
+    std::map<std::string, Statement> out;
+    for (const auto& one : settlement::statements(*read(), period)) out[one.party] = one;
+    return out;
+  }
+  void sound() {
+    const auto verdict = ledger::verify(path(), "", 0, &journal);
+    INFO(verdict.place << ": " << verdict.why);
+    CHECK(verdict.ok);
+    CHECK(ledger->trial_balance().sum.zero());
   }
 };
 

@@ -1,7 +1,8 @@
 // Hidden: writes books and their exports for the acceptance by foreign tools (tests/integration/exports_test.py).
 #include <cstdlib>
 
-#include "tests/unit/settlement/books.h"
+#include "tests/unit/settlement/random_books.h"
+#include "tests/unit/settlement/taxed_books.h"
 
 using namespace trib;
 using namespace trib::settlement;
@@ -43,4 +44,12 @@ TEST_CASE("writes exports for foreign tools into $TRIB_BOOKS", "[.books]") {
     REQUIRE(db.open(books.path(), "", ledger::Connection::Mode::write, why));
     REQUIRE(db.run(("VACUUM INTO '" + root + "ledger.db'").c_str()));
   }
+  test::TaxedBooks taxed(3, true);
+  std::string invoices;
+  for (const Invoice& one : taxed.invoiced()) invoices += invoice_text(one) + "\n";
+  const std::string root = std::string(folder) + "/taxed/";
+  const Export made = taxed.make(Format::einvoice);
+  REQUIRE(made.error == "");
+  REQUIRE_FALSE(write_export(system_disk(), root + "einvoice", made));
+  REQUIRE_FALSE(write_file(system_disk(), root + "invoices.jsonl", invoices));
 }

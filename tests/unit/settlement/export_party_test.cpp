@@ -3,7 +3,7 @@
 #include <regex>
 #include <set>
 
-#include "tests/unit/settlement/books.h"
+#include "tests/unit/settlement/random_books.h"
 
 using namespace trib;
 using namespace trib::settlement;

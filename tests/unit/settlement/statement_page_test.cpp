@@ -1,7 +1,7 @@
 // A statement as a printed page.
 #include "gateway/settlement/statement_page.h"
 
-#include "tests/unit/settlement/books.h"
+#include "tests/unit/settlement/random_books.h"
 
 using namespace trib;
 using namespace trib::settlement;

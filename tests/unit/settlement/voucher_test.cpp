@@ -1,5 +1,5 @@
 // Vouchers and charges for FinOps tools: what cannot be exported is refused in words.
-#include "tests/unit/settlement/books.h"
+#include "tests/unit/settlement/random_books.h"
 
 using namespace trib;
 using namespace trib::settlement;
@@ -48,7 +48,7 @@ TEST_CASE("a layout's mistakes are named with line and column") {
 TEST_CASE("charges for FinOps tools are a customer's, and of months before they are corrections") {
   RandomBooks books(4);
   books.live(60);
-  CHECK(books.make("2026-11", Format::focus, "site:dc-one").error == "focus is for customers: a party is customer:TENANT");
+  CHECK(books.make("2026-11", Format::focus, "site:dc-one").error == "this is for customers: a party is customer:TENANT");
   const Export acme = books.make("2026-11", Format::focus, "customer:acme");
   REQUIRE(acme.error == "");
   CHECK(acme.files[0].content.find("bolt") == std::string::npos);
