@@ -58,7 +58,7 @@ struct RandomBooks : Books {
     one.effective_at = effective_at;
     one.doc = doc;
     one.legs = {{debit, amount}, {credit, -amount}};
-    REQUIRE(ledger->post(id, {.kind = "test", .evidence = "e", .transfers = {one}, .expect = {}, .floors = {}, .attach = {}}, effective_at) ==
+    REQUIRE(ledger->post(id, {.kind = "test", .evidence = "e", .transfers = {one}, .quantities = {}, .expect = {}, .floors = {}, .attach = {}}, effective_at) ==
             ledger::Posting::posted);
   }
   void close_november() {

@@ -28,7 +28,10 @@ TEST_CASE("an account without a code refuses the vouchers, and so does a missing
   auto layouts = *books.config.layouts;
   layouts.accounts.erase("L200");
   books.config.layouts = std::make_shared<config::ExportLayouts>(layouts);
-  CHECK(books.make("2026-11", Format::voucher).error.find("account L200/acme has no code in the layouts") == 0);
+  const std::string why = books.make("2026-11", Format::voucher).error;
+  INFO(why);
+  CHECK(why.find("account L200/") == 0);
+  CHECK(why.find(" has no code in the layouts") != std::string::npos);
   layouts.accounts["L200/acme"] = layouts.accounts["L200/bolt"] = layouts.accounts["L200/corp"] = {"1", "x"};
   books.config.layouts = std::make_shared<config::ExportLayouts>(layouts);
   CHECK(books.make("2026-11", Format::voucher).error == "");
