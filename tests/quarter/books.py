@@ -311,8 +311,11 @@ class Books:
             if due > pay:
                 adjusted["site:" + site] += due - pay
                 self.move("guarantee", period, end - 1, {"E410": due - pay, accruing("site:" + site): pay - due})
+        held = collections.defaultdict(int)  # in reserve before the month's own withholding
+        for (account, _), amount in self.credit.items():
+            held[account] += amount
         self.withhold(period, uses, adjusted)
-        self.release(period)
+        self.release(period, held)
         self.closed_through = period
         self.state(period, uses)
 
@@ -339,17 +342,15 @@ class Books:
                 self.move("withhold", period, end - 1, {accruing(party): amount, reserve(party): -amount})
                 self.reserves.append((party, days, period, amount))
 
-    def release(self, period):
+    def release(self, period, held):
         end = begins(following(period))
-        left = {}
         for key in self.reserves:
             party, days, of, amount = key
             if of >= period or key in self.released or begins(following(of)) + days * DAY > end:
                 continue
-            left.setdefault(party, self.stands(reserve(party)))
-            amount = min(amount, left[party])
+            amount = min(amount, held[reserve(party)])
             if amount > 0:
-                left[party] -= amount
+                held[reserve(party)] -= amount
                 self.released.add(key)
                 self.move("release", period, end - 1, {reserve(party): amount, accruing(party): -amount})
 

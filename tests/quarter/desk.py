@@ -16,6 +16,7 @@ def has_accounts(party):
 class Desk(Books):
     def __init__(self):
         super().__init__()
+        self.wrong = []  # orders that the ledger took otherwise
         self.settings, self.penalties, self.payouts, self.debts = {}, collections.Counter(), {}, collections.Counter()
 
     def order(self, fact):
@@ -246,8 +247,8 @@ class Desk(Books):
             raise Refused
         step = min(steps, key=lambda p: p["below_ppm"])
         taken = min(step["amount"], max(step["cap"] - self.penalties[key], 0))
-        if not taken:
-            raise Refused
+        if not taken or not any(account == "L210/" + site for account, _ in self.credit):
+            raise Refused  # the cap is reached, or nothing was ever booked there
         self.penalties[key] += taken
         self.simple("penalty", self.wall_ms, {"L210/" + site: taken, "R300": -taken})
 

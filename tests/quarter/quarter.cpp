@@ -29,7 +29,7 @@ class Quarter {
       : dir_(dir), rng_(seed), facts_(dir + "/facts.jsonl"), terms_(make_terms(rng_, sites, tenants)) {
     metering::JournalOptions options;
     options.dir = dir + "/journal";
-    options.sync_always = false;
+    options.sync_always = true;
     metering::JournalError error;
     journal_ = metering::open_journal(system_disk(), system_clock(), options, error);
     if (!journal_) stop("journal: " + error.why);
@@ -147,7 +147,7 @@ class Quarter {
   void order(const settlement::Order& order, std::int64_t wall_ms) {
     using Result = settlement::Entry::Result;
     const auto entry = settlement::enter(*ledger_, order, wall_ms);
-    if (entry.result != Result::posted && entry.result != Result::refused) stop("order " + order.what + ": " + entry.why);
+    if (entry.result == Result::failed || entry.result == Result::conflict || entry.result == Result::repeated) stop("order " + order.what + ": " + entry.why);
     auto out = json::object();
     out.text("fact", "order").text("what", order.what).integer("wall_ms", wall_ms).boolean("posted", entry.result == Result::posted);
     out.key("args").open('{');
