@@ -203,7 +203,7 @@ bool Reader::transfers(std::optional<Period> period, const std::function<bool(co
 }
 
 bool Reader::adjustments(Period period, const std::function<bool(const TransferRow&)>& visit) {
-  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE period = ? AND code NOT BETWEEN 20 AND 24 ORDER BY shard, id");
+  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE period = ? AND code NOT BETWEEN 20 AND 25 ORDER BY shard, id");
   select.reset().bind(period);
   return walk_transfers(std::move(select), visit);
 }

@@ -104,7 +104,7 @@ CREATE TABLE IF NOT EXISTS period(
 CREATE INDEX IF NOT EXISTS command_by_kind ON command(kind, shard, lsn);
 CREATE UNIQUE INDEX IF NOT EXISTS transfer_reversed_once ON transfer(shard, reverses_id) WHERE reverses_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS transfer_by_doc ON transfer(doc_id);
-CREATE INDEX IF NOT EXISTS transfer_beside_usage ON transfer(period, shard, id) WHERE code NOT BETWEEN 20 AND 24;
+CREATE INDEX IF NOT EXISTS transfer_beside_requests ON transfer(period, shard, id) WHERE code NOT BETWEEN 20 AND 25;
 CREATE TRIGGER IF NOT EXISTS transfer_in_open_period BEFORE INSERT ON transfer
   WHEN EXISTS(SELECT 1 FROM period WHERE id = NEW.period AND state >= 3)
   BEGIN SELECT RAISE(ABORT, 'the period is closed'); END;
