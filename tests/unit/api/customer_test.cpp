@@ -597,7 +597,7 @@ TEST_CASE("keys of one tenant are not another's") {
   auto config = std::make_shared<config::ConfigSnapshot>(*house.live->config);
   config::TenantConfig other;
   other.id = "other";
-  other.keys = {sha256("sk-other")};
+  other.keys = {config::TenantKey(sha256("sk-other"))};
   other.limits = {0, 0, 0};
   config->tenants.push_back(other);
   house.live->tenants = tenancy::TenantBook::make(config->tenants, house.live->tenants.get());
