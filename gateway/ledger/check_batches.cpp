@@ -6,7 +6,7 @@
 namespace trib::ledger {
 
 bool Check::batches() {
-  Statement select = db_.prepare("SELECT " + batch_columns + ", sig IS NULL FROM batch WHERE shard = ? ORDER BY id");
+  Statement select = db_.prepare("SELECT " + batch_columns + ", sig IS NULL FROM batch WHERE shard = ? ORDER BY id", Rows::many);
   select.reset().bind(shard_);
   BatchRow row;
   Statement::Step step{};

@@ -152,7 +152,7 @@ std::vector<QuantityRow> Quantities::rows(std::uint16_t shard, std::uint64_t bat
 bool QuantityTables::prepare(Connection& db) {
   std::string sums;
   for (const char* column : {"attempts", "tokens_input", "tokens_cached_input", "tokens_cache_write", "tokens_output", "tokens_reasoning"}) {
-    sums += std::string(sums.empty() ? "" : ", ") + column + " = " + column + " + excluded." + column;
+    sums += std::string(sums.empty() ? "" : ", ") + column + " = quantity_total." + column + " + excluded." + column;
   }
   insert = db.prepare("INSERT INTO quantity(shard, " + quantity_columns + ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   add = db.prepare("INSERT INTO quantity_total(shard, " + quantity_total_columns + ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "

@@ -8,7 +8,7 @@ namespace trib::ledger {
 
 std::vector<SpentRow> Reader::spent_since(std::int64_t from_ms) {
   // A row is booked in the month in which it ended or in a later one, and few batches touch a month.
-  Statement batch = db_.prepare("SELECT shard, from_lsn, to_lsn FROM batch WHERE period_to >= ? ORDER BY shard, id");
+  Statement batch = db_.prepare("SELECT shard, from_lsn, to_lsn FROM batch WHERE period_to >= ? ORDER BY shard, id", Rows::many);
   Statement sums = db_.prepare(
       "SELECT tenant, key_hash, (final_ms + 28800000) / 86400000, sum(gross_mu), sum(gross_pf) FROM usage "
       "WHERE place BETWEEN ? AND ? AND final_ms >= ? AND gross_mu IS NOT NULL "
