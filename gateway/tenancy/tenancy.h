@@ -83,6 +83,8 @@ class Tenant {
 
   // Checks the limits, the balance and the budgets, then takes of all of them at once; a refusal takes nothing.
   Admission admit(const Ask& ask);
+  // For money that leaves without a request, a refund: none when less is free, the credit apart.
+  std::optional<Hold> set_aside(money::Amount amount);
   // Ends holds whose deadline has passed and that nobody has claimed; whose requests they were.
   std::vector<RequestId> expire(std::int64_t now_ns);
   // How long an answer for this key will be, nearly always; none: not known, or the worst case is asked for.
@@ -103,7 +105,7 @@ class Tenant {
     std::string id;
     money::Amount balance;  // posted and unposted charges included, holds not subtracted
     money::Amount held;
-    std::uint32_t in_flight = 0;  // as many as there are holds
+    std::uint32_t in_flight = 0;  // as many as there are holds, one set aside among them
     config::Privacy privacy{};
     config::TenantLimits limits;
     money::Amount credit;
@@ -132,7 +134,7 @@ class Tenant {
     RequestId id;
     money::Amount amount;
     std::uint64_t tokens = 0;
-    Account* key = nullptr;
+    Account* key = nullptr;  // null: set aside, under no budget
     bool claimed = false;
   };
   using Holds = std::map<Hold::Place, OpenHold>;

@@ -110,13 +110,27 @@ Admission Tenant::admit(const Ask& ask) {
   return out;
 }
 
+std::optional<Hold> Tenant::set_aside(money::Amount amount) {
+  TRIB_ASSERT(!amount.negative());
+  const std::lock_guard lock(mutex_);
+  if (amount > balance_ - held_) return std::nullopt;
+  held_ += amount;
+  const Hold::Place place(INT64_MAX, ++holds_made_);
+  holds_.emplace(place, OpenHold{{}, amount, 0, nullptr});
+  return Hold(*this, place);
+}
+
 Tenant::OpenHold Tenant::take(Holds::iterator at) {
   const OpenHold hold = at->second;
   holds_.erase(at);
-  for (auto* const held : {&held_, &whole_.held, &hold.key->held}) {
-    TRIB_ASSERT(*held >= hold.amount);
-    *held -= hold.amount;
-  }
+  const auto lower = [&](money::Amount& held) {
+    TRIB_ASSERT(held >= hold.amount);
+    held -= hold.amount;
+  };
+  lower(held_);
+  if (hold.key == nullptr) return hold;
+  lower(whole_.held);
+  lower(hold.key->held);
   return hold;
 }
 
@@ -135,11 +149,11 @@ bool Tenant::settle(const Hold::Place& place, const Hold::End& end) {
   if (at == holds_.end()) return false;
   const OpenHold hold = take(at);
   balance_ -= end.charge;  // above the hold: an overrun, booked all the same
-  if (!end.charge.zero()) {
+  if (hold.key != nullptr && !end.charge.zero()) {
     whole_.spent.add(end.wall_ms, end.charge);
     hold.key->spent.add(end.wall_ms, end.charge);
   }
-  if (end.output) hold.key->lengths.add(*end.output);
+  if (hold.key != nullptr && end.output) hold.key->lengths.add(*end.output);
   give_back(end.now_ns, hold.tokens, end.tokens_used);
   return true;
 }

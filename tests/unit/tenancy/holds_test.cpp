@@ -398,3 +398,31 @@ TEST_CASE("an estimate needs a hundred answers of the key, and lies at most a qu
     CHECK(*lengths.p99() <= exact + exact / 4 + 1);
   }
 }
+
+TEST_CASE("invariant 16: refunds race requests for the same money, and a credit is never refunded", "[invariant]") {
+  for (int round = 0; round < 200; ++round) {
+    Tenant tenant("acme");
+    tenant.set_policy(unlimited("1"));
+    tenant.set_balance(*Amount::parse("1"));
+    std::vector<std::optional<Hold>> asides(4);
+    std::vector<std::vector<Hold>> holds(4);
+    race(8, [&](unsigned t) {
+      if (t < 4) {
+        asides[t] = tenant.set_aside(*Amount::parse("0.3"));
+        if (!asides[t]) return;
+        tenant.credit(-*Amount::parse("0.3"));  // as the poster tells it
+        asides[t]->drop();
+      } else {
+        for (int i = 0; i < 20; ++i) {
+          auto admission = tenant.admit({.wall_ms = noon, .hold = *Amount::parse("0.1")});
+          if (admission.refused == Refused::none) holds[t - 4].push_back(std::move(admission.hold));
+        }
+      }
+    });
+    const auto view = tenant.view();
+    REQUIRE(view.balance - view.held + view.credit >= Amount{});
+    REQUIRE(view.balance >= *Amount::parse("0.1"));  // 0.3 three times at most
+    for (auto& some : holds) some.clear();
+    REQUIRE(tenant.view().held.zero());
+  }
+}
