@@ -66,6 +66,8 @@ ContractConfig contract(Rng& rng, unsigned number, std::int64_t from_ms) {
   out.holdback.days = static_cast<std::uint32_t>(rng.below(3)) * 28;
   if (number % 7 == 2) out.min_payout = fen(rng.below(5'000));
   out.chargeback = static_cast<config::Chargeback>(number % 3);
+  out.chargeback_cost = static_cast<config::ChargebackCost>(number / 3 % 3);
+  out.penalties = {{"availability", 990'000, fen(1 + rng.below(30)), fen(1 + rng.below(60))}, {"availability", 900'000, fen(20), fen(50)}};
   out.policies.pay_loser = number % 2 == 1;
   return out;
 }
@@ -105,7 +107,13 @@ void Facts::contract(const ContractConfig& c) {
   out.text("tier_mode", c.tiers.mode == config::Tiers::Mode::whole ? "whole" : "graduated").key("tiers").open('[');
   for (const auto& step : c.tiers.steps) out.open('{').raw("over", pico_text(step.over)).raw("shares", shares_json(step.shares)).close('}');
   out.close(']').raw("guarantee", pico_text(c.guarantee)).integer("holdback_ppm", c.holdback.ppm).integer("holdback_days", c.holdback.days);
-  out.raw("min_payout", pico_text(c.min_payout)).text("chargeback", ledger::name(c.chargeback)).boolean("pay_loser", c.policies.pay_loser);
+  out.raw("min_payout", pico_text(c.min_payout)).text("chargeback", ledger::name(c.chargeback)).text("chargeback_cost", ledger::name(c.chargeback_cost)).boolean("pay_loser", c.policies.pay_loser);
+  out.key("penalties").open('[');
+  for (const auto& one : c.penalties) {
+    out.open('{').text("cause", one.cause).integer("below_ppm", one.below_ppm);
+    out.raw("amount", pico_text(one.amount)).raw("cap", pico_text(one.cap)).close('}');
+  }
+  out.close(']');
   line(out.close('}').take());
 }
 

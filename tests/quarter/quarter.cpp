@@ -9,6 +9,7 @@
 #include "gateway/base/json_writer.h"
 #include "gateway/settlement/settlement.h"
 #include "tests/quarter/facts.h"
+#include "tests/quarter/people.h"
 #include "tests/quarter/result.h"
 
 namespace trib::quarter {
@@ -28,7 +29,7 @@ class Quarter {
       : dir_(dir), rng_(seed), facts_(dir + "/facts.jsonl"), terms_(make_terms(rng_, sites, tenants)) {
     metering::JournalOptions options;
     options.dir = dir + "/journal";
-    options.sync_always = false;
+    options.sync_always = true;
     metering::JournalError error;
     journal_ = metering::open_journal(system_disk(), system_clock(), options, error);
     if (!journal_) stop("journal: " + error.why);
@@ -49,12 +50,15 @@ class Quarter {
     for (const auto& contract : terms_.config.contracts) facts_.contract(contract);
     for (const Site& site : terms_.sites) facts_.site(site);
     for (const auto& tenant : terms_.tenants) {
-      const Amount amount = Amount::pico(static_cast<money::int128>(1 + rng_.below(1'000'000)) * 1'000'000'000'000);
+      const Amount amount = Amount::pico(static_cast<money::int128>(1 + rng_.below(rng_.below(5) == 0 ? 1'000'000 : 1'000'000'000)) * 1'000'000);
+      // Every fifth pays later: what he has is soon used up.
       done("topup", ledger_->topup(tenant, "first", amount, january));
       auto out = json::object();
       out.text("fact", "topup").text("tenant", tenant).raw("pico", std::to_string(static_cast<std::int64_t>(amount.pico())));
       facts_.line(out.integer("wall_ms", january).close('}').take());
     }
+    order({"set", {{"name", "item_code"}, {"value", "3040203000000000000"}, {"id", "first"}}}, january);
+    order({"set", {{"name", "goodwill_budget"}, {"value", "0.5"}, {"id", "first"}}}, january);
   }
 
   void serve(std::int64_t ends_ms) {
@@ -64,6 +68,7 @@ class Quarter {
     for (auto& attempt : final.attempts) attempt.contract_version = book->contract_at(attempt.contract, attempt.wall_ms)->version;
     if (journal_->append(final) == 0) stop("the journal refuses");
     facts_.request(final);
+    people_.saw(final);
     if (++served_ % 5'000 == 0) post();
   }
 
@@ -73,6 +78,10 @@ class Quarter {
     for (unsigned i = 0; i < requests; ++i) {
       const auto share = static_cast<std::int64_t>(i) * length / requests;
       serve(begin + share);
+      if (rng_.below(requests) < orders_a_month) {
+        post();
+        order(people_.next(begin + share), begin + share);
+      }
     }
     serve(begin + length - 1);  // 23:59:59.999
     post();
@@ -97,26 +106,24 @@ class Quarter {
       if (made.state == ledger::PeriodState::stated) break;
     }
     fact("close", period, now);
+    for (const auto& one : settlement::make_invoices(*ledger_, period, now))
+      if (one.result != settlement::Entry::Result::posted) stop("invoices: " + one.why);
+    fact("invoice", period, now);
   }
 
   void pay(Period period) {
     const std::int64_t now = ledger::period_end_ms(period) + 5 * ledger::day_ms;
     std::string why;
     const auto reader = ledger_->reader(why);
+    bool returned = false;  // the first one comes back and is paid again
     for (const auto& one : settlement::statements(*reader, period)) {
       if (one.net_payable.zero()) continue;
-      ledger::DocumentTransfer out;
-      out.code = ledger::Code::payout;
-      out.period = ledger::period_of(now);
-      out.effective_at = now;
-      out.doc = one.no;
-      out.legs = {{std::string(ledger::account_bank), -one.net_payable}, {ledger::stated_account(one.party), one.net_payable}};
-      ledger::Document document;
-      document.kind = "payout";
-      document.transfers = {out};
-      done("pay " + one.no, ledger_->post("pay:" + one.no, document, now));
+      order({"payout", {{"statement", one.no}}}, now);
+      if (returned) continue;
+      returned = true;
+      order({"payout-returned", {{"payout", "payout:" + one.no + ":1"}}}, now);
+      order({"payout", {{"statement", one.no}, {"id", "again"}}}, now);
     }
-    fact("pay", period, now);
     if (!settlement::advance(*ledger_, *key_, period, now, rules_, {}).moved) stop("a month that is paid is not PAID");
   }
 
@@ -137,16 +144,32 @@ class Quarter {
     auto out = json::object();
     facts_.line(out.text("fact", name).integer("period", period).integer("wall_ms", wall_ms).close('}').take());
   }
+  void order(const settlement::Order& order, std::int64_t wall_ms) {
+    using Result = settlement::Entry::Result;
+    const auto entry = settlement::enter(*ledger_, order, wall_ms);
+    if (entry.result == Result::failed || entry.result == Result::conflict || entry.result == Result::repeated) stop("order " + order.what + ": " + entry.why);
+    auto out = json::object();
+    out.text("fact", "order").text("what", order.what).integer("wall_ms", wall_ms).boolean("posted", entry.result == Result::posted);
+    out.key("args").open('{');
+    for (const auto& [name, value] : order.args) {
+      out.text(name, value);
+      if (order.what == "reprice" && (name == "from" || name == "to")) out.text(name + "_ms", std::to_string(*config::parse_date(value)));
+    }
+    facts_.line(out.close('}').close('}').take());
+    people_.told(order, entry.result == Result::posted);
+  }
   void post() {
     while (journal_->pump() || ledger_->post_once()) {
     }
     if (!ledger_->failure().empty()) stop("the poster: " + ledger_->failure());
   }
 
+  static constexpr unsigned orders_a_month = 120;
   const std::string dir_;
   SeededRng rng_;
   Facts facts_;
   const Terms terms_;
+  People people_{rng_, terms_};
   const settlement::CloseRules rules_;
   std::unique_ptr<metering::Journal> journal_;
   std::unique_ptr<ledger::Ledger> ledger_;

@@ -22,6 +22,8 @@ std::string request_text(const ledger::RequestRow& request) {
   return out.close(']').close('}').take();
 }
 
+std::string invoice_line(const settlement::Invoice& invoice) { return "{\"is\":\"invoice\"," + settlement::invoice_text(invoice).substr(1); }
+
 std::string statement_line(const settlement::Statement& statement) {
   return "{\"is\":\"statement\"," + settlement::statement_text(statement).substr(1);
 }
@@ -41,6 +43,7 @@ bool write_result(ledger::Reader& reader, const std::string& path) {
     });
   }
   for (const auto& one : settlement::statements(reader)) line(statement_line(one));
+  for (const auto& one : settlement::invoices(reader)) line(invoice_line(one));
   return std::fclose(out) == 0 && reader.error().empty();
 }
 
