@@ -351,7 +351,8 @@ TEST_CASE("balance and limits are the customer's own") {
     house.acme->set_policy(config::Privacy::dc, {0, 100, 0});
     house.send("POST", chat, key + json_type, hello);
     REQUIRE(house.bench.calls.size() == 1);
-    const auto first = house.wire;
+    const auto first = std::exchange(house.session, nullptr);
+    const auto wire = house.wire;
     house.connect();
     const auto reply = house.ask("POST", chat, key + json_type, hello);
     CHECK(reply.status == 429);

@@ -705,7 +705,7 @@ TEST_CASE("refused: tenants") {
        "f.yaml:2:22: tenants[0].keys[0]: must be a map with the keys sha256, budgets"},
       {"tenants:\n"
        "  - { id: t, holds: estimate }\n",
-       "f.yaml:2:19: tenants[0].holds: an estimate may be passed, so it needs a `credit` above 0; take worst_case, or give the tenant "
+       "f.yaml:2:21: tenants[0].holds: an estimate may be passed, so it needs a `credit` above 0; take worst_case, or give the tenant "
        "a credit"},
       {"tenants:\n"
        "  - { id: t, keys: [ { sha256: "

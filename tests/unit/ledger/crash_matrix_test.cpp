@@ -112,14 +112,14 @@ void live(MemDisk& disk, ManualClock& clock, const std::string& vfs, Told& told)
   if (!journal.failed()) process.ledger->post_once();
 }
 
-struct Book {
+struct BooksRead {
   std::map<std::uint64_t, RequestRow> rows;
   money::Amount acme;
   std::map<std::string, money::Amount> accounts;
 };
 
-Book read_book(Process& process) {
-  Book out;
+BooksRead read_book(Process& process) {
+  BooksRead out;
   std::string why;
   const auto reader = process.ledger->reader(why);
   INFO(why);
@@ -134,7 +134,7 @@ Book read_book(Process& process) {
 }
 
 // Starts again on a sound disk; invariants 1 to 11.
-void check(MemDisk& disk, ManualClock& clock, const std::string& vfs, const Told& told, const Book& undisturbed) {
+void check(MemDisk& disk, ManualClock& clock, const std::string& vfs, const Told& told, const BooksRead& undisturbed) {
   std::uint64_t last = 0;
   for (int start = 0; start < 2; ++start) {  // the second start changes nothing
     Process process(disk, clock, vfs);
@@ -147,7 +147,7 @@ void check(MemDisk& disk, ManualClock& clock, const std::string& vfs, const Told
     INFO(verdict.place << ": " << verdict.why);
     REQUIRE(verdict.ok);
     REQUIRE(process.ledger->trial_balance().sum.zero());
-    Book book = read_book(process);
+    BooksRead book = read_book(process);
     for (const std::uint64_t n : told.finals) {
       INFO("request " << n);
       REQUIRE(book.rows.contains(n));
@@ -206,7 +206,7 @@ struct Site {  // a disk with its VFS
 
 TEST_CASE("invariants 11 and 12: journal and SQLite broken at every operation, in every way: nothing acknowledged is lost, every ADMIT ends once",
           "[invariant]") {
-  Book undisturbed;
+  BooksRead undisturbed;
   std::uint64_t operations = 0;
   {
     Site site(1);
