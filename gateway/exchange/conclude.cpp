@@ -15,7 +15,7 @@ std::int64_t whole_seconds(std::int64_t for_ms) { return std::max<std::int64_t>(
 
 // The billed count (ledger.md 4.7). Without an exact tokenizer: the engine's claim where it is
 // plausible for the bytes that came, else the gateway's own count of pieces, marked as an estimate.
-metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::CountSource& source) const {
+metering::TokenCounts Exchange::counted(metering::Outcome outcome, metering::CountSource& source) const {
   using metering::CountSource;
   using metering::Outcome;
   metering::TokenCounts counts;
@@ -116,19 +116,20 @@ void Exchange::cut_delivered(std::uint64_t output) {
 }
 
 // An engine may send, or claim, more than was asked for: that is not the customer's to pay, and was not held.
-void Exchange::keep_to_what_was_asked(metering::Final& final) const {
-  metering::TokenCounts& c = final.counts;
+metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::CountSource& source) const {
+  metering::TokenCounts c = counted(outcome, source);
   const auto cut = [&](std::uint64_t bound, std::initializer_list<std::uint64_t*> classes) {
     for (std::uint64_t* const n : classes) {
       if (*n > bound) {
         *n = bound;
-        final.source = metering::CountSource::estimate;
+        source = metering::CountSource::estimate;
       }
       bound -= *n;
     }
   };
   cut(order_.input_max, {&c.cached_input, &c.cache_write, &c.input});
   cut(order_.output_max, {&c.reasoning, &c.output});
+  return c;
 }
 
 // Appends FINAL, settles the hold, and lets the tail go once FINAL is released.
@@ -145,7 +146,6 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   final.outcome = outcome;
   final.status = static_cast<std::uint16_t>(status);
   final.counts = billed(outcome, final.source);
-  keep_to_what_was_asked(final);
   final.bytes_delivered = before_bytes_ + bytes_;
   if (!final_.results.empty()) {
     result().pieces = std::max(result().pieces, pieces_);

@@ -147,7 +147,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::uint64_t pieces_of_a_leaver() const;
   void cut_delivered(std::uint64_t output);
   metering::TokenCounts billed(metering::Outcome outcome, metering::CountSource& source) const;
-  void keep_to_what_was_asked(metering::Final& final) const;
+  metering::TokenCounts counted(metering::Outcome outcome, metering::CountSource& source) const;
   void note_progress();
   void note_progress_now();
   void let_go();
