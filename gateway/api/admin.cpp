@@ -49,6 +49,7 @@ Answer Admin::admin(const AdminRequest& request) {
   if (get && is(1, "devices")) return devices();
   if (get && is(1, "offers")) return offers();
   if (get && is(1, "tenants")) return tenants();
+  if (get && is(2, "tenants")) return tenant(parts[1]);
   if (post && is(3, "tenants", "topups")) return topup(parts[1], request);
   if (get && is(1, "prices")) return prices();
   if (get && is(1, "contracts")) return contracts();
@@ -271,23 +272,6 @@ Answer Admin::offers() {
   return ok(out);
 }
 
-Answer Admin::tenants() {
-  bj::array out;
-  for (const auto& [id, tenant] : parts_.live()->tenants->all()) {
-    const auto view = tenant->view();
-    out.push_back(bj::object{{"id", id},
-                             {"balance", view.balance.text()},
-                             {"held", view.held.text()},
-                             {"available", (view.balance - view.held).text()},
-                             {"in_flight", view.in_flight},
-                             {"privacy", config::name(view.privacy)},
-                             {"limits", bj::object{{"requests_per_minute", view.limits.requests_per_minute},
-                                                   {"tokens_per_minute", view.limits.tokens_per_minute},
-                                                   {"in_flight", view.limits.in_flight}}}});
-  }
-  return ok(out);
-}
-
 Answer Admin::topup(const std::string& tenant, const AdminRequest& request) {
   const auto known = parts_.live()->tenants->tenant(tenant);
   if (known == nullptr) return error(404, "There is no tenant `" + tenant + "`.", "tenant_not_found");
@@ -304,8 +288,6 @@ Answer Admin::topup(const std::string& tenant, const AdminRequest& request) {
     return error(400, "`amount` must be a decimal string in CNY above zero, such as \"100.00\".");
   switch (parts_.ledger.topup(tenant, id->get_string().c_str(), *amount, parts_.clock.wall_ms())) {
     case ledger::Posting::posted:
-      known->credit(*amount);
-      break;
     case ledger::Posting::repeated:
       break;
     case ledger::Posting::conflict:

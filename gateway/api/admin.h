@@ -57,7 +57,8 @@ class Admin final : public AdminDoors {
   Answer site_action(const std::string& site, const std::string& action, const AdminRequest& request);
   Answer devices();
   Answer offers();
-  Answer tenants();
+  Answer tenants();  // admin_tenants.cpp
+  Answer tenant(const std::string& id);
   Answer topup(const std::string& tenant, const AdminRequest& request);
   Answer prices();
   Answer contracts();

@@ -50,10 +50,8 @@ bj::object invoice_json(const settlement::Invoice& one) {
 
 }  // namespace
 
-// The live figures of customers follow what was posted.
+// The live figures of customers have followed already: the ledger tells them what it posts.
 void Admin::moved(const Entry& entry) {
-  for (const auto& [id, amount] : entry.moved())
-    if (const auto tenant = parts_.live()->tenants->tenant(id)) tenant->credit(amount);
   telemetry::log(telemetry::Level::info, "ledger_document", {{"id", entry.id}, {"kind", entry.document.kind}});
 }
 
@@ -66,12 +64,14 @@ Answer Admin::order(const std::string& what, const AdminRequest& request) {
     if (!value.is_string()) return error(400, "`" + std::string(key) + "` must be a text; amounts are decimal strings in CNY.");
     order.args[std::string(key)] = std::string(value.get_string());
   }
-  // A refund leaves what running requests hold.
+  // A refund leaves what running requests hold, and what it takes is set aside while it is posted.
+  std::optional<tenancy::Hold> aside;
   if (what == "refund") {
     const auto tenant = parts_.live()->tenants->tenant(order.args["tenant"]);
     const auto amount = money::Amount::parse(order.args["amount"]);
-    const auto view = tenant ? tenant->view() : tenancy::Tenant::View{};
-    if (tenant && amount && view.balance - view.held < *amount) {
+    if (tenant && amount && !amount->negative()) aside = tenant->set_aside(*amount);
+    if (tenant && amount && !aside) {
+      const auto view = tenant->view();
       std::string why;
       const auto reader = parts_.ledger.reader(why);
       const bool repeated = reader && reader->command("refund:" + order.args["tenant"] + ":" + order.args["id"]).has_value();

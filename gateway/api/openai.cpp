@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "gateway/api/doors.h"
+#include "gateway/api/holding.h"
 #include "gateway/api/recorder.h"
 
 namespace trib::api {
@@ -266,11 +267,9 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
       operation == engines::Operation::embeddings
           ? 0
           : static_cast<std::uint64_t>(order.facts.tokens_max.value_or(order.context)) * order.facts.n;
-  admit.hold = ledger::worst_case(*order.price, operation == engines::Operation::embeddings
-                                                    ? input_max
-                                                    : std::min<std::uint64_t>(input_max, order.context),
-                                  output_max);
-  order.tokens_held = order.facts.text_pieces + output_max;
+  order.input_max = operation == engines::Operation::embeddings ? input_max : std::min<std::uint64_t>(input_max, order.context);
+  order.output_max = output_max;
+  admit.hold = hold_of(order, key);
 
   const std::string_view idempotency = request.head.find("Idempotency-Key");
   if (!idempotency.empty()) {
@@ -306,13 +305,23 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
     }
   }
 
-  const auto admission = order.tenant->admit(services_.clock.mono_ns(), order.tokens_held, admit.hold);
+  const std::int64_t now_ns = services_.clock.mono_ns();
+  auto admission = order.tenant->admit({.now_ns = now_ns,
+                                        .wall_ms = wall_ms,
+                                        .id = admit.id,
+                                        .key = key,
+                                        .tokens = order.facts.text_pieces + output_max,
+                                        .hold = admit.hold,
+                                        .deadline_ns = now_ns + (order.terms->deadlines.total_ms + tenancy::hold_margin_ms) * 1'000'000});
   if (admission.refused != tenancy::Refused::none) {
     if (!admit.idempotency.empty()) services_.idempotency.release(admit.idempotency);
     switch (admission.refused) {
       case tenancy::Refused::balance:
         refuse(responder, 402, "The balance does not cover the most this request can cost (" + admit.hold.text() +
                                    " CNY). Top up, or lower `max_tokens`.", {}, "insufficient_quota");
+        break;
+      case tenancy::Refused::budget:
+        refuse(responder, 429, budget_message(admission.budget, admit.hold), {}, "budget_exceeded", retry_after(admission.retry_after_s));
         break;
       case tenancy::Refused::requests_per_minute:
         refuse(responder, 429, "The limit of requests per minute is reached. Try again after the time in Retry-After.",
@@ -329,6 +338,7 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
     }
     return nullptr;
   }
+  order.hold = std::move(admission.hold);
 
   if (admit.idempotency.empty()) {
     auto exchange = std::make_unique<exchange::Exchange>(world_, std::move(order), responder);

@@ -53,9 +53,10 @@ int site(const Call& call) {
 int tenant(const Call& call) {
   const std::string what = call.words.size() > 1 ? call.words[1] : "list";
   if (what == "list" && call.words.size() <= 2)
-    return show(call, "GET", "/admin/v1/tenants", {"id", "balance", "held", "available", "in_flight", "privacy"});
+    return show(call, "GET", "/admin/v1/tenants", {"id", "balance", "held", "unposted", "credit", "available", "in_flight", "privacy"});
+  if (what == "show" && call.words.size() == 3) return show(call, "GET", "/admin/v1/tenants/" + call.words[2], {});
   if (what != "topup" || call.words.size() != 4 || call.get("--id").empty())
-    return takes("tenant list | tenant topup TENANT AMOUNT --id ID (the same id twice changes nothing)");
+    return takes("tenant list | tenant show TENANT | tenant topup TENANT AMOUNT --id ID (the same id twice changes nothing)");
   return show(call, "POST", "/admin/v1/tenants/" + call.words[2] + "/topups", {},
               bj::serialize(bj::object{{"id", call.get("--id")}, {"amount", call.words[3]}}));
 }

@@ -177,6 +177,7 @@ class Gateway {
   void drain();
   std::string publish(const config::ConfigSnapshot& config);
   void watch(const config::ConfigSnapshot& config);
+  bool restore_tenants(const tenancy::TenantBook& book, const tenancy::TenantBook* before, std::string& why);
 
   std::shared_ptr<const config::ConfigSnapshot> config_;
   telemetry::Registry registry_;
@@ -267,6 +268,8 @@ int Gateway::open_ledger() {
   options.path = config_->store_path;
   if (const auto slash = options.path.rfind('/'); slash != std::string::npos && slash > 0)
     system_disk().make_dirs(options.path.substr(0, slash));
+  if (!lock_file(options.path + ".lock"))
+    return fail(1, config_->file + ": store.url: " + options.path + " is in use by another gateway; stop it, or name another store");
   ledger_ = ledger::Ledger::open(options, system_clock(), *journal_, why);
   if (ledger_ == nullptr) return fail(1, "store: " + why);
   // Under the contracts that they pinned, which are posted.
@@ -358,10 +361,37 @@ std::string Gateway::publish(const config::ConfigSnapshot& config) {
   return {};
 }
 
+// Balances and what was spent, from the store, of tenants that this process has not known before.
+bool Gateway::restore_tenants(const tenancy::TenantBook& book, const tenancy::TenantBook* before, std::string& why) {
+  const auto reader = ledger_->reader(why);
+  if (reader == nullptr) return false;
+  const auto is_new = [&](const std::string& id) { return before == nullptr || before->ever(id) == nullptr; };
+  bool any = false;
+  for (const auto& [id, tenant] : book.all()) {
+    if (!is_new(id)) continue;
+    tenant->set_balance(ledger_->tenant_balance(id));
+    any = true;
+  }
+  if (!any) return true;
+  const auto month = ledger::period_of(system_clock().wall_ms());
+  for (const auto& spent : reader->spent_since(ledger::period_begin_ms(month))) {
+    const auto tenant = book.tenant(spent.tenant);
+    if (tenant != nullptr && is_new(spent.tenant)) tenant->spent_before(spent.key, spent.wall_ms, spent.amount);
+  }
+  why = reader->error();
+  return why.empty();
+}
+
 int Gateway::open_doors() {
   const auto& gateway = config_->gateway;
   auto live = make_live(config_, nullptr);
-  for (const auto& [id, tenant] : live->tenants->all()) tenant->set_balance(ledger_->tenant_balance(id));
+  std::string why;
+  if (!restore_tenants(*live->tenants, nullptr, why)) return fail(1, "store: " + why);
+  ledger_->on_moved([this](const std::string& id, money::Amount change) {
+    if (services_ == nullptr) return;
+    const auto live_now = services_->live.load();
+    if (const auto tenant = live_now ? live_now->tenants->ever(id) : nullptr) tenant->credit(change);
+  });
   fleet_.configure(*config_, sites_->states());
   for (const auto& [site, record] : sites_->all()) fleet_.set_check_words(site, record.check_words);
   hub_ = std::make_unique<tunnel::Hub>(fleet_, *sites_, system_clock(), site_hosts(gateway, gateway.sites.listen.port), 64u << 20);
@@ -408,7 +438,6 @@ int Gateway::open_doors() {
                                                .customers_tls = nullptr, .sites_tls = nullptr});
   shared_->services = services_.get();
   shared_->hub = hub_.get();
-  std::string why;
   std::vector<std::string> names;
   for (auto host : site_hosts(gateway, 0)) {
     host.resize(host.rfind(':'));
@@ -487,6 +516,15 @@ void Gateway::announce() {
                           [this] { return journal_->failed() ? 1 : 0; });
   registry_.sampled_gauge("tributary_poster_lag_records", "Durable records that the ledger has not posted.", {},
                           [this] { return static_cast<std::int64_t>(journal_->durable() - ledger_->posted()); });
+  const auto of_tenants = [this](auto&& figure) {
+    std::int64_t sum = 0;
+    for (const auto& [id, tenant] : services_->live.load()->tenants->known()) sum += figure(tenant->view());
+    return sum;
+  };
+  registry_.sampled_gauge("tributary_holds_open", "Holds on customers' balances: one a request that has been admitted and has not ended.", {},
+                          [of_tenants] { return of_tenants([](const tenancy::Tenant::View& v) { return std::int64_t{v.in_flight}; }); });
+  registry_.sampled_gauge("tributary_holds_micro_cny", "Their sum in millionths of a CNY, floored tenant by tenant.", {},
+                          [of_tenants] { return of_tenants([](const tenancy::Tenant::View& v) { return v.held.mu(); }); });
   registry_.sampled_gauge("tributary_checkpoints_refused", "Answers of sites that a checkpoint contradicts what they hold.", {},
                           [this] { return static_cast<std::int64_t>(hub_->checkpoints_refused()); });
   registry_.sampled_gauge("tributary_tunnels_open", "Live tunnels of sites that dialled in.", {},
@@ -556,8 +594,10 @@ void Gateway::reload() {
   if (!only_at_start.empty())
     telemetry::log(telemetry::Level::warning, "reload_needs_restart", {{"keys", only_at_start}});
   auto live = make_live(next, before.get());
-  for (const auto& [id, tenant] : live->tenants->all())
-    if (before->tenants->tenant(id) == nullptr) tenant->set_balance(ledger_->tenant_balance(id));
+  if (!restore_tenants(*live->tenants, before->tenants.get(), why)) {
+    telemetry::log(telemetry::Level::error, "reload_refused", {{"why", why}});
+    return;
+  }
   fleet_.configure(*next, sites_->states());
   services_->live.store(live);
   watch(*next);
@@ -630,8 +670,10 @@ int Gateway::run(const std::string& file) {
 
 }  // namespace
 
-bool lock_data(const std::string& dir) {
-  const int fd = ::open((dir + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+bool lock_data(const std::string& dir) { return lock_file(dir + "/lock"); }
+
+bool lock_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   return fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0;  // held until the process ends
 }
 

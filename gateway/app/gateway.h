@@ -13,5 +13,6 @@ int run_gateway(const std::string& config_file);
 
 // An exclusive lock on a data folder for as long as the process lives; false when another holds it.
 bool lock_data(const std::string& dir);
+bool lock_file(const std::string& path);  // likewise, of one file, which is made
 
 }  // namespace trib::app

@@ -46,6 +46,7 @@ Rig::Rig(unsigned index, Shared& shared)
       pool_(transport_, worker_.wheel(), pool_limits_of(shared.config)), releases_(shared.journal, [this] { help_journal(); }), router_(worker_, shared.line),
       session_limits_(api::session_limits(shared.config)), api_(*shared.services, *this, worker_, 0),
       enrol_door_(*shared.services, worker_), customers_(worker_), sites_(worker_),
+      holds_expired_(shared.registry.counter("tributary_holds_expired_total", "Holds that outlived every deadline of their request and were taken back.")),
       pool_open_(gauge(shared, index, "tributary_pool_connections", "Connections to dialled engines.")),
       pool_idle_(gauge(shared, index, "tributary_pool_connections_idle", "Connections to dialled engines that wait for work.")),
       pool_dialled_(gauge(shared, index, "tributary_pool_dialled", "Connections dialled so far.")),
@@ -167,6 +168,16 @@ void Rig::closed(net::ClientSession& session) {
   sessions_.erase(found);
 }
 
+// None should ever be found: every request ends at its last deadline.
+void Rig::expire_holds() {
+  for (const auto& [id, tenant] : shared_.services->live.load()->tenants->known()) {
+    for (const RequestId& request : tenant->expire(worker_.clock().mono_ns())) {
+      holds_expired_.add();
+      telemetry::log(telemetry::Level::error, "hold_expired", {{"tenant", id}, {"request", request.text()}});
+    }
+  }
+}
+
 void Rig::on_second() {
   const auto figures = pool_.figures();
   pool_open_.set(static_cast<std::int64_t>(figures.open));
@@ -174,6 +185,7 @@ void Rig::on_second() {
   pool_dialled_.set(static_cast<std::int64_t>(figures.dialled));
   pool_reused_.set(static_cast<std::int64_t>(figures.reused));
   if (shared_.journal.failed()) releases_.advance();
+  if (worker_.index() == 0) expire_holds();
   worker_.wheel().arm(second_, worker_.wheel().now_ns() + second_ns);
 }
 

@@ -68,6 +68,7 @@ class Rig final : public exchange::World {
   void serve(std::unique_ptr<Stream> stream, net::RequestHandler& handler);
   void closed(net::ClientSession& session);
   void on_second();
+  void expire_holds();
   void help_journal();
 
   Shared& shared_;
@@ -85,6 +86,7 @@ class Rig final : public exchange::World {
   bool draining_ = false;
   std::atomic<bool> wake_posted_{false};
   bool help_posted_ = false;
+  telemetry::Counter& holds_expired_;
   telemetry::Gauge& pool_open_;
   telemetry::Gauge& pool_idle_;
   telemetry::Gauge& pool_dialled_;

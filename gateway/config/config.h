@@ -241,12 +241,29 @@ struct TenantLimits {  // 0: no limit
   std::uint32_t in_flight = 64;
 };
 
+struct Budgets {  // what requests may cost, by the day and month in Asia/Shanghai in which they end; zero: no budget
+  money::Amount day, month;
+  friend bool operator==(const Budgets&, const Budgets&) = default;
+};
+
+struct TenantKey {
+  TenantKey(const Sha256& digest, const Budgets& limits = {}) : sha256(digest), budgets(limits) {}
+  Sha256 sha256;
+  Budgets budgets;
+};
+
+// What a request holds until it ends: the most it can cost, or what it will probably cost.
+enum class HoldRule : std::uint8_t { worst_case, estimate };
+
 enum class Priority : std::uint8_t { low, normal, high };  // in the waiting line
 
 struct TenantConfig {
   std::string id;
-  std::vector<Sha256> keys;
+  std::vector<TenantKey> keys;
   money::Amount balance;  // posted once as top-up "opening:ID"
+  money::Amount credit;   // how far below zero it may go; above zero: postpaid
+  HoldRule holds = HoldRule::worst_case;
+  Budgets budgets;
   Privacy privacy = Privacy::dc;
   std::int64_t hedge_after_ms = 0;  // 0: never
   Priority priority = Priority::normal;

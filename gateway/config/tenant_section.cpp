@@ -11,6 +11,17 @@ constexpr Key rows[] = {
     {"tenants[].keys", Type::list, "", "0", "1000", "Its keys, never in clear."},
     {"tenants[].keys[].sha256", Type::digest, "required", "", "",
      "SHA-256 of the key's text, in hex."},
+    {"tenants[].keys[].budgets", Type::section, "", "", "", "What this key's requests may cost; as `tenants[].budgets`."},
+    {"tenants[].keys[].budgets.day", Type::amount, "0", "", "", "CNY a day; 0: no budget."},
+    {"tenants[].keys[].budgets.month", Type::amount, "0", "", "", "CNY a month; 0: no budget."},
+    {"tenants[].budgets", Type::section, "", "", "",
+     "What its requests may cost, by the day and month in Asia/Shanghai in which they end; hitting one is 429 that says when it resets."},
+    {"tenants[].budgets.day", Type::amount, "0", "", "", "CNY a day; 0: no budget."},
+    {"tenants[].budgets.month", Type::amount, "0", "", "", "CNY a month; 0: no budget."},
+    {"tenants[].credit", Type::amount, "0", "", "",
+     "How far below zero its balance may go; above 0 it pays afterwards."},
+    {"tenants[].holds", Type::choice, "worst_case", "worst_case|estimate", "",
+     "What a request holds until it ends: the most it can cost, or, where there is a credit, the prompt as counted and the output that 99 of 100 of the key's answers stay below."},
     {"tenants[].balance", Type::amount, "0", "", "",
      "Prepaid; posted once, as top-up `opening:TENANT`."},
     {"tenants[].privacy", Type::choice, "dc", "any|dc|tee", "",
@@ -44,6 +55,10 @@ TenantLimits read_limits(const Section& in) {
           in.count32("in_flight")};
 }
 
+Budgets read_budgets(const Section& in) {
+  return {in.amount("day"), in.amount("month")};
+}
+
 }  // namespace
 
 std::span<const Key> tenant_keys() {
@@ -62,13 +77,18 @@ std::vector<TenantConfig> read_tenants(const Section& file) {
       in.fail("id", "the tenant " + tenant.id + " stands at " + at->second +
                         " already; keep one of them");
     for (const Section& key : in.sections("keys")) {
-      tenant.keys.push_back(read_digest(key));
-      const auto [owner, fresh_key] = owners.emplace(tenant.keys.back(), tenant.id);
+      tenant.keys.emplace_back(read_digest(key), read_budgets(key.section("budgets")));
+      const auto [owner, fresh_key] = owners.emplace(tenant.keys.back().sha256, tenant.id);
       if (!fresh_key)
         key.fail("sha256", "this key belongs to the tenant " + owner->second +
                                " already; a key has one tenant and stands once");
     }
     tenant.balance = in.amount("balance");
+    tenant.credit = in.amount("credit");
+    tenant.holds = static_cast<HoldRule>(in.choice("holds"));
+    if (tenant.holds == HoldRule::estimate && tenant.credit.zero())
+      in.fail("holds", "an estimate may be passed, so it needs a `credit` above 0; take worst_case, or give the tenant a credit");
+    tenant.budgets = read_budgets(in.section("budgets"));
     tenant.privacy = static_cast<Privacy>(in.choice("privacy"));
     tenant.hedge_after_ms = in.duration_ms("hedge_after");
     tenant.priority = static_cast<Priority>(in.choice("priority"));

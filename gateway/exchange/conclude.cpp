@@ -15,7 +15,7 @@ std::int64_t whole_seconds(std::int64_t for_ms) { return std::max<std::int64_t>(
 
 // The billed count (ledger.md 4.7). Without an exact tokenizer: the engine's claim where it is
 // plausible for the bytes that came, else the gateway's own count of pieces, marked as an estimate.
-metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::CountSource& source) const {
+metering::TokenCounts Exchange::counted(metering::Outcome outcome, metering::CountSource& source) const {
   using metering::CountSource;
   using metering::Outcome;
   metering::TokenCounts counts;
@@ -115,6 +115,23 @@ void Exchange::cut_delivered(std::uint64_t output) {
   }
 }
 
+// An engine may send, or claim, more than was asked for: that is not the customer's to pay, and was not held.
+metering::TokenCounts Exchange::billed(metering::Outcome outcome, metering::CountSource& source) const {
+  metering::TokenCounts c = counted(outcome, source);
+  const auto cut = [&](std::uint64_t bound, std::initializer_list<std::uint64_t*> classes) {
+    for (std::uint64_t* const n : classes) {
+      if (*n > bound) {
+        *n = bound;
+        source = metering::CountSource::estimate;
+      }
+      bound -= *n;
+    }
+  };
+  cut(order_.input_max, {&c.cached_input, &c.cache_write, &c.input});
+  cut(order_.output_max, {&c.reasoning, &c.output});
+  return c;
+}
+
 // Appends FINAL, settles the hold, and lets the tail go once FINAL is released.
 void Exchange::conclude(metering::Outcome outcome, int status) {
   TRIB_ASSERT(mode_ != Mode::ended);
@@ -138,6 +155,17 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
     if (output < before_pieces_) cut_delivered(output);
     if (usage_ == engines::UsageState::valid) result().claimed = claimed_;
   }
+  const bool gone = outcome == metering::Outcome::cancelled;
+  if (!order_.hold.claim()) {  // it expired: its money may be held for another by now
+    final.outcome = outcome = metering::Outcome::failed;
+    final.status = static_cast<std::uint16_t>(status = 503);
+    final.counts = {};
+    final.source = metering::CountSource::none;
+    cut_delivered(0);
+    tail_ = error_json("The request has taken too long. Nothing of it is billed.", "server_error", {}, "hold_expired");
+    if (stream_ && head_sent_) tail_ = "data: " + tail_ + "\n\n";
+    telemetry::log(telemetry::Level::error, "hold_expired", {{"request", final.admit.id.text()}, {"then", "nothing is charged"}});
+  }
   const auto charge = final.counts.total() == 0 ? money::Amount{} : ledger::gross(*order_.price, final.counts);
   world_.router().lines().ended(*this, order_.facts.model, order_.tenant->id(), order_.tenant->priority(), final.counts.total());
   auto& figures = world_.figures();
@@ -146,13 +174,14 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   figures.tokens_out.add(final.counts.output + final.counts.reasoning);
   wait_last_ = world_.journal().append(final);
   if (wait_last_ != 0) {
-    order_.tenant->settle(now(), order_.tokens_held, final.counts.total(), final_.admit.hold, charge);
+    std::optional<std::uint64_t> length;
+    if (outcome == metering::Outcome::completed) length = final.counts.output + final.counts.reasoning;
+    order_.hold.settle({now(), final.wall_ms, final.counts.total(), length, charge});
     if (order_.concluded) order_.concluded(final, charge);
   } else {  // the ledger will not hear of it, so nothing is charged
-    order_.tenant->settle(now(), order_.tokens_held, 0, final_.admit.hold, {});
+    order_.hold.drop();
   }
 
-  const bool gone = outcome == metering::Outcome::cancelled;
   if (gone) return;
   if (stream_ && outcome == metering::Outcome::completed) {
     if (order_.facts.include_usage) {
@@ -193,7 +222,7 @@ void Exchange::on_journal_failed() {
     end_attempt(fault);
     mode_ = Mode::ended;
     timer_.cancel();
-    order_.tenant->settle(now(), order_.tokens_held, 0, final_.admit.hold, {});
+    order_.hold.drop();
   }
   if (order_.concluded && wait_last_ != 0) {  // what was concluded is not on record: the answer is not one to repeat
     final_.outcome = metering::Outcome::failed;

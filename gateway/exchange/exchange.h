@@ -64,7 +64,9 @@ struct Order {
   metering::Admit admit;
   std::shared_ptr<const ledger::Book> book;
   const ledger::PriceVersion* price = nullptr;  // in `book`
-  std::uint64_t tokens_held = 0;
+  tenancy::Hold hold;           // of `tenant`, which outlives it
+  std::uint64_t input_max = 0;   // what the prompt can have in tokens
+  std::uint64_t output_max = 0;  // tokens that were asked for; more than either is not billed
   std::uint32_t context = 0;
   std::shared_ptr<const Terms> terms;
   // Told when FINAL is appended and the hold is settled, and once more, as failed and free of charge,
@@ -145,6 +147,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   std::uint64_t pieces_of_a_leaver() const;
   void cut_delivered(std::uint64_t output);
   metering::TokenCounts billed(metering::Outcome outcome, metering::CountSource& source) const;
+  metering::TokenCounts counted(metering::Outcome outcome, metering::CountSource& source) const;
   void note_progress();
   void note_progress_now();
   void let_go();

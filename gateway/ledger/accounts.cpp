@@ -65,6 +65,11 @@ std::string customer_account(std::string_view tenant) { return "L200/" + std::st
 
 std::string receivable_account(std::string_view tenant) { return "A110/" + std::string(tenant); }
 
+std::string tenant_of(std::string_view account) {
+  const std::string_view code = account.substr(0, 5);
+  return code == "L200/" || code == "A110/" ? std::string(account.substr(5)) : std::string();
+}
+
 std::string party_account(std::string_view party) {
   if (party == "platform") return std::string(account_platform);
   if (party == "vat") return std::string(account_vat);

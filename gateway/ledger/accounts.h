@@ -29,6 +29,7 @@ const AccountKind* account_kind(std::string_view account);  // null: not in the 
 
 std::string customer_account(std::string_view tenant);    // L200/TENANT
 std::string receivable_account(std::string_view tenant);  // A110/TENANT, postpaid
+std::string tenant_of(std::string_view account);          // of one of these two; empty for others
 // Where a party's part accrues: "vat" L240, "platform" R300, "site:X" L210/X, "vendor:X" L220/X, "referrer:X"
 // L230/X; a party without a name waits in suspense, L250/site or L250/vendor.
 std::string party_account(std::string_view party);

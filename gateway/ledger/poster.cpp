@@ -87,6 +87,7 @@ Poster::Turn Poster::turn(std::string& why) {
   last_hash_ = work.batch.hash;
   book_ = work.book;
   periods_ = work.periods;
+  moved_ = std::move(work.postings.moved);
   seal();
   return Turn::posted;
 }

@@ -36,6 +36,8 @@ class Poster {
   };
   std::optional<Sealed> sealed() const { return unsealed_ ? std::nullopt : std::optional(Sealed{last_batch_, seal_lsn_}); }
   std::shared_ptr<const Book> book() const { return book_; }
+  // What the documents and top-ups of the last batch gave each tenant, and took.
+  const std::map<std::string, money::Amount>& moved() const { return moved_; }
 
  private:
   struct Item {
@@ -82,6 +84,7 @@ class Poster {
   metering::Lsn cursor_ = 0;
   metering::Lsn scanned_ = 0;  // nothing of money between the cursor and here
   std::uint64_t last_batch_ = 0;
+  std::map<std::string, money::Amount> moved_;
   Sha256 last_hash_{};
   std::shared_ptr<const Book> book_;
   std::shared_ptr<const Periods> periods_;

@@ -24,9 +24,13 @@ void Postings::add_sum(OfPeriod& period, Code code, const std::string& who, mone
 
 void Postings::charge(const UsageRow& row, const metering::Final& final, const Rated& rated) {
   OfPeriod& period = periods_[row.period];
+  // What was not held is a transfer of its own, beside the charge or the late usage.
+  const money::Amount overrun = rated.gross > final.admit.hold ? rated.gross - final.admit.hold : money::Amount{};
+  add_sum(period, Code::overrun, row.tenant, overrun);
+  period.overrun_at = overrun.zero() ? period.overrun_at : std::max(period.overrun_at, row.final_ms);
   if (row.period == period_of(row.final_ms)) {
     period.effective_at = std::max(period.effective_at, row.final_ms);
-    add_sum(period, Code::usage_charge, row.tenant, rated.gross);
+    add_sum(period, Code::usage_charge, row.tenant, rated.gross - overrun);
     for (const Part& part : rated.parts) {
       const Code code = share_code(part.party);
       if (code == Code::usage_charge) {
@@ -37,7 +41,8 @@ void Postings::charge(const UsageRow& row, const metering::Final& final, const R
     }
   } else {
     period.late_at = std::max(period.late_at, row.final_ms);
-    period.late[customer_account(row.tenant)] += rated.gross;
+    period.late[customer_account(row.tenant)] += rated.gross - overrun;
+    period.late[std::string(account_clearing)] += overrun;
     for (const Part& part : rated.parts) period.late[party_account(part.party)] -= part.amount;
   }
 
@@ -53,6 +58,7 @@ void Postings::charge(const UsageRow& row, const metering::Final& final, const R
 }
 
 void Postings::topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms, Period period) {
+  moved[topup.tenant] += topup.amount;
   TransferRow& row = documents_.emplace_back();
   row.code = static_cast<std::uint16_t>(Code::topup);
   row.reason = reason(Code::topup);
@@ -71,6 +77,8 @@ void Postings::document(const DocumentTransfer& transfer, std::string_view docum
   row.doc_id = transfer.doc.empty() ? document_id : std::string_view(transfer.doc);
   row.reverses = transfer.reverses;
   row.legs = transfer.legs;
+  for (const Leg& leg : row.legs)
+    if (const auto tenant = tenant_of(leg.account); !tenant.empty()) moved[tenant] -= leg.amount;
 }
 
 TransferRow& Postings::begin(Code code, std::int32_t period, std::int64_t effective_at) {
@@ -87,14 +95,14 @@ TransferRow& Postings::begin(Code code, std::int32_t period, std::int64_t effect
 void Postings::add_usage(std::int32_t period, const OfPeriod& sums) {
   for (std::size_t i = 0; i < codes.size(); ++i) {
     if (sums.sums[i].empty()) continue;
-    const bool is_charge = codes[i] == Code::usage_charge;
-    TransferRow& row = begin(codes[i], period, sums.effective_at);
+    const bool is_charge = codes[i] == Code::usage_charge || codes[i] == Code::overrun;
+    TransferRow& row = begin(codes[i], period, codes[i] == Code::overrun ? sums.overrun_at : sums.effective_at);
     money::Amount whole;
     for (const auto& [who, amount] : sums.sums[i]) {
       row.legs.push_back({is_charge ? customer_account(who) : party_account(who), is_charge ? amount : -amount});
       whole += amount;
     }
-    if (is_charge && !sums.vat.zero()) {
+    if (codes[i] == Code::usage_charge && !sums.vat.zero()) {
       row.legs.push_back({std::string(account_vat), -sums.vat});
       whole -= sums.vat;
     }

@@ -34,16 +34,18 @@ class Postings {
   void finish(std::uint16_t shard, std::uint64_t batch, std::int64_t booked_at);
 
   std::vector<TransferRow> transfers;
+  std::map<std::string, money::Amount> moved;  // by tenant: what documents and top-ups gave it
   std::map<std::pair<std::string, std::int32_t>, Turnover> balances;  // by account and period
   std::map<std::pair<std::string, std::int32_t>, SiteUse> sites;      // by site and period
   Turnover total;      // over all legs; debit equals credit
   std::size_t legs = 0;
 
  private:
-  static constexpr std::array codes{Code::usage_charge,   Code::share_site,     Code::share_vendor,
-                                    Code::share_referrer, Code::share_platform, Code::suspense};
+  static constexpr std::array codes{Code::usage_charge,   Code::share_site,     Code::share_vendor, Code::share_referrer,
+                                    Code::share_platform, Code::overrun,        Code::suspense};
   struct OfPeriod {
     std::int64_t effective_at = 0;  // of its latest request
+    std::int64_t overrun_at = 0;    // likewise, of those that cost more than was held
     money::Amount vat;              // inside the charges
     // Requests of a period that is closed, by account: debit positive. When the latest of them ended.
     std::map<std::string, money::Amount> late;

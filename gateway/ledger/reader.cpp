@@ -209,7 +209,7 @@ bool Reader::transfers(std::optional<Period> period, const Visit<TransferRow>& v
 }
 
 bool Reader::adjustments(Period period, const Visit<TransferRow>& visit) {
-  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE period = ? AND code NOT BETWEEN 20 AND 24 ORDER BY shard, id", Rows::many);
+  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE period = ? AND code NOT BETWEEN 20 AND 25 ORDER BY shard, id", Rows::many);
   select.reset().bind(period);
   return walk_transfers(std::move(select), visit);
 }

@@ -24,6 +24,14 @@ struct TrialBalance {
   money::Amount sum;               // debit - credit over all accounts; zero
 };
 
+// What requests that ended on one day in Asia/Shanghai cost, by key.
+struct SpentRow {
+  std::string tenant;
+  Sha256 key{};
+  std::int64_t wall_ms = 0;  // within that day
+  money::Amount amount;
+};
+
 struct TenantBalance {
   std::string tenant;
   money::Amount balance;  // what is posted: top-ups less charges
@@ -64,6 +72,8 @@ class Reader {
 
   metering::Lsn cursor(std::uint16_t shard);
   std::vector<TenantBalance> tenant_balances();
+  // Of the requests that ended at `from_ms` or later, by day; a whole read of their rows.
+  std::vector<SpentRow> spent_since(std::int64_t from_ms);
   TrialBalance trial_balance(std::optional<Period> period = {});  // of a period: what moved in it
   TrialBalance trial_balance_after(Period period);                // as it stood at the period's end
   std::optional<RequestRow> request(const RequestId& id);
@@ -80,7 +90,7 @@ class Reader {
   bool transfers(std::optional<Period> period, const Visit<TransferRow>& visit);
   // In the order of the journal; applied ones only.
   bool commands(std::string_view kind, const Visit<CommandRow>& visit);
-  // Those of a period that are not requests' own (codes 20 to 24), with their legs.
+  // Those of a period that are not requests' own (codes 20 to 25), with their legs.
   bool adjustments(Period period, const Visit<TransferRow>& visit);
   std::optional<TransferRow> transfer(std::uint64_t id);
   bool transfers_of(const std::string& doc_id, const Visit<TransferRow>& visit);

@@ -106,7 +106,7 @@ CREATE TABLE IF NOT EXISTS period(
 CREATE INDEX IF NOT EXISTS command_by_kind ON command(kind, shard, lsn);
 CREATE UNIQUE INDEX IF NOT EXISTS transfer_reversed_once ON transfer(shard, reverses_id) WHERE reverses_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS transfer_by_doc ON transfer(doc_id);
-CREATE INDEX IF NOT EXISTS transfer_beside_usage ON transfer(period, shard, id) WHERE code NOT BETWEEN 20 AND 24;
+CREATE INDEX IF NOT EXISTS transfer_beside_requests ON transfer(period, shard, id) WHERE code NOT BETWEEN 20 AND 25;
 
 CREATE TABLE IF NOT EXISTS rated(
   kind TEXT NOT NULL, id TEXT NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY(kind, id)) STRICT, WITHOUT ROWID;

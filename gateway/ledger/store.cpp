@@ -54,6 +54,8 @@ bool Ledger::post_once() {
   const std::lock_guard turn(post_mutex_);
   std::string why;
   const auto result = poster_->turn(why);
+  if (result == Poster::Turn::posted && moved_)
+    for (const auto& [tenant, change] : poster_->moved()) moved_(tenant, change);
   const std::lock_guard lock(shared_mutex_);
   failure_ = why;
   if (result != Poster::Turn::posted) return false;
@@ -166,7 +168,7 @@ std::unique_ptr<Reader> Ledger::reader(std::string& why) const { return Reader::
 
 money::Amount Ledger::tenant_balance(const std::string& tenant) {
   const std::lock_guard lock(reader_mutex_);
-  return reader_->stands(customer_account(tenant));
+  return reader_->stands(customer_account(tenant)) + reader_->stands(receivable_account(tenant));
 }
 
 std::vector<TenantBalance> Ledger::tenant_balances() {

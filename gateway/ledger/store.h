@@ -98,6 +98,9 @@ class Ledger {
   // The poster's turn: at most one batch of durable records. False when there was nothing to do or it
   // failed (see failure(); the next turn tries again). Any thread; turns exclude each other.
   bool post_once();
+  // Told within the turn that posted it, before posted() shows it: what moved on a tenant's accounts beside
+  // charges for requests; negative: taken. Set before others use the ledger.
+  void on_moved(std::function<void(const std::string& tenant, money::Amount change)> moved) { moved_ = std::move(moved); }
   metering::Lsn posted() const { return posted_.load(std::memory_order_acquire); }
   // Blocks until the record `lsn`, a FINAL or a command, is durable and posted; false when the journal or
   // the store fails or `command_ms_max` passes. Any thread.
@@ -110,7 +113,8 @@ class Ledger {
 
   // Any thread. A reader for long walks has a connection and a moment of its own.
   std::unique_ptr<Reader> reader(std::string& why) const;
-  money::Amount tenant_balance(const std::string& tenant);  // zero for an unknown one
+  // What it has paid less what it owes (L200 and A110); zero for an unknown one.
+  money::Amount tenant_balance(const std::string& tenant);
   std::vector<TenantBalance> tenant_balances();
   TrialBalance trial_balance();
   std::optional<RequestRow> request(const RequestId& id);
@@ -130,6 +134,7 @@ class Ledger {
   Clock& clock_;
   metering::Journal& journal_;
   std::mutex post_mutex_;  // held by the poster's turn
+  std::function<void(const std::string&, money::Amount)> moved_;
   std::unique_ptr<Poster> poster_;
   std::atomic<metering::Lsn> posted_{0};
   mutable std::mutex shared_mutex_;  // book_, failure_

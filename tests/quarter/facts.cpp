@@ -167,6 +167,7 @@ metering::Final make_request(Rng& rng, const Terms& terms, std::int64_t ends_ms)
   out.admit.id = mint_request_id(out.admit.wall_ms, 0, rng);
   out.admit.tenant = terms.tenants[rng.below(terms.tenants.size())];
   out.admit.operation = "chat";
+  out.admit.hold = money::Amount::pico(1'000'000'000'000'000'000);  // no overruns
   out.status = 200;
   out.source = metering::CountSource::exact;
   out.counts = some_tokens(rng);

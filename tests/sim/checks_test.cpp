@@ -181,6 +181,18 @@ TEST_CASE("a connection that brought more than its answer is not used again") {
   timeline.clear();
 }
 
+TEST_CASE("invariant 19: among crashes, time-outs and lost connections the holds are those of the open requests, and none is left", "[invariant]") {
+  for (std::uint64_t seed = 11; seed <= 25; ++seed) {  // the oracle looks after every step
+    WorldOptions options;
+    options.seed = seed;
+    World world(options);
+    INFO("seed " << seed);
+    const bool ok = world.run();
+    INFO(world.failure().rule << ": " << world.failure().what);
+    CHECK(ok);
+  }
+}
+
 TEST_CASE("SQLite keeps on the simulated disk what it has committed") {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     Timeline timeline;

@@ -224,6 +224,10 @@ std::string Gateway::start(metering::Lsn must_have) {
     tenant->set_balance(ledger_->tenant_balance(id));
     oracle_.balance_at_start(id, tenant->view().balance);
   }
+  ledger_->on_moved([this, book = live->tenants](const std::string& tenant, money::Amount change) {
+    book->tenant(tenant)->credit(change);
+    oracle_.credited(tenant, change);
+  });
   fleet_.configure(config, sites_->states());
   hub_ = std::make_unique<tunnel::Hub>(fleet_, *sites_, timeline_, std::vector<std::string>{terms_.sites}, 1u << 20);
   doors_ = std::make_unique<NoDoors>();
@@ -326,9 +330,6 @@ void Gateway::post() {
 void Gateway::topup(const std::string& tenant, const std::string& id, money::Amount amount) {
   switch (ledger_->topup(tenant, id, amount, timeline_.wall_ms())) {
     case ledger::Posting::posted:
-      tenants().tenant(tenant)->credit(amount);
-      oracle_.credited(tenant, amount);
-      break;
     case ledger::Posting::repeated:
       break;
     case ledger::Posting::conflict:

@@ -67,7 +67,7 @@ std::shared_ptr<config::ConfigSnapshot> make_config(Rng& rng) {
   for (int i = 0; i < 6; ++i) {
     config::TenantConfig tenant;
     tenant.id = "t" + std::to_string(i);
-    tenant.keys = {sha256("key-of-" + tenant.id)};
+    tenant.keys = {config::TenantKey(sha256("key-of-" + tenant.id))};
     tenant.balance = money::Amount::pico(i == 3 ? 2'000'000'000 : 900'000'000'000);
     tenant.privacy = i < 4 ? config::Privacy::dc : config::Privacy::any;
     tenant.limits = {0, 0, 0};

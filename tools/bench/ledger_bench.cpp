@@ -64,6 +64,7 @@ metering::Final make_final(std::uint64_t i, std::uint64_t tenants, Rng& rng) {
   out.admit.model = "smollm2-135m";
   out.admit.price_version = 1;
   out.admit.operation = "chat";
+  out.admit.hold = money::Amount::pico(1'000'000'000'000'000'000);  // no overruns
   out.wall_ms = wall_ms + 800;
   out.outcome = metering::Outcome::completed;
   out.status = 200;

@@ -63,7 +63,7 @@ struct House {
     config->gateway.limits.idempotent_answer_bytes = 4096;
     config::TenantConfig tenant;
     tenant.id = "acme";
-    tenant.keys = {sha256("sk-acme")};
+    tenant.keys = {config::TenantKey(sha256("sk-acme"))};
     tenant.limits = {0, 0, 0};
     config->tenants = {tenant};
     live = std::make_shared<api::Live>();
@@ -306,6 +306,34 @@ TEST_CASE("balance and limits are the customer's own") {
     CHECK(reply.error("code") == "insufficient_quota");
     CHECK(reply.field("Retry-After").empty());
   }
+  SECTION("credit: the balance may go below zero by it, and a request that does not fit is 402") {
+    house.acme->set_balance(*money::Amount::parse("-0.5"));
+    auto config = house.live->config->tenants[0];
+    config.credit = *money::Amount::parse("0.500001");
+    house.acme->set_policy(config);
+    CHECK(house.ask("POST", chat, key + json_type, hello).status == 402);
+    config.credit = *money::Amount::parse("10");
+    house.acme->set_policy(config);
+    house.send("POST", chat, key + json_type, hello);
+    house.engine_answers();
+    CHECK(house.reply().status == 200);
+  }
+  SECTION("budgets: 429 that names the budget and when it begins anew") {
+    auto config = house.live->config->tenants[0];
+    const bool of_key = GENERATE(false, true), month = GENERATE(false, true);
+    auto& budgets = of_key ? config.keys[0].budgets : config.budgets;
+    (month ? budgets.month : budgets.day) = *money::Amount::parse("0.000001");
+    house.acme->set_policy(config);
+    const auto reply = house.ask("POST", chat, key + json_type, hello);
+    CHECK(reply.status == 429);
+    CHECK(reply.error("type") == "rate_limit_error");
+    CHECK(reply.error("code") == "budget_exceeded");
+    CHECK(reply.error("message").find(std::string(of_key ? "key" : "tenant") + "'s budget of the " + (month ? "month" : "day") + " is used up: 0.000001 CNY") != std::string::npos);
+    CHECK(reply.error("message").find("T00:00:00.000+08:00") != std::string::npos);
+    CHECK(std::stoll(reply.field("Retry-After")) >= 1);
+    CHECK(house.acme->view().held.zero());
+    CHECK(house.bench.calls.empty());
+  }
   SECTION("requests a minute") {
     house.acme->set_policy(config::Privacy::dc, {2, 0, 0});
     for (int i = 0; i < 2; ++i) {
@@ -323,7 +351,8 @@ TEST_CASE("balance and limits are the customer's own") {
     house.acme->set_policy(config::Privacy::dc, {0, 100, 0});
     house.send("POST", chat, key + json_type, hello);
     REQUIRE(house.bench.calls.size() == 1);
-    const auto first = house.wire;
+    const auto first = std::exchange(house.session, nullptr);
+    const auto wire = house.wire;
     house.connect();
     const auto reply = house.ask("POST", chat, key + json_type, hello);
     CHECK(reply.status == 429);
@@ -569,7 +598,7 @@ TEST_CASE("keys of one tenant are not another's") {
   auto config = std::make_shared<config::ConfigSnapshot>(*house.live->config);
   config::TenantConfig other;
   other.id = "other";
-  other.keys = {sha256("sk-other")};
+  other.keys = {config::TenantKey(sha256("sk-other"))};
   other.limits = {0, 0, 0};
   config->tenants.push_back(other);
   house.live->tenants = tenancy::TenantBook::make(config->tenants, house.live->tenants.get());

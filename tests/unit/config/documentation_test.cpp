@@ -41,8 +41,8 @@ TEST_CASE("every sample loads") {
   CHECK_NOTHROW(load_agent("configs/agent.yaml", no_env));
   const auto gateway = load_gateway("configs/gateway.yaml", no_env);
   REQUIRE(gateway->tenants.size() == 1);
-  CHECK(gateway->tenants[0].keys.at(0) == sha256("change-me"));
-  CHECK(load_gateway("configs/minimal.yaml", no_env)->tenants.at(0).keys.at(0) ==
+  CHECK(gateway->tenants[0].keys.at(0).sha256 == sha256("change-me"));
+  CHECK(load_gateway("configs/minimal.yaml", no_env)->tenants.at(0).keys.at(0).sha256 ==
         sha256("change-me"));
 }
 

@@ -702,7 +702,11 @@ TEST_CASE("refused: tenants") {
        "KEY | sha256sum prints it"},
       {"tenants:\n"
        "  - { id: t, keys: [ sk-in-clear ] }\n",
-       "f.yaml:2:22: tenants[0].keys[0]: must be a map with the keys sha256"},
+       "f.yaml:2:22: tenants[0].keys[0]: must be a map with the keys sha256, budgets"},
+      {"tenants:\n"
+       "  - { id: t, holds: estimate }\n",
+       "f.yaml:2:21: tenants[0].holds: an estimate may be passed, so it needs a `credit` above 0; take worst_case, or give the tenant "
+       "a credit"},
       {"tenants:\n"
        "  - { id: t, keys: [ { sha256: "
        "\"0000000000000000000000000000000000000000000000000000000000000000\" } ] }\n"

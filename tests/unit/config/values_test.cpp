@@ -166,7 +166,7 @@ tenants:
   CHECK(c->sites.at(1).engines.empty());
 
   const TenantConfig& tenant = c->tenants.at(0);
-  CHECK(tenant.keys.at(0)[31] == 0x1f);
+  CHECK(tenant.keys.at(0).sha256[31] == 0x1f);
   CHECK(tenant.balance == *money::Amount::parse("100"));
   CHECK(tenant.privacy == Privacy::any);
   CHECK(tenant.limits.tokens_per_minute == 0);

@@ -172,7 +172,8 @@ class Bench final : public exchange::World, public net::Responder {
     order.admit.price_version = 1;
     order.admit.operation = engines::name(operation);
     order.admit.hold = ledger::worst_case(price, order.body.size() + 1024, order.facts.tokens_max.value_or(2048));
-    order.tokens_held = order.facts.tokens_max.value_or(2048);
+    order.input_max = order.body.size() + 1024;
+    order.output_max = std::uint64_t{order.facts.tokens_max.value_or(2048)} * order.facts.n;
     order.context = 2048;
     tenant->set_hedge_after(hedge_after_ms);
     order.book = book_;
@@ -188,7 +189,9 @@ class Bench final : public exchange::World, public net::Responder {
       charged = charge;
     };
     id = order.admit.id.text();
-    REQUIRE(tenant->admit(clock_.mono_ns(), order.tokens_held, order.admit.hold).refused == tenancy::Refused::none);
+    auto admission = tenant->admit({.now_ns = clock_.mono_ns(), .id = order.admit.id, .tokens = order.output_max, .hold = order.admit.hold});
+    REQUIRE(admission.refused == tenancy::Refused::none);
+    order.hold = std::move(admission.hold);
     exchange_ = std::make_unique<exchange::Exchange>(*this, std::move(order), *this);
     in_dispatch_ = true;
     exchange_->start();

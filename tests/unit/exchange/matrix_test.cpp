@@ -78,7 +78,7 @@ void step(Bench& bench, const std::string& word, bool stream) {
     return;
   }
   if (what == "rest") {
-    far.body("\"},\"finish_reason\":\"stop\"}],\"usage\":" + usage_of(12, 1000) + "}");
+    far.body("\"},\"finish_reason\":\"stop\"}],\"usage\":" + usage_of(12, 60) + "}");
     return;
   }
   if (what == "end") return far.end();
@@ -360,7 +360,7 @@ const Row unaries[] = {
     {"gone in the body", "head half gone", "gone", "cancelled", "client_gone"},
     {"drained", "head half drain", "503:no_capacity:1", "failed", "draining"},
     {"no room for its bytes", "@buffers/50 head half", "503:no_capacity:1", "failed", "no_capacity"},
-    {"larger than unary_hold", "head large rest end", "200:1200000", "completed 12+0>1000 claimed", "none"},
+    {"larger than unary_hold", "head large rest end", "200:1200000", "completed 12+0>60 claimed", "none"},
     {"larger, cut", "head large cut", "200:1195904:aborted", "partial 0+0>1 estimate", "cut"},
     {"larger, stalled", "head large stall", "200:1195904:aborted", "partial 0+0>1 estimate", "gap_timeout"},
     {"larger, gone", "head large gone", "200:1195904:gone", "cancelled 9+0>1 estimate", "client_gone"},

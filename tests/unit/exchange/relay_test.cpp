@@ -77,6 +77,40 @@ TEST_CASE("the engine is asked in its own words") {
   bench.check_closed();
 }
 
+TEST_CASE("invariant 17: an engine that sends or claims more than was asked for is not the customer's to pay", "[invariant]") {
+  Bench bench;
+  const bool claims = GENERATE(false, true);
+  bench.ask(ask_text(true));  // at most 64 tokens
+  bench.far().head(200, "text/event-stream");
+  std::string events;
+  for (int i = 0; i < 70; ++i) events += text_chunk();
+  bench.far().body(events + finish_chunk() + (claims ? "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":70,\"total_tokens\":73}}\n\n" : "") +
+                   "data: [DONE]\n\n");
+  const auto finals = bench.journal().all<metering::Final>();
+  REQUIRE(finals.size() == 1);
+  CHECK(finals[0]->counts.output == 64);
+  CHECK(finals[0]->source == metering::CountSource::estimate);
+  CHECK(finals[0]->results[0].delivered == 64);
+  bench.check_closed();
+}
+
+TEST_CASE("invariant 18: a request whose hold has expired ends without a charge", "[invariant]") {
+  Bench bench;
+  bench.ask(ask_text(true));
+  bench.far().head(200, "text/event-stream");
+  bench.far().body(text_chunk());
+  REQUIRE(bench.tenant->expire(INT64_MAX).size() == 1);
+  CHECK(bench.tenant->view().held.zero());
+  bench.far().body(finish_chunk() + "data: [DONE]\n\n");
+  const auto finals = bench.journal().all<metering::Final>();
+  REQUIRE(finals.size() == 1);
+  CHECK(finals[0]->outcome == metering::Outcome::failed);
+  CHECK(finals[0]->counts.total() == 0);
+  CHECK(finals[0]->results[0].delivered == 0);
+  CHECK(bench.tenant->view().balance == *money::Amount::parse("100"));
+  CHECK(bench.tenant->view().in_flight == 0);
+}
+
 TEST_CASE("the head is the gateway's own") {
   Bench bench;
   stream(bench, text_chunk() + finish_chunk() + "data: [DONE]\n\n");

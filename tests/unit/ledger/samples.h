@@ -68,6 +68,7 @@ inline metering::Final request(RequestId id, std::int64_t wall_ms, metering::Tok
   final.admit.model = "m";
   final.admit.price_version = 1;
   final.admit.operation = "chat";
+  final.admit.hold = money::Amount::pico(1'000'000'000'000'000'000);
   final.wall_ms = wall_ms + 500;
   final.outcome = metering::Outcome::completed;
   final.status = 200;

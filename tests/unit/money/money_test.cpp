@@ -82,7 +82,18 @@ TEST_CASE("prices have at most six decimals, so a token is whole pico") {
   for (const char* text : {"0.3333333", "-1", "1e2", "free", ""}) REQUIRE_FALSE(Price::parse_per_million(text));
 }
 
-TEST_CASE("storage as micro and pico remainder round-trips both signs") {
+TEST_CASE("invariant 6: (mu, pf) round-trips int128, both signs", "[invariant]") {
+  // The edges: of the remainder, of the sign, and of what two BIGINT columns hold.
+  const int128 million = 1'000'000, most = static_cast<int128>(INT64_MAX) * million + 999'999, least = static_cast<int128>(INT64_MIN) * million;
+  for (const int128 value : {int128{0}, int128{1}, int128{-1}, million - 1, million, million + 1, -million + 1, -million, -million - 1, most, most - 1, least, least + 1}) {
+    const Amount a = Amount::pico(value);
+    REQUIRE(a.pf() >= 0);
+    REQUIRE(a.pf() < 1'000'000);
+    REQUIRE(static_cast<int128>(a.mu()) * million + a.pf() == value);
+    REQUIRE(Amount::from_mu_pf(a.mu(), a.pf()) == a);
+  }
+  REQUIRE(Amount::pico(-1).mu() == -1);  // floored, not cut
+  REQUIRE(Amount::pico(-1).pf() == 999'999);
   SeededRng rng(5);
   for (int i = 0; i < 10'000; ++i) {
     auto value = static_cast<int128>(rng.next() >> 2) * static_cast<int128>(1 + rng.below(1000));

@@ -9,7 +9,7 @@ namespace {
 config::TenantConfig tenant(const std::string& id, std::vector<std::string> keys) {
   config::TenantConfig out;
   out.id = id;
-  for (const std::string& key : keys) out.keys.push_back(sha256(key));
+  for (const std::string& key : keys) out.keys.emplace_back(sha256(key));
   return out;
 }
 
@@ -29,11 +29,11 @@ TEST_CASE("a key finds its tenant and no other does") {
 
 TEST_CASE("digests that begin alike are told apart by the rest") {
   config::TenantConfig a = tenant("a", {"x"}), b = tenant("b", {"x"});
-  b.keys[0][31] ^= 1;
+  b.keys[0].sha256[31] ^= 1;
   const auto book = TenantBook::make({a, b}, nullptr);
-  CHECK(book->find(a.keys[0])->id() == "a");
-  CHECK(book->find(b.keys[0])->id() == "b");
-  Sha256 neither = a.keys[0];
+  CHECK(book->find(a.keys[0].sha256)->id() == "a");
+  CHECK(book->find(b.keys[0].sha256)->id() == "b");
+  Sha256 neither = a.keys[0].sha256;
   neither[20] ^= 1;
   CHECK_FALSE(book->find(neither));
 }
@@ -42,7 +42,8 @@ TEST_CASE("a reload keeps balances and what is in flight, and takes new keys and
   const auto before = TenantBook::make({tenant("acme", {"old"})}, nullptr);
   const auto live = before->tenant("acme");
   live->set_balance(money::Amount::pico(100));
-  REQUIRE(live->admit(0, 0, money::Amount::pico(40)).refused == Refused::none);
+  auto admission = live->admit({.hold = money::Amount::pico(40)});
+  REQUIRE(admission.refused == Refused::none);
 
   config::TenantConfig changed = tenant("acme", {"new"});
   changed.privacy = config::Privacy::any;
@@ -74,4 +75,22 @@ TEST_CASE("priority and hedging are the configuration's, by default none, and ch
   CHECK(after->tenant("acme") == live);
   CHECK(live->hedge_after_ms() == 800);
   CHECK((live->priority() == config::Priority::high));
+}
+
+TEST_CASE("a tenant that leaves and comes back finds its balance, its holds and what it spent") {
+  const auto first = TenantBook::make({tenant("acme", {"k"})}, nullptr);
+  const auto live = first->tenant("acme");
+  live->set_balance(money::Amount::pico(100));
+  auto admission = live->admit({.hold = money::Amount::pico(40)});
+  const auto without = TenantBook::make({tenant("beta", {})}, first.get());
+  CHECK(without->tenant("acme") == nullptr);
+  CHECK_FALSE(without->find(sha256("k")));
+  CHECK(without->ever("acme") == live);
+  CHECK(without->known().size() == 2);
+  const auto still = TenantBook::make({tenant("beta", {})}, without.get());
+  admission.hold.settle({.charge = money::Amount::pico(30)});
+  const auto back = TenantBook::make({tenant("acme", {"k"})}, still.get());
+  CHECK(back->find(sha256("k")) == live);
+  CHECK(live->view().balance == money::Amount::pico(70));
+  CHECK(live->view().held.zero());
 }

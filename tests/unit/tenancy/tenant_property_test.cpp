@@ -17,8 +17,8 @@ Amount random_amount(Rng& rng, std::uint64_t pico_below) {
 }
 
 struct Open {
-  std::uint64_t tokens;
-  Amount hold;
+  Amount amount;
+  Hold hold;
 };
 
 }  // namespace
@@ -39,26 +39,26 @@ TEST_CASE("under any interleaving of threads no hold is given twice and every su
         for (int step = 0; step < 3000; ++step) {
           const bool end = open.size() > 20 || (!open.empty() && rng.below(2) == 0);
           if (end) {
-            const Open last = open.front();
+            Open last = std::move(open.front());
             open.pop_front();
             // Never above the hold: then what is available can never fall below zero.
-            const auto hold = static_cast<std::uint64_t>(last.hold.pico());
+            const auto hold = static_cast<std::uint64_t>(last.amount.pico());
             const Amount charge = random_amount(rng, hold / 8 + 1);
-            tenant.settle(step, last.tokens, 0, last.hold, charge);
+            broken = broken || !last.hold.settle({.now_ns = step, .output = {}, .charge = charge});
             charged[static_cast<std::size_t>(w)] += charge;
           } else if (rng.below(50) == 0) {
             const Amount amount = random_amount(rng, 1000);
             tenant.credit(amount);
             credited[static_cast<std::size_t>(w)] += amount;
           } else {
-            const Open next{rng.below(100), random_amount(rng, 100'000)};
-            if (tenant.admit(step, next.tokens, next.hold).refused == Refused::none)
-              open.push_back(next);
+            const Amount amount = random_amount(rng, 100'000);
+            auto admission = tenant.admit({.now_ns = step, .tokens = rng.below(100), .hold = amount});
+            if (admission.refused == Refused::none) open.push_back({amount, std::move(admission.hold)});
           }
           const Tenant::View view = tenant.view();
           if (view.balance - view.held < Amount{} || view.in_flight > 40) broken = true;
         }
-        for (const Open& rest : open) tenant.settle(0, rest.tokens, 0, rest.hold, {});
+        open.clear();  // void
       });
     }
     for (std::thread& thread : threads) thread.join();
@@ -87,22 +87,23 @@ TEST_CASE("step by step the balance follows the oracle, overruns included") {
       INFO("seed " << seed << " step " << step);
       const std::uint64_t dice = rng.below(10);
       if (dice < 5) {
-        const Open next{0, random_amount(rng, 300'000)};
+        const Amount amount = random_amount(rng, 300'000);
         const Refused expected = open.size() >= 5             ? Refused::in_flight
-                                 : next.hold > balance - held ? Refused::balance
+                                 : amount > balance - held ? Refused::balance
                                                               : Refused::none;
-        REQUIRE(tenant.admit(step, 0, next.hold).refused == expected);
+        auto admission = tenant.admit({.now_ns = step, .hold = amount});
+        REQUIRE(admission.refused == expected);
         if (expected == Refused::none) {
-          open.push_back(next);
-          held += next.hold;
+          open.push_back({amount, std::move(admission.hold)});
+          held += amount;
         }
       } else if (dice < 9 && !open.empty()) {
-        const Open last = open.front();
+        Open last = std::move(open.front());
         open.pop_front();
         const Amount charge =
-            random_amount(rng, static_cast<std::uint64_t>(last.hold.pico()) + 50'000);
-        tenant.settle(step, 0, 0, last.hold, charge);
-        held -= last.hold;
+            random_amount(rng, static_cast<std::uint64_t>(last.amount.pico()) + 50'000);
+        REQUIRE(last.hold.settle({.now_ns = step, .output = {}, .charge = charge}));
+        held -= last.amount;
         balance -= charge;
       } else if (dice == 9) {
         const Amount amount = random_amount(rng, 400'000);
@@ -125,7 +126,7 @@ TEST_CASE("no window holds more requests than the burst and what its time refill
     std::int64_t now = 0;
     for (int step = 0; step < 400; ++step) {
       now += static_cast<std::int64_t>(rng.below(2'000'000'000));
-      if (tenant.admit(now, 0, {}).refused == Refused::none) admitted.push_back(now);
+      if (tenant.admit({.now_ns = now}).refused == Refused::none) admitted.push_back(now);  // its hold goes at once
     }
     bool kept = true;
     for (std::size_t i = 0; i < admitted.size(); ++i) {

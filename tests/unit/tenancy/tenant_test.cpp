@@ -1,3 +1,5 @@
+#include <deque>
+
 #include "gateway/tenancy/tenancy.h"
 #include "tests/catch.h"
 
@@ -12,10 +14,26 @@ Amount cny(const char* text) {
   return *Amount::parse(text);
 }
 
-std::unique_ptr<Tenant> tenant(config::TenantLimits limits, const char* balance = "100") {
-  auto t = std::make_unique<Tenant>("acme");
-  t->set_policy(config::Privacy::any, limits);
-  t->set_balance(cny(balance));
+// A tenant and the holds that it gave, oldest first.
+struct Yard {
+  Tenant tenant{"acme"};
+  std::deque<Hold> holds;
+  Tenant* operator->() { return &tenant; }
+  Admission admit(std::int64_t now_ns, std::uint64_t tokens, Amount hold) {
+    auto out = tenant.admit({.now_ns = now_ns, .tokens = tokens, .hold = hold});
+    if (out.refused == Refused::none) holds.push_back(std::move(out.hold));
+    return out;
+  }
+  void settle(std::int64_t now_ns, std::uint64_t used, Amount charge) {
+    REQUIRE(holds.front().settle({.now_ns = now_ns, .tokens_used = used, .output = {}, .charge = charge}));
+    holds.pop_front();
+  }
+};
+
+std::unique_ptr<Yard> tenant(config::TenantLimits limits, const char* balance = "100") {
+  auto t = std::make_unique<Yard>();
+  t->tenant.set_policy(config::Privacy::any, limits);
+  t->tenant.set_balance(cny(balance));
   return t;
 }
 
@@ -24,34 +42,34 @@ std::unique_ptr<Tenant> tenant(config::TenantLimits limits, const char* balance 
 TEST_CASE("a hold comes off what is available and a charge off the balance") {
   auto t = tenant({0, 0, 0}, "1.00");
   REQUIRE(t->admit(0, 0, cny("0.75")).refused == Refused::none);
-  CHECK(t->view().balance == cny("1"));
-  CHECK(t->view().held == cny("0.75"));
-  CHECK(t->view().in_flight == 1);
+  CHECK(t->tenant.view().balance == cny("1"));
+  CHECK(t->tenant.view().held == cny("0.75"));
+  CHECK(t->tenant.view().in_flight == 1);
   CHECK(t->admit(0, 0, cny("0.250000000001")).refused == Refused::balance);
   REQUIRE(t->admit(0, 0, cny("0.25")).refused == Refused::none);
-  t->settle(0, 0, 0, cny("0.75"), cny("0.10"));
-  t->settle(0, 0, 0, cny("0.25"), Amount{});
-  CHECK(t->view().balance == cny("0.90"));
-  CHECK(t->view().held.zero());
-  CHECK(t->view().in_flight == 0);
+  t->settle(0, 0, cny("0.10"));
+  t->settle(0, 0, Amount{});
+  CHECK(t->tenant.view().balance == cny("0.90"));
+  CHECK(t->tenant.view().held.zero());
+  CHECK(t->tenant.view().in_flight == 0);
 }
 
 TEST_CASE("at a balance of zero only what is free is admitted; a top-up helps") {
   auto t = tenant({0, 0, 0}, "0");
   CHECK(t->admit(0, 0, Amount{}).refused == Refused::none);
   CHECK(t->admit(0, 0, Amount::pico(1)).refused == Refused::balance);
-  t->credit(Amount::pico(1));
+  t->tenant.credit(Amount::pico(1));
   CHECK(t->admit(0, 0, Amount::pico(1)).refused == Refused::none);
 }
 
 TEST_CASE("an overrun is booked, and what it owes refuses the next") {
   auto t = tenant({0, 0, 0}, "1");
   REQUIRE(t->admit(0, 0, cny("1")).refused == Refused::none);
-  t->settle(0, 0, 0, cny("1"), cny("1.5"));
-  CHECK(t->view().balance == cny("-0.5"));
+  t->settle(0, 0, cny("1.5"));
+  CHECK(t->tenant.view().balance == cny("-0.5"));
   CHECK(t->admit(0, 0, Amount::pico(1)).refused == Refused::balance);
   CHECK(t->admit(0, 0, Amount{}).refused == Refused::balance);
-  t->credit(cny("0.5"));
+  t->tenant.credit(cny("0.5"));
   CHECK(t->admit(0, 0, Amount{}).refused == Refused::none);
 }
 
@@ -87,9 +105,9 @@ TEST_CASE("unused tokens return at settlement, and more than was asked is taken"
   const Admission refused = t->admit(0, 100, {});
   CHECK(refused.refused == Refused::tokens_per_minute);
   CHECK(refused.retry_after_s == 10);
-  t->settle(0, 600, 500, {}, {});
+  t->settle(0, 500, {});
   CHECK(t->admit(0, 100, {}).refused == Refused::none);
-  t->settle(0, 100, 160, {}, {});
+  t->settle(0, 160, {});
   CHECK(t->admit(0, 1, {}).retry_after_s == 7);  // 61 tokens at 10 a second
 }
 
@@ -108,7 +126,7 @@ TEST_CASE("requests in flight are counted until they are settled") {
   const Admission refused = t->admit(0, 0, {});
   CHECK(refused.refused == Refused::in_flight);
   CHECK(refused.retry_after_s == 1);
-  t->settle(0, 0, 0, {}, {});
+  t->settle(0, 0, {});
   CHECK(t->admit(0, 0, {}).refused == Refused::none);
 }
 
@@ -117,10 +135,10 @@ TEST_CASE("a refusal takes nothing") {
   for (int i = 0; i < 50; ++i) {
     CHECK(t->admit(0, 10, cny("2")).refused == Refused::balance);
   }
-  CHECK(t->view().held.zero());
-  CHECK(t->view().in_flight == 0);
+  CHECK(t->tenant.view().held.zero());
+  CHECK(t->tenant.view().in_flight == 0);
   REQUIRE(t->admit(0, 100, cny("1")).refused == Refused::none);
-  t->settle(0, 100, 0, cny("1"), {});
+  t->settle(0, 0, {});
   CHECK(t->admit(0, 100, cny("1")).refused == Refused::none);
 }
 
@@ -135,13 +153,13 @@ TEST_CASE("a clock of another worker that lags gives and takes nothing") {
 TEST_CASE("new limits act at once") {
   auto t = tenant({1, 0, 0});
   REQUIRE(t->admit(0, 0, {}).refused == Refused::none);
-  t->set_policy(config::Privacy::tee, {0, 0, 0});
-  CHECK(t->privacy() == config::Privacy::tee);
+  t->tenant.set_policy(config::Privacy::tee, {0, 0, 0});
+  CHECK(t->tenant.privacy() == config::Privacy::tee);
   CHECK(t->admit(0, 0, {}).refused == Refused::none);
-  t->set_policy(config::Privacy::tee, {3, 0, 0});
+  t->tenant.set_policy(config::Privacy::tee, {3, 0, 0});
   for (int i = 0; i < 3; ++i) CHECK(t->admit(0, 0, {}).refused == Refused::none);
   CHECK(t->admit(0, 0, {}).refused == Refused::requests_per_minute);
-  t->set_policy(config::Privacy::tee, {1, 0, 0});
+  t->tenant.set_policy(config::Privacy::tee, {1, 0, 0});
   CHECK(t->admit(600 * second, 0, {}).refused == Refused::none);
   CHECK(t->admit(600 * second, 0, {}).refused == Refused::requests_per_minute);
 }
