@@ -46,6 +46,9 @@ struct QuantityRow {
 };
 Sha256 leaf_of(const QuantityRow& row, std::uint16_t shard);
 
+// What an attempt's engine produced as the gateway saw it, by class: its claim, else what was billed or received.
+metering::TokenCounts counted(const metering::AttemptResult& result, const metering::TokenCounts& billed);
+
 // What one batch books. Requests in quarantine book nothing, as they move no money.
 class Quantities {
  public:

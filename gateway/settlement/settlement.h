@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "gateway/ledger/ledger.h"
+#include "gateway/settlement/audit.h"
 #include "gateway/settlement/close.h"
+#include "gateway/settlement/report.h"
 #include "gateway/settlement/signing.h"
 
 namespace trib::settlement {
