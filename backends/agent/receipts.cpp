@@ -65,7 +65,7 @@ bool read_head(std::string_view text, std::uint64_t& number, Sha256& digest) {
 
 }  // namespace
 
-ReceiptBook::ReceiptBook(Disk& disk, std::string dir, std::string site, Bounds bounds)
+ReceiptBook::ReceiptBook(Disk& disk, std::string dir, std::string site, ReceiptBounds bounds)
     : disk_(disk), dir_(std::move(dir)), site_(std::move(site)), bounds_(bounds) {
   key_ = SigningKey::open(disk_, path("receipts.key"), why_);
   if (key_) why_ = open();

@@ -20,14 +20,15 @@
 
 namespace trib::agent {
 
+struct ReceiptBounds {
+  std::uint64_t segment_bytes = 4u << 20;
+  std::uint64_t kept_bytes = 256u << 20;  // a million receipts; above it what is served is no longer written down
+};
+
 class ReceiptBook {
  public:
-  struct Bounds {
-    std::uint64_t segment_bytes = 4u << 20;
-    std::uint64_t kept_bytes = 256u << 20;  // a million receipts; above it what is served is no longer written down
-  };
   // Cannot be opened: why() says why, and the site serves on without receipts.
-  ReceiptBook(Disk& disk, std::string dir, std::string site, Bounds bounds = Bounds());
+  ReceiptBook(Disk& disk, std::string dir, std::string site, ReceiptBounds bounds = {});
 
   const std::string& why() const { return why_; }  // empty: it works
   bool full() const { return bytes_ >= bounds_.kept_bytes; }
@@ -64,7 +65,7 @@ class ReceiptBook {
 
   Disk& disk_;
   const std::string dir_, site_;
-  const Bounds bounds_;
+  const ReceiptBounds bounds_;
   std::optional<SigningKey> key_;
   std::string why_, error_;
   std::deque<Segment> segments_;

@@ -42,7 +42,6 @@ CREATE TABLE IF NOT EXISTS command(
   kind TEXT NOT NULL, wall_ms INTEGER NOT NULL, body TEXT NOT NULL, result TEXT NOT NULL, leaf BLOB NOT NULL,
   PRIMARY KEY(shard, id)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS command_by_batch ON command(shard, batch, lsn);
-CREATE INDEX IF NOT EXISTS command_by_kind ON command(kind, shard, lsn);
 
 CREATE TABLE IF NOT EXISTS quarantine(
   shard INTEGER NOT NULL, lsn INTEGER NOT NULL, batch INTEGER NOT NULL,

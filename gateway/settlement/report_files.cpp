@@ -3,6 +3,7 @@
 
 #include "gateway/settlement/report_call.h"
 #include "gateway/settlement/report_file.h"
+#include "gateway/settlement/statement.h"
 
 namespace trib::settlement {
 namespace {

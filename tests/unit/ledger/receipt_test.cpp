@@ -1,6 +1,7 @@
 // Receipts: their one text, their signatures, and what the intake believes.
 #include "gateway/ledger/receipt.h"
 
+#include "gateway/ledger/receipt_check.h"
 #include "gateway/ledger/receipt_intake.h"
 #include "tests/catch.h"
 #include "tests/support/mem_disk.h"
@@ -59,7 +60,7 @@ TEST_CASE("A receipt and a signed root have one text each, for good") {
   one.served = Served::broken;
   REQUIRE(receipt_text(one) == R"(["01990000000100000000000000000001",1,"smollm2-135m",null,41,900,1758000000000,1758000000450,"broken",200])");
   REQUIRE(read_receipt(receipt_text(one)) == one);
-  REQUIRE(to_hex(receipt_leaf(receipt_text(receipt(1)))) == "GOLDEN_LEAF");
+  REQUIRE(to_hex(receipt_leaf(receipt_text(receipt(1)))) == "ef7fc712aabab899e7a999d71151611f97b53363ec5bb180d4a8733b35cd2a2c");
 
   ReceiptRoot root;
   root.site = "cafe-one";
@@ -67,8 +68,8 @@ TEST_CASE("A receipt and a signed root have one text each, for good") {
   root.made_ms = 1'758'000'001'000;
   root.receipts = {receipt(1), receipt(2)};
   sign(root, key_of(1));
-  REQUIRE(to_hex(root.root) == "GOLDEN_ROOT");
-  REQUIRE(to_hex(digest(root)) == "GOLDEN_DIGEST");
+  REQUIRE(to_hex(root.root) == "d946144be78c2ffb5ee42a70c198f5865b4df6ac23d31a9346d03324237516eb");
+  REQUIRE(to_hex(digest(root)) == "5c26a2cbc6212c1db9be9f082ba045d514a27ff08cb7750cdb6fb10a8f8b7afd");
   REQUIRE(signature_fits(root));
   const std::string text = to_json(root);
   const auto back = read_receipt_root(text);
@@ -183,6 +184,7 @@ TEST_CASE("A lying agent is refused: another key, a gap, a second truth, another
   REQUIRE(desk.intake->take("cafe-one", other.next({receipt(2)})).why ==
           "root 2 is signed by key " + to_hex(other.key.public_key()) + ", pinned is " + to_hex(agent.key.public_key()));
   Agent twin;  // the same key, another past
+  twin.key = agent.key;
   const auto lie = twin.next({receipt(9)});
   REQUIRE(desk.intake->take("cafe-one", lie).why == "root 1 is another than the one held");
   REQUIRE(desk.intake->take("cafe-one", twin.next({receipt(2)})).why == "root 2 is not chained to root 1");
@@ -217,4 +219,108 @@ TEST_CASE("A site that lost its state begins anew under a key that the operator 
   REQUIRE(desk.take(before.next({receipt(3)})) == Result::refused);
   REQUIRE(desk.take(after.next({receipt(4)})) == Result::taken);
   desk.verified();
+}
+
+namespace {
+
+// One request of "cafe-one" at noon, and the receipt that an honest site signs of it.
+metering::Final served(std::uint64_t n, std::string site = "cafe-one", std::string fault = "none") {
+  const std::int64_t at = test::noon + static_cast<std::int64_t>(n) * 1000;
+  metering::Final out = test::request({static_cast<std::uint64_t>(at) << 16, n}, at, {100, 0, 0, 200, 0});
+  test::add_attempt(out, std::move(site), "nvidia", 200, std::move(fault));
+  out.results.back().claimed = metering::TokenCounts{100, 0, 0, 200, 0};
+  return out;
+}
+
+Receipt receipt_of(const metering::Final& final, std::uint64_t output = 200) {
+  Receipt out = receipt(1);
+  out.request = final.admit.id;
+  out.model = "m";
+  out.tokens = metering::TokenCounts{100, 0, 0, output, 0};
+  out.pieces = 200;
+  return out;
+}
+
+MeterReport compare(Desk& desk, const Book* book = nullptr, std::int64_t later_ms = 3'600'000) {
+  desk.world.post_all();
+  std::string why;
+  const auto reader = desk.world.ledger->reader(why);
+  REQUIRE(reader);
+  MeterQuestion question;
+  question.from_ms = test::nov_2026;
+  question.to_ms = test::nov_2026 + 30 * day_ms;
+  question.now_ms = test::noon + later_ms;
+  question.dials_in = [](const std::string& site) { return site != "dc-one"; };
+  question.book = book;
+  auto out = compare_meters(*reader, question);
+  REQUIRE(out.error.empty());
+  return out;
+}
+
+struct NoonClock final : Clock {
+  std::int64_t mono_ns() const override { return 1; }
+  std::int64_t wall_ms() const override { return test::noon + 60'000; }
+};
+
+}  // namespace
+
+TEST_CASE("The meters are compared attempt by attempt: honest, lying, silent and dialled sites") {
+  Desk desk;
+  NoonClock clock;
+  std::string why;
+  desk.intake = ReceiptIntake::open(*desk.world.ledger, desk.world.journal, clock, why);
+  std::vector<metering::Final> finals;
+  for (std::uint64_t n = 1; n <= 6; ++n) finals.push_back(served(n));
+  finals.push_back(served(7, "dc-one"));
+  finals.push_back(served(8, "cafe-one", "reset"));
+  for (const auto& final : finals) REQUIRE(desk.world.journal.append(final) > 0);
+  Agent agent;
+  Receipt stranger = receipt_of(finals[0]);
+  stranger.request.lo = 4711;
+  REQUIRE(desk.take(agent.next({receipt_of(finals[0]), receipt_of(finals[1], 202), receipt_of(finals[2], 300), receipt_of(finals[3], 150),
+                                receipt_of(finals[7], 260), stranger})) == Result::taken);
+  REQUIRE(desk.take(agent.next({receipt_of(finals[0])})) == Result::taken);  // told twice
+
+  const auto found = compare(desk);
+  const auto& sum = found.sums.at({"cafe-one", "m"});
+  const auto count = [&](MeterState state) { return sum.attempts[static_cast<std::size_t>(state)]; };
+  CHECK(count(MeterState::equal) == 1);
+  CHECK(count(MeterState::within) == 2);  // two tokens more; and the one that broke off: waste
+  CHECK(count(MeterState::more) == 1);
+  CHECK(count(MeterState::less) == 1);
+  CHECK(count(MeterState::no_receipt) == 2);
+  CHECK(count(MeterState::no_request) == 1);
+  CHECK(count(MeterState::twice) == 1);
+  CHECK(found.sums.at({"dc-one", "m"}).attempts[static_cast<std::size_t>(MeterState::unsigned_)] == 1);
+  CHECK(found.differing == 6);
+  CHECK(found.unexplained == 6);
+  CHECK(found.holding == 6);
+  for (const auto& line : found.lines) {
+    CHECK((line.gateway.has_value() || line.state == MeterState::no_request || line.state == MeterState::twice));
+    CHECK(line.signed_.has_value() == (line.state != MeterState::no_receipt));
+    CHECK(line.site == "cafe-one");
+  }
+  CHECK(compare(desk, nullptr, 5'000).sums.at({"cafe-one", "m"}).attempts[static_cast<std::size_t>(MeterState::waiting)] == 3);
+
+  // What is explained holds up nothing, one by one or a site's day at once.
+  Document why_fine;
+  why_fine.kind = "explained";
+  why_fine.evidence = why_fine.attach = "a test";
+  CHECK(found.lines[0].subject().substr(0, 17) == "receipt:cafe-one:");
+  REQUIRE(desk.world.ledger->post("explained:" + found.lines[0].subject(), why_fine, test::noon) == Posting::posted);
+  CHECK(compare(desk).unexplained == 5);
+  REQUIRE(desk.world.ledger->post("explained:receipts:cafe-one:2026-11-24", why_fine, test::noon) == Posting::posted);
+  CHECK(compare(desk).unexplained == 0);
+  CHECK(compare(desk).differing == 6);
+  desk.verified();
+}
+
+TEST_CASE("The tolerance is the larger of two tokens and one per cent") {
+  const MeterRule rule;
+  CHECK(rule.agrees(0, 2));
+  CHECK_FALSE(rule.agrees(0, 3));
+  CHECK(rule.agrees(1000, 1010));
+  CHECK_FALSE(rule.agrees(1000, 1012));
+  CHECK(rule.agrees(990, 1000));
+  CHECK(rule.agrees(UINT64_MAX, UINT64_MAX));
 }
