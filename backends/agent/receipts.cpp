@@ -12,6 +12,7 @@ namespace {
 constexpr std::string_view prefix = "receipts-", suffix = ".log";
 constexpr std::size_t frame_bytes = 9;
 constexpr std::size_t text_bytes_max = ledger::root_bytes_max;
+constexpr std::size_t bare_bytes_max = 200;  // of a head, with what stands before it
 constexpr char head_kind = 'H', receipt_kind = 'R', root_kind = 'S';
 
 std::string segment_name(std::uint64_t first) {
@@ -42,6 +43,17 @@ std::string frame_of(char kind, std::string_view text) {
   out += kind;
   out += text;
   return out;
+}
+
+// Kind and text of the whole frame that stands there; none: the end, or not one.
+std::optional<std::pair<char, std::string_view>> frame_at(std::string_view bytes, std::size_t at) {
+  if (at > bytes.size() || bytes.size() - at < frame_bytes) return std::nullopt;
+  const std::string_view rest = bytes.substr(at);
+  const std::size_t size = get(rest);
+  if (size > text_bytes_max || rest.size() - frame_bytes < size) return std::nullopt;
+  const std::string_view text = rest.substr(frame_bytes, size);
+  if (crc32c(text, crc32c(rest.substr(8, 1))) != get(rest.substr(4))) return std::nullopt;
+  return std::pair(rest[8], text);
 }
 
 std::string head_text(std::uint64_t number, const Sha256& digest) {
@@ -75,26 +87,46 @@ std::string ReceiptBook::open() {
   std::vector<std::string> names;
   if (const auto ec = disk_.list(dir_, names)) return dir_ + ": " + ec.message();
   std::erase_if(names, [](const std::string& name) { return !is_segment(name); });
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    if (auto why = read(names[i], i + 1 == names.size()); !why.empty()) return why;
+  // One with a head and nothing else may be left of a begin that failed, after which the one before went on.
+  std::vector<std::pair<std::string, std::string>> used;
+  std::pair<std::string, std::string> bare;
+  std::uint64_t bare_number = 0;
+  for (const auto& name : names) {
+    std::string text;
+    if (const auto ec = read_file(disk_, path(name), text, bounds_.kept_bytes + bounds_.segment_bytes)) return path(name) + ": " + ec.message();
+    const auto head = frame_at(text, 0);
+    std::uint64_t number = 0;
+    Sha256 digest{};
+    const bool has_head = head && head->first == head_kind && read_head(head->second, number, digest);
+    if (!has_head && text.size() > bare_bytes_max) return path(name) + ", byte 0: not a segment's head";
+    if (has_head && frame_at(text, frame_bytes + head->second.size())) {
+      used.emplace_back(name, std::move(text));
+    } else if (has_head && (bare.first.empty() || number > bare_number)) {
+      if (!bare.first.empty()) (void)disk_.remove(path(bare.first));
+      bare = {name, std::move(text)};
+      bare_number = number;
+    } else {
+      (void)disk_.remove(path(name));
+    }
+  }
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (auto why = read(used[i].first, used[i].second, i + 1 == used.size()); !why.empty()) return why;
+  }
+  if (!bare.first.empty() && (used.empty() || bare_number > number_)) {
+    if (auto why = read(bare.first, bare.second, true); !why.empty()) return why;
+  } else if (!bare.first.empty()) {
+    (void)disk_.remove(path(bare.first));
   }
   return !segments_.empty() || begin_segment() ? std::string() : error_;
 }
 
 // Takes a segment's frames; cuts a torn tail where it is the last.
-std::string ReceiptBook::read(const std::string& name, bool last) {
-  std::string text;
-  if (const auto ec = read_file(disk_, path(name), text, bounds_.kept_bytes + bounds_.segment_bytes)) return path(name) + ": " + ec.message();
+std::string ReceiptBook::read(const std::string& name, std::string_view text, bool last) {
   segments_.push_back({name, 0, 0});
   std::size_t at = 0;
-  while (text.size() - at >= frame_bytes) {
-    const std::string_view rest = std::string_view(text).substr(at);
-    const std::size_t size = get(rest);
-    if (size > text_bytes_max || rest.size() - frame_bytes < size) break;
-    const std::string_view body = rest.substr(frame_bytes, size);
-    if (frame_of(rest[8], body) != rest.substr(0, frame_bytes + size)) break;
-    if (auto why = take(rest[8], body, at, at == 0); !why.empty()) return path(name) + ", byte " + std::to_string(at) + ": " + why;
-    at += frame_bytes + size;
+  while (const auto frame = frame_at(text, at)) {
+    if (auto why = take(frame->first, frame->second, at, at == 0); !why.empty()) return path(name) + ", byte " + std::to_string(at) + ": " + why;
+    at += frame_bytes + frame->second.size();
   }
   if (at < text.size() && !last) return path(name) + ", byte " + std::to_string(at) + ": a damaged frame before the tail";
   segments_.back().bytes = at;
@@ -102,10 +134,7 @@ std::string ReceiptBook::read(const std::string& name, bool last) {
   if (!last) return {};
   auto ec = disk_.open(path(name), Disk::Mode::write, file_);
   if (!ec && at < text.size()) ec = file_->truncate(at);
-  if (ec) return path(name) + ": " + ec.message();
-  // A segment that a crash left without its head begins anew.
-  if (at == 0 && !write(head_kind, head_text(number_, digest_))) return error_;
-  return {};
+  return ec ? path(name) + ": " + ec.message() : std::string();
 }
 
 // One frame that was read; empty, or what is wrong with it.
@@ -115,7 +144,10 @@ std::string ReceiptBook::take(char kind, std::string_view text, std::uint64_t of
     std::uint64_t number = 0;
     Sha256 digest{};
     if (!read_head(text, number, digest)) return "not a segment's head";
-    if (segments_.size() > 1 && (number != number_ || digest != digest_)) return "it does not go on where the segment before ended";
+    if (segments_.size() > 1 && (number != number_ || digest != digest_)) {
+      if (number <= number_) return "it does not go on where the segment before ended";
+      forget_older();
+    }
     number_ = number;
     digest_ = digest;
     return {};
@@ -139,16 +171,37 @@ std::string ReceiptBook::take(char kind, std::string_view text, std::uint64_t of
   return {};
 }
 
+// Segments between the ones before and the last are gone, so all before it was acknowledged: a power cut has
+// brought back what was removed first.
+void ReceiptBook::forget_older() {
+  while (segments_.size() > 1) {
+    (void)disk_.remove(path(segments_.front().name));  // else it goes the next time
+    bytes_ -= segments_.front().bytes;
+    segments_.pop_front();
+    ++first_segment_;
+  }
+  places_.clear();
+  waiting_.clear();
+}
+
 bool ReceiptBook::begin_segment() {
   Segment next{segment_name(number_ + 1), 0, 0};
   const std::string frame = frame_of(head_kind, head_text(number_, digest_));
   std::unique_ptr<File> file;
-  auto ec = disk_.open(path(next.name), Disk::Mode::create, file);
+  std::error_code ec;
+  if (file_) {  // what a failed write left behind its end would be damage once it is not the last
+    ec = file_->truncate(segments_.back().bytes);
+    if (!ec) ec = file_->sync_data();
+  }
+  if (!ec) ec = disk_.open(path(next.name), Disk::Mode::create, file);
   if (!ec) ec = file->truncate(0);
   if (!ec) ec = file->write(0, frame);
   if (!ec) ec = file->sync_data();
   if (!ec) ec = disk_.sync_dir(dir_);
-  if (ec) return failed(next.name, ec);
+  if (ec) {
+    if (file) (void)disk_.remove(path(next.name));  // else the next start does it
+    return failed(next.name, ec);
+  }
   next.bytes = frame.size();
   bytes_ += frame.size();
   segments_.push_back(std::move(next));

@@ -56,9 +56,10 @@ class ReceiptBook {
     std::size_t bytes = 0;
   };
   std::string open();
-  std::string read(const std::string& name, bool last);
+  std::string read(const std::string& name, std::string_view text, bool last);
   std::string take(char kind, std::string_view text, std::uint64_t offset, bool first);
   bool begin_segment();
+  void forget_older();
   bool write(char kind, std::string_view text);
   bool failed(const std::string& what, const std::error_code& ec);
   std::string path(const std::string& name) const { return dir_ + "/" + name; }

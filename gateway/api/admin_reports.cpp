@@ -55,6 +55,10 @@ std::string Admin::read_question(const AdminRequest& request, settlement::Report
     question.to_ms = *begin + ledger::day_ms;
   }
   question.site = get("site");
+  if (const auto text = get("wait"); !text.empty()) {
+    if (text.size() > 6 || text.find_first_not_of("0123456789") != std::string::npos) return "`wait` is a number of seconds.";
+    question.waiting_ms = std::stoll(text) * 1000;
+  }
   question.dials_in = dials_in(parts_.fleet);
   question.hold_ms_max = parts_.live()->config->gateway.deadlines.total_ms + hold_margin_ms;
   question.journal = &parts_.journal;

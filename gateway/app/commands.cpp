@@ -113,7 +113,7 @@ int trial_balance(const Call& call) {
 }
 
 bool read_words(const std::vector<std::string>& words, Call& call, std::string& wrong) {
-  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--evidence", "--at", "--key", "--held", "--day", "--site", "--layout"};
+  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--evidence", "--at", "--key", "--held", "--day", "--site", "--wait", "--layout"};
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (!words[i].starts_with("--")) {
       call.words.push_back(words[i]);

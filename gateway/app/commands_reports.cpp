@@ -9,14 +9,14 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr const char* report_usage = "report [NAME [FILE]] [--period YYYY-MM | --day YYYY-MM-DD] [--site ID] [--layout FILE] (without NAME: all, in a line each)";
+constexpr const char* report_usage = "report [NAME [FILE]] [--period YYYY-MM | --day YYYY-MM-DD] [--site ID] [--wait SECONDS] [--layout FILE] (without NAME: all, in a line each)";
 constexpr std::size_t shown_max = 50;  // findings, for people
 
 std::string target_of(const Call& call) {
   std::string out = "/admin/v1/reports";
   if (call.words.size() > 1) out += "/" + call.words[1];
   char mark = '?';
-  for (const char* name : {"period", "day", "site"}) {
+  for (const char* name : {"period", "day", "site", "wait"}) {
     const auto value = call.get(std::string("--") + name);
     if (value.empty()) continue;
     out += mark + std::string(name) + "=" + value;

@@ -47,6 +47,7 @@ struct ReportFile {  // of a bank, a supplier or a partner
 struct ReportQuestion {
   std::int64_t from_ms = 0, to_ms = 0;  // half-open; whole days in Asia/Shanghai
   std::int64_t now_ms = 0;
+  std::int64_t waiting_ms = 600'000;    // how long a receipt may take before it is missed
   std::string site;                     // of receipts and upstream; empty: all
   std::optional<ReportFile> file;
   std::function<bool(const std::string& site)> dials_in;

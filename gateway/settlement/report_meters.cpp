@@ -90,6 +90,7 @@ ledger::MeterReport ReportCall::meters() {
   question.from_ms = ask_.from_ms;
   question.to_ms = ask_.to_ms;
   question.now_ms = ask_.now_ms;
+  question.waiting_ms = ask_.waiting_ms;
   question.dials_in = ask_.dials_in;
   question.book = book.get();
   auto found = month_by_day(*reader_, question);

@@ -103,8 +103,8 @@ class Receipts(unittest.TestCase):
         self.agent.wait(40)
         self.lie()
         self.restart_agent()
-        wait_until(lambda: self.report("receipts")[1]["unexplained"] == 1, "the receipt of no request", 20)
-        code, report = self.report("receipts")
+        wait_until(lambda: self.report("receipts", "--wait", "0")[1]["unexplained"] == 1, "the receipt of no request", 20)
+        code, report = self.report("receipts", "--wait", "0")
         self.assertEqual(1, code)
         finding = report["findings"][0]
         self.assertEqual("no_request", finding["state"])
@@ -114,7 +114,7 @@ class Receipts(unittest.TestCase):
         checklist = self.world.admin.get("/admin/v1/periods/" + self.world.admin.get("/admin/v1/periods")[-1]["id"])
         self.assertTrue(checklist)
         self.world.command("period", "explain", finding["subject"], "--reason", "a test lied", "--evidence", "receipts_test.py")
-        self.assertEqual(0, self.report("receipts")[0])
+        self.assertEqual(0, self.report("receipts", "--wait", "0")[0])
         after = {account["account"]: account for account in self.world.admin.get("/admin/v1/ledger/trial-balance")["accounts"]}
         self.assertEqual(charged, after)  # nothing moved
         self.verified()
