@@ -99,7 +99,7 @@ std::string ReceiptBook::open() {
     Sha256 digest{};
     const bool has_head = head && head->first == head_kind && read_head(head->second, number, digest);
     if (!has_head && text.size() > bare_bytes_max) return path(name) + ", byte 0: not a segment's head";
-    if (has_head && frame_at(text, frame_bytes + head->second.size())) {
+    if (has_head && text.size() > frame_bytes + head->second.size()) {
       used.emplace_back(name, std::move(text));
     } else if (has_head && (bare.first.empty() || number > bare_number)) {
       if (!bare.first.empty()) (void)disk_.remove(path(bare.first));

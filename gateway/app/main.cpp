@@ -33,6 +33,8 @@ Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:808
   tributary period list | show P | close P | explain SUBJECT --reason TEXT --evidence DOC   the months and their close
   tributary report [NAME [FILE]] [--period P | --day D] [--site ID]   reconciliation; exit 1 when something is unexplained
   tributary statement list [--period P] | show P/PARTY
+  tributary ledger orders | list [--period P] | ORDER ...   refunds, disputes, payouts, penalties: `orders` shows each
+  tributary invoice list [--period P] | show P/TENANT | make P
   tributary request ID                     the whole life of one request
   tributary trial-balance                  money by account, tokens by site and model; each sums to zero
   tributary export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR

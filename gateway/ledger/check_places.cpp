@@ -4,19 +4,18 @@
 namespace trib::ledger {
 namespace {
 
-// Rows of batch ?1 (LSNs ?2 to ?3, shard ?4) that lie elsewhere, and rows that lie there of another batch.
+// A table whose rows say their batch and their place within it.
 struct Place {
   const char* table;
-  const char* row;  // what verify calls one
-  const char* sql;  // gives its name
+  const char* row;   // what verify calls one
+  const char* name;  // the column that names one
+  const char* order; // the column that lies within the batch's bounds
 };
 constexpr Place places[] = {
-    {"usage", "request",
-     "SELECT lower(hex(request_id)) FROM usage WHERE "
-     "(batch = ?1) <> (place BETWEEN (?4 << 48 | ?2) AND (?4 << 48 | ?3)) LIMIT 1"},
-    {"command", "command", "SELECT id FROM command WHERE (batch = ?1) <> (shard = ?4 AND lsn BETWEEN ?2 AND ?3) LIMIT 1"},
-    {"quarantine", "record", "SELECT lsn FROM quarantine WHERE (batch = ?1) <> (shard = ?4 AND lsn BETWEEN ?2 AND ?3) LIMIT 1"},
-    {"transfer", "transfer", "SELECT id FROM transfer WHERE (batch = ?1) <> (shard = ?4 AND id / 1000000 = ?1) LIMIT 1"},
+    {"usage", "request", "request_id", "lsn"},
+    {"command", "command", "id", "lsn"},
+    {"quarantine", "record", "CAST(lsn AS TEXT)", "lsn"},
+    {"transfer", "transfer", "CAST(id AS TEXT)", "id"},
 };
 
 }  // namespace
@@ -24,11 +23,16 @@ constexpr Place places[] = {
 bool Check::misplaced(const std::string& table, const BatchRow& row) {
   for (const Place& place : places) {
     if (table != place.table) continue;
-    Statement select = db_.prepare(place.sql);
-    select.reset().bind(static_cast<std::int64_t>(row.id)).bind(static_cast<std::int64_t>(row.from_lsn));
-    select.bind(static_cast<std::int64_t>(row.to_lsn)).bind(shard_);
+    Statement select = db_.prepare(std::string("SELECT ") + place.name + " FROM " + table + " WHERE (batch = ?) <> (shard = ? AND " + place.order +
+                                   " BETWEEN ? AND ?) LIMIT 1");
+    const bool by_id = table == "transfer";
+    const std::uint64_t first = by_id ? row.id * transfers_of_batch : row.from_lsn;
+    const std::uint64_t last = by_id ? first + transfers_of_batch - 1 : row.to_lsn;
+    select.reset().bind(static_cast<std::int64_t>(row.id)).bind(shard_);
+    select.bind(static_cast<std::int64_t>(first)).bind(static_cast<std::int64_t>(last));
     if (!select.row()) continue;
-    return fail(in_batch(place.table, row.id) + ", " + place.row + " " + std::string(select.text()),
+    const std::string name = table == "usage" ? id_of_bytes(select.bytes()).text() : std::string(select.text());
+    return fail(in_batch(place.table, row.id) + ", " + place.row + " " + name,
                 "the row is not where it was written: its batch, its LSN and its shard do not go together");
   }
   return false;

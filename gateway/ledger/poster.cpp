@@ -75,7 +75,7 @@ Poster::Turn Poster::turn(std::string& why) {
   work.periods = periods_;
   if (!collect(work, why) || (work.items > 0 && !finish(work, why))) {
     if (why.empty()) why = db_.error();
-    db_.run("ROLLBACK");
+    db_.rollback();
     return Turn::failed;
   }
   if (work.items == 0) return Turn::idle;
@@ -104,7 +104,7 @@ bool Poster::collect(Work& work, std::string& why) {
   const auto error = journal_.take(scanned_ + 1, wanted, [&](Lsn lsn, Record& record, std::string_view bytes) {
     const bool alone = stands_alone(record);
     if (lsn > end || (alone && work.items > 0)) return false;
-    posted = (work.items > 0 || db_.run("BEGIN IMMEDIATE")) && add(work, {lsn, record, sha256(bytes)});
+    posted = (work.items > 0 || db_.begin()) && add(work, {lsn, record, sha256(bytes)});
     if (!posted) return false;
     ++work.items;
     work.batch.to_lsn = lsn;
@@ -140,7 +140,7 @@ bool Poster::finish(Work& work, std::string& why) {
     broken_ = why = "batch " + std::to_string(batch.id) + " posted again differs from its SEAL in the journal";
     return false;
   }
-  return db_.run("COMMIT");
+  return db_.commit();
 }
 
 bool Poster::add(Work& work, const Item& item, const Final& final) {

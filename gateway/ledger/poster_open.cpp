@@ -9,42 +9,25 @@ namespace {
 
 using metering::Lsn;
 
-// Checkpoints are kept well apart from single commits.
-constexpr const char* page = "PRAGMA page_size = 16384;";  // of a new store; some forty requests
-constexpr const char* pragmas = R"sql(
-PRAGMA synchronous = FULL;
-PRAGMA wal_autocheckpoint = 2048;
-PRAGMA cache_size = -65536;
-PRAGMA recursive_triggers = ON;
-PRAGMA temp_store = MEMORY;
-)sql";
-
-bool use_wal(Connection& db, std::string& why) {
-  Statement mode = db.prepare("PRAGMA journal_mode = WAL");
-  if (mode && mode.row() && mode.text() == "wal") return true;
-  why = "the store cannot use a write-ahead log: " + db.error();
-  return false;
-}
-
 constexpr const char* add_balance_sql =
     "INSERT INTO balance(account, shard, period, debit_mu, debit_pf, credit_mu, credit_pf) VALUES(?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT(account, shard, period) DO UPDATE SET "
-    "debit_mu = debit_mu + excluded.debit_mu + (debit_pf + excluded.debit_pf) / 1000000, "
-    "debit_pf = (debit_pf + excluded.debit_pf) % 1000000, "
-    "credit_mu = credit_mu + excluded.credit_mu + (credit_pf + excluded.credit_pf) / 1000000, "
-    "credit_pf = (credit_pf + excluded.credit_pf) % 1000000";
+    "debit_mu = balance.debit_mu + excluded.debit_mu + (balance.debit_pf + excluded.debit_pf) / 1000000, "
+    "debit_pf = (balance.debit_pf + excluded.debit_pf) % 1000000, "
+    "credit_mu = balance.credit_mu + excluded.credit_mu + (balance.credit_pf + excluded.credit_pf) / 1000000, "
+    "credit_pf = (balance.credit_pf + excluded.credit_pf) % 1000000";
 
 constexpr const char* add_site_sql =
     "INSERT INTO site_total(site, shard, period, requests, tokens_input, tokens_cached_input, tokens_cache_write, "
     "tokens_output, tokens_reasoning, gross_mu, gross_pf) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT(site, shard, period) DO UPDATE SET requests = requests + excluded.requests, "
-    "tokens_input = tokens_input + excluded.tokens_input, "
-    "tokens_cached_input = tokens_cached_input + excluded.tokens_cached_input, "
-    "tokens_cache_write = tokens_cache_write + excluded.tokens_cache_write, "
-    "tokens_output = tokens_output + excluded.tokens_output, "
-    "tokens_reasoning = tokens_reasoning + excluded.tokens_reasoning, "
-    "gross_mu = gross_mu + excluded.gross_mu + (gross_pf + excluded.gross_pf) / 1000000, "
-    "gross_pf = (gross_pf + excluded.gross_pf) % 1000000";
+    "ON CONFLICT(site, shard, period) DO UPDATE SET requests = site_total.requests + excluded.requests, "
+    "tokens_input = site_total.tokens_input + excluded.tokens_input, "
+    "tokens_cached_input = site_total.tokens_cached_input + excluded.tokens_cached_input, "
+    "tokens_cache_write = site_total.tokens_cache_write + excluded.tokens_cache_write, "
+    "tokens_output = site_total.tokens_output + excluded.tokens_output, "
+    "tokens_reasoning = site_total.tokens_reasoning + excluded.tokens_reasoning, "
+    "gross_mu = site_total.gross_mu + excluded.gross_mu + (site_total.gross_pf + excluded.gross_pf) / 1000000, "
+    "gross_pf = (site_total.gross_pf + excluded.gross_pf) % 1000000";
 
 }  // namespace
 
@@ -56,11 +39,7 @@ Poster::Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batc
 
 bool Poster::open(const std::string& path, const std::string& vfs, std::string& why) {
   if (!db_.open(path, vfs, Connection::Mode::write, why)) return false;
-  if (!db_.run(page) || !use_wal(db_, why)) return false;
-  if (!db_.run(pragmas)) {
-    why = "pragmas: " + db_.error();
-    return false;
-  }
+  if (!db_.become_writer(shard_, why)) return false;
   if (!ensure_schema(db_, why)) return false;
   find_usage_ = db_.prepare("SELECT content_hash FROM usage WHERE request_id = ?");
   find_command_ = db_.prepare("SELECT kind, body FROM command WHERE shard = ? AND id = ?");
@@ -68,7 +47,7 @@ bool Poster::open(const std::string& path, const std::string& vfs, std::string& 
   add_site_ = db_.prepare(add_site_sql);
   raise_rated_ = db_.prepare(
       "INSERT INTO rated(kind, id, last_ms) VALUES(?, ?, ?) "
-      "ON CONFLICT(kind, id) DO UPDATE SET last_ms = max(last_ms, excluded.last_ms)");
+      "ON CONFLICT(kind, id) DO UPDATE SET last_ms = excluded.last_ms WHERE rated.last_ms < excluded.last_ms");
   add_price_ = db_.prepare(add_price_sql);
   add_contract_ = db_.prepare(add_contract_sql);
   stands_ = db_.prepare(stands_sql);

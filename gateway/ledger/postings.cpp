@@ -119,11 +119,10 @@ void Postings::finish(std::uint16_t shard, std::uint64_t batch, std::int64_t boo
   const std::string doc_id = "batch:" + std::to_string(shard) + ":" + std::to_string(batch);
   for (TransferRow& row : transfers) row.doc_id = doc_id;
   std::move(documents_.begin(), documents_.end(), std::back_inserter(transfers));
-  constexpr std::uint64_t transfers_max = 1'000'000;
-  TRIB_ASSERT(transfers.size() < transfers_max);
+  TRIB_ASSERT(transfers.size() < transfers_of_batch);
   for (std::size_t i = 0; i < transfers.size(); ++i) {
     TransferRow& row = transfers[i];
-    row.id = batch * transfers_max + i;
+    row.id = batch * transfers_of_batch + i;
     row.batch = batch;
     row.booked_at = booked_at;
     money::Amount sum;

@@ -13,6 +13,8 @@
 
 namespace trib::ledger {
 
+constexpr std::uint64_t transfers_of_batch = 1'000'000;  // ids are batch * this + 0, 1, 2...
+
 struct Turnover {
   money::Amount debit, credit;
 };
@@ -28,7 +30,7 @@ class Postings {
   void topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms, Period period);
   void document(const DocumentTransfer& transfer, std::string_view document_id);
 
-  // Builds the transfers: ids from batch * 1,000,000 on, each summing to zero. Once, at the end.
+  // Builds the transfers: ids from batch * transfers_of_batch on, each summing to zero. Once, at the end.
   void finish(std::uint16_t shard, std::uint64_t batch, std::int64_t booked_at);
 
   std::vector<TransferRow> transfers;

@@ -79,6 +79,12 @@ TokenCounts counted(const AttemptResult& result, const TokenCounts& billed) {
   return out;
 }
 
+std::optional<QuantityAccount> parse_quantity_account(std::string_view text) {
+  for (std::size_t i = 0; i < quantity_accounts; ++i)
+    if (const auto account = static_cast<QuantityAccount>(i); text == name(account)) return account;
+  return std::nullopt;
+}
+
 void add(Quantity& to, const Quantity& more) {
   for (std::size_t i = 0; i < quantity_classes; ++i) to[i] += more[i];
 }
@@ -131,6 +137,22 @@ void Quantities::add(const UsageRow& row, const std::vector<AttemptRow>& attempt
   }
 }
 
+void Quantities::add(const QuantityMove& move) {
+  ledger::add(sums_[{move.period, move.site, move.model}][static_cast<std::size_t>(move.account)], move.amount);
+}
+
+std::vector<QuantityMove> Quantities::moves() const {
+  std::vector<QuantityMove> out;
+  for (const auto& [key, accounts] : sums_) {
+    for (std::size_t i = 0; i < quantity_accounts; ++i) {
+      if (accounts[i] == Quantity{}) continue;
+      const auto& [period, site, model] = key;
+      out.push_back({period, site, model, static_cast<QuantityAccount>(i), accounts[i]});
+    }
+  }
+  return out;
+}
+
 std::vector<QuantityRow> Quantities::rows(std::uint16_t shard, std::uint64_t batch) const {
   std::vector<QuantityRow> out;
   for (const auto& [key, accounts] : sums_) {
@@ -154,7 +176,7 @@ std::vector<QuantityRow> Quantities::rows(std::uint16_t shard, std::uint64_t bat
 bool QuantityTables::prepare(Connection& db) {
   std::string sums;
   for (const char* column : {"attempts", "tokens_input", "tokens_cached_input", "tokens_cache_write", "tokens_output", "tokens_reasoning"}) {
-    sums += std::string(sums.empty() ? "" : ", ") + column + " = " + column + " + excluded." + column;
+    sums += std::string(sums.empty() ? "" : ", ") + column + " = quantity_total." + column + " + excluded." + column;
   }
   insert = db.prepare("INSERT INTO quantity(shard, " + quantity_columns + ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   add = db.prepare("INSERT INTO quantity_total(shard, " + quantity_total_columns + ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "

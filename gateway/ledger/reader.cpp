@@ -1,24 +1,44 @@
 #include "gateway/ledger/reader.h"
 
-#include "gateway/ledger/seal.h"
-
 #include "gateway/ledger/accounts.h"
 #include "gateway/ledger/schema.h"
+#include "gateway/ledger/seal.h"
 
 namespace trib::ledger {
 namespace {
-
-const std::string balance_sums = "sum(debit_mu), sum(debit_pf), sum(credit_mu), sum(credit_pf)";
 
 std::string period_filter(std::optional<Period> period) {
   return period ? " WHERE period = " + std::to_string(*period) : std::string();
 }
 
+void read(Statement& from, TrialRow& to) {
+  to.account = from.text();
+  to.debit_total = from.sum();
+  to.credit_total = from.sum();
+  const money::Amount net = to.debit_total - to.credit_total;
+  to.debit = to.credit = {};
+  (net.negative() ? to.credit : to.debit) = net.negative() ? -net : net;
+}
+
+void read(Statement& from, SiteTotal& to) {
+  to.site = from.text();
+  auto& c = to.counts;
+  for (auto* n : {&to.requests, &c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) *n = from.number<std::uint64_t>();
+  to.gross = from.sum();
+}
+
+void read(Statement& from, QuantityTotal& to) {
+  to.account = from.text();
+  to.site = from.text();
+  to.model = from.text();
+  read(from, to.amount);
+}
+
 }  // namespace
 
-std::unique_ptr<Reader> Reader::open(const std::string& path, const std::string& vfs, std::string& why) {
+std::unique_ptr<Reader> Reader::open(const std::string& address, const std::string& vfs, std::string& why) {
   auto out = std::make_unique<Reader>();
-  if (!out->db_.open(path, vfs, Connection::Mode::read, why)) return nullptr;
+  if (!out->db_.open(address, vfs, Connection::Mode::read, why)) return nullptr;
   if (!check_schema(out->db_, why)) return nullptr;
   return out;
 }
@@ -28,18 +48,49 @@ bool Reader::failed(const std::string& what) {
   return false;
 }
 
+bool Reader::damaged(const std::string& what) {
+  error_ = what + ": the row is damaged";
+  return false;
+}
+
+// Reads row after row and shows it, until `visit` returns false. False: the store failed, or `read_row` found
+// what this program never wrote; error() tells.
+template <class Row, class Read>
+bool Reader::each(Statement& select, const std::string& what, const Visit<Row>& visit, const Read& read_row) {
+  Row row;
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    if (!read_row(row)) return false;
+    if (!visit(row)) return true;
+  }
+  return step == Statement::Step::done || failed(what);
+}
+
+template <class Row>
+bool Reader::walk(Statement select, const std::string& what, const Visit<Row>& visit) {
+  return each<Row>(select, what, visit, [&](Row& row) {
+    read(select, row);
+    return !select.damaged() || damaged(what);
+  });
+}
+
+template <class Row>
+std::vector<Row> Reader::all(Statement select, const std::string& what) {
+  std::vector<Row> out;
+  walk<Row>(std::move(select), what, [&](const Row& row) {
+    out.push_back(row);
+    return true;
+  });
+  return out;
+}
+
 metering::Lsn Reader::cursor(std::uint16_t shard) {
   Statement select = db_.prepare("SELECT lsn FROM cursor WHERE shard = ?");
   return select.reset().bind(shard).row() ? select.number<std::uint64_t>() : 0;
 }
 
 std::vector<PeriodRow> Reader::periods() {
-  std::vector<PeriodRow> out;
-  Statement select = db_.prepare("SELECT " + period_columns + " FROM period ORDER BY id");
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) read(select, out.emplace_back());
-  if (step == Statement::Step::failed || select.damaged()) failed("period");
-  return out;
+  return all<PeriodRow>(db_.prepare("SELECT " + period_columns + " FROM period ORDER BY id"), "period");
 }
 
 money::Amount Reader::stands(const std::string& account, Period period) {
@@ -58,17 +109,12 @@ std::optional<Sha256> Reader::seal(Period period) {
   return out;
 }
 
-bool Reader::commands(std::string_view kind, const std::function<bool(const CommandRow&)>& visit) {
-  Statement select = db_.prepare("SELECT " + command_columns + " FROM command WHERE kind = ? ORDER BY shard, lsn");
+bool Reader::commands(std::string_view kind, const Visit<CommandRow>& visit) {
+  Statement select = db_.prepare("SELECT " + command_columns + " FROM command WHERE kind = ? ORDER BY shard, lsn", Rows::many);
   select.reset().bind(kind);
-  CommandRow row;
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    read(select, row);
-    if (select.damaged()) return failed("command");
-    if (row.result.compare(0, 7, "refused") != 0 && !visit(row)) return true;
-  }
-  return step == Statement::Step::done || failed("command");
+  return walk<CommandRow>(std::move(select), "command", [&](const CommandRow& row) {
+    return row.result.compare(0, 7, "refused") == 0 || visit(row);
+  });
 }
 
 std::vector<TenantBalance> Reader::tenant_balances() {
@@ -87,19 +133,10 @@ TrialBalance Reader::trial_balance_after(Period period) { return trial(" WHERE p
 
 TrialBalance Reader::trial(const std::string& filter) {
   TrialBalance out;
-  Statement select = db_.prepare("SELECT account, " + balance_sums + " FROM balance" + filter +
-                                 " GROUP BY account ORDER BY account");
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    TrialRow& row = out.accounts.emplace_back();
-    row.account = select.text();
-    row.debit_total = select.sum();
-    row.credit_total = select.sum();
-    const money::Amount net = row.debit_total - row.credit_total;
-    (net.negative() ? row.credit : row.debit) = net.negative() ? -net : net;
-    out.sum += net;
-  }
-  if (step == Statement::Step::failed) failed("trial balance");
+  out.accounts = all<TrialRow>(db_.prepare("SELECT account, sum(debit_mu), sum(debit_pf), sum(credit_mu), sum(credit_pf) FROM balance" + filter +
+                                           " GROUP BY account ORDER BY account"),
+                               "trial balance");
+  for (const TrialRow& row : out.accounts) out.sum += row.debit_total - row.credit_total;
   return out;
 }
 
@@ -107,10 +144,7 @@ bool Reader::decode(Statement& from, RequestRow& out) {
   read(from, out.row);
   auto parts = decode_parts(out.row.parts);
   auto attempts = decode_attempts(out.row.id, out.row.attempts);
-  if (from.damaged() || !parts || !attempts) {
-    error_ = "request " + out.row.id.text() + ": the row is damaged";
-    return false;
-  }
+  if (from.damaged() || !parts || !attempts) return damaged("request " + out.row.id.text());
   out.parts = std::move(*parts);
   out.attempts = std::move(*attempts);
   out.quarantine.clear();
@@ -131,41 +165,17 @@ std::optional<RequestRow> Reader::request(const RequestId& id) {
 }
 
 std::vector<SiteTotal> Reader::site_totals(std::optional<Period> period) {
-  std::vector<SiteTotal> out;
-  Statement select = db_.prepare(
-      "SELECT site, sum(requests), sum(tokens_input), sum(tokens_cached_input), sum(tokens_cache_write), "
-      "sum(tokens_output), sum(tokens_reasoning), sum(gross_mu), sum(gross_pf) FROM site_total" +
-      period_filter(period) + " GROUP BY site ORDER BY site");
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    SiteTotal& total = out.emplace_back();
-    total.site = select.text();
-    auto& c = total.counts;
-    for (auto* n : {&total.requests, &c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) {
-      *n = select.number<std::uint64_t>();
-    }
-    total.gross = select.sum();
-  }
-  if (step == Statement::Step::failed) failed("site totals");
-  return out;
+  return all<SiteTotal>(db_.prepare("SELECT site, sum(requests), sum(tokens_input), sum(tokens_cached_input), sum(tokens_cache_write), "
+                                    "sum(tokens_output), sum(tokens_reasoning), sum(gross_mu), sum(gross_pf) FROM site_total" +
+                                    period_filter(period) + " GROUP BY site ORDER BY site"),
+                        "site totals");
 }
 
 std::vector<QuantityTotal> Reader::quantities(std::optional<Period> period) {
-  std::vector<QuantityTotal> out;
-  Statement select = db_.prepare(
-      "SELECT account, site, model, sum(attempts), sum(tokens_input), sum(tokens_cached_input), sum(tokens_cache_write), "
-      "sum(tokens_output), sum(tokens_reasoning) FROM quantity_total" +
-      period_filter(period) + " GROUP BY account, site, model ORDER BY account, site, model");
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    QuantityTotal& total = out.emplace_back();
-    total.account = select.text();
-    total.site = select.text();
-    total.model = select.text();
-    read(select, total.amount);
-  }
-  if (step == Statement::Step::failed) failed("quantities");
-  return out;
+  return all<QuantityTotal>(db_.prepare("SELECT account, site, model, sum(attempts), sum(tokens_input), sum(tokens_cached_input), "
+                                        "sum(tokens_cache_write), sum(tokens_output), sum(tokens_reasoning) FROM quantity_total" +
+                                        period_filter(period) + " GROUP BY account, site, model ORDER BY account, site, model"),
+                            "quantities");
 }
 
 std::optional<CommandRow> Reader::command(const std::string& id) {
@@ -177,48 +187,42 @@ std::optional<CommandRow> Reader::command(const std::string& id) {
   return out;
 }
 
-bool Reader::usage(Period period, const std::function<bool(const RequestRow&)>& visit) {
+bool Reader::usage(Period period, const Visit<RequestRow>& visit) {
   // Few batches touch a period; the rows of a batch lie side by side.
-  Statement batch = db_.prepare("SELECT shard, from_lsn, to_lsn FROM batch WHERE period_from <= ?1 AND period_to >= ?1 ORDER BY shard, id");
+  Statement batch = db_.prepare("SELECT shard, from_lsn, to_lsn FROM batch WHERE period_from <= ? AND period_to >= ? ORDER BY shard, id", Rows::many);
   Statement select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE place BETWEEN ? AND ? AND period = ? ORDER BY place");
-  batch.reset().bind(period);
-  RequestRow row;
+  batch.reset().bind(period).bind(period);
+  bool go_on = true;
   Statement::Step step{};
-  while ((step = batch.step()) == Statement::Step::row) {
+  while (go_on && (step = batch.step()) == Statement::Step::row) {
     const auto shard = batch.number<std::uint16_t>();
     const auto from = batch.number<std::uint64_t>(), to = batch.number<std::uint64_t>();
     select.reset().bind(place_of(shard, from)).bind(place_of(shard, to)).bind(period);
-    Statement::Step inner{};
-    while ((inner = select.step()) == Statement::Step::row) {
-      if (!decode(select, row)) return false;
-      if (!visit(row)) return true;
-    }
-    if (inner == Statement::Step::failed) return failed("usage");
+    const auto show = [&](const RequestRow& row) { return go_on = visit(row); };
+    if (!each<RequestRow>(select, "usage", show, [&](RequestRow& row) { return decode(select, row); })) return false;
   }
-  return step == Statement::Step::done || failed("usage");
+  return !go_on || step == Statement::Step::done || failed("usage");
 }
 
-bool Reader::transfers(std::optional<Period> period, const std::function<bool(const TransferRow&)>& visit) {
-  return walk_transfers(db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer" + period_filter(period) + " ORDER BY shard, id"), visit);
+bool Reader::transfers(std::optional<Period> period, const Visit<TransferRow>& visit) {
+  return walk_transfers(db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer" + period_filter(period) + " ORDER BY shard, id", Rows::many), visit);
 }
 
-bool Reader::adjustments(Period period, const std::function<bool(const TransferRow&)>& visit) {
-  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE period = ? AND code NOT BETWEEN 20 AND 24 ORDER BY shard, id");
+bool Reader::adjustments(Period period, const Visit<TransferRow>& visit) {
+  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE period = ? AND code NOT BETWEEN 20 AND 24 ORDER BY shard, id", Rows::many);
   select.reset().bind(period);
   return walk_transfers(std::move(select), visit);
 }
 
-bool Reader::transfers_of(const std::string& doc_id, const std::function<bool(const TransferRow&)>& visit) {
+bool Reader::transfers_of(const std::string& doc_id, const Visit<TransferRow>& visit) {
   Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE doc_id = ? ORDER BY shard, id");
   select.reset().bind(doc_id);
   return walk_transfers(std::move(select), visit);
 }
 
-bool Reader::walk_transfers(Statement select, const std::function<bool(const TransferRow&)>& visit) {
+bool Reader::walk_transfers(Statement select, const Visit<TransferRow>& visit) {
   Statement legs = db_.prepare("SELECT account, mu, pf FROM leg WHERE shard = ? AND transfer_id = ? ORDER BY n");
-  TransferRow row;
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
+  return each<TransferRow>(select, "transfers", visit, [&](TransferRow& row) {
     const std::int64_t shard = select.integer();
     read(select, row);
     legs.reset().bind(shard).bind(static_cast<std::int64_t>(row.id));
@@ -227,48 +231,22 @@ bool Reader::walk_transfers(Statement select, const std::function<bool(const Tra
       leg.account = legs.text();
       leg.amount = legs.amount();
     }
-    if (select.damaged() || legs.damaged()) {
-      error_ = "transfer " + std::to_string(row.id) + ": the row is damaged";
-      return false;
-    }
-    if (!visit(row)) return true;
-  }
-  return step == Statement::Step::done || failed("transfers");
+    return (!select.damaged() && !legs.damaged()) || damaged("transfer " + std::to_string(row.id));
+  });
 }
 
-bool Reader::batches(const std::function<bool(const BatchRow&)>& visit) {
-  Statement select = db_.prepare("SELECT " + batch_columns + " FROM batch ORDER BY shard, id");
-  BatchRow row;
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    read(select, row);
-    if (!visit(row)) return true;
-  }
-  return step == Statement::Step::done || failed("batches");
+bool Reader::batches(const Visit<BatchRow>& visit) {
+  return walk<BatchRow>(db_.prepare("SELECT " + batch_columns + " FROM batch ORDER BY shard, id", Rows::many), "batches", visit);
 }
 
-bool Reader::batches(std::uint16_t shard, std::uint64_t from, std::uint64_t to,
-                     const std::function<bool(const BatchRow&)>& visit) {
-  Statement select = db_.prepare("SELECT " + batch_columns + " FROM batch WHERE shard = ? AND id BETWEEN ? AND ? ORDER BY id");
+bool Reader::batches(std::uint16_t shard, std::uint64_t from, std::uint64_t to, const Visit<BatchRow>& visit) {
+  Statement select = db_.prepare("SELECT " + batch_columns + " FROM batch WHERE shard = ? AND id BETWEEN ? AND ? ORDER BY id", Rows::many);
   select.reset().bind(shard).bind(static_cast<std::int64_t>(from)).bind(static_cast<std::int64_t>(to));
-  BatchRow row;
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    read(select, row);
-    if (!visit(row)) return true;
-  }
-  return step == Statement::Step::done || failed("batches");
+  return walk<BatchRow>(std::move(select), "batches", visit);
 }
 
-bool Reader::quarantine(const std::function<bool(const QuarantineRow&)>& visit) {
-  Statement select = db_.prepare("SELECT " + quarantine_columns + " FROM quarantine ORDER BY shard, lsn");
-  QuarantineRow row;
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    read(select, row);
-    if (!visit(row)) return true;
-  }
-  return step == Statement::Step::done || failed("quarantine");
+bool Reader::quarantine(const Visit<QuarantineRow>& visit) {
+  return walk<QuarantineRow>(db_.prepare("SELECT " + quarantine_columns + " FROM quarantine ORDER BY shard, lsn", Rows::many), "quarantine", visit);
 }
 
 }  // namespace trib::ledger

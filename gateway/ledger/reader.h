@@ -51,12 +51,15 @@ struct QuantityTotal {
 
 class Reader {
  public:
+  template <class Row>
+  using Visit = std::function<bool(const Row&)>;  // false: enough
+
   // Opens an existing store; null with the reason otherwise.
-  static std::unique_ptr<Reader> open(const std::string& path, const std::string& vfs, std::string& why);
+  static std::unique_ptr<Reader> open(const std::string& address, const std::string& vfs, std::string& why);
 
   // Everything asked between begin() and end() is of one moment.
-  bool begin() { return db_.run("BEGIN"); }
-  void end() { db_.run("ROLLBACK"); }
+  bool begin() { return db_.begin_read(); }
+  void end() { db_.rollback(); }
   const std::string& error() const { return error_; }
 
   metering::Lsn cursor(std::uint16_t shard);
@@ -71,26 +74,34 @@ class Reader {
   money::Amount stands(const std::string& account, Period period = 0);  // credit - debit; 0: over all
   std::optional<Sha256> seal(Period period);  // of what it holds now (seal.h)
 
-  // Visitors return false to stop. Requests go by batch, then LSN; a row that cannot be decoded stops
+  // Requests go by batch, then LSN; a row that cannot be decoded stops
   // the walk with an error.
-  bool usage(Period period, const std::function<bool(const RequestRow&)>& visit);
-  bool transfers(std::optional<Period> period, const std::function<bool(const TransferRow&)>& visit);
+  bool usage(Period period, const Visit<RequestRow>& visit);
+  bool transfers(std::optional<Period> period, const Visit<TransferRow>& visit);
   // In the order of the journal; applied ones only.
-  bool commands(std::string_view kind, const std::function<bool(const CommandRow&)>& visit);
+  bool commands(std::string_view kind, const Visit<CommandRow>& visit);
   // Those of a period that are not requests' own (codes 20 to 24), with their legs.
-  bool adjustments(Period period, const std::function<bool(const TransferRow&)>& visit);
-  bool transfers_of(const std::string& doc_id, const std::function<bool(const TransferRow&)>& visit);
-  bool batches(const std::function<bool(const BatchRow&)>& visit);
-  bool batches(std::uint16_t shard, std::uint64_t from, std::uint64_t to, const std::function<bool(const BatchRow&)>& visit);
-  bool quarantine(const std::function<bool(const QuarantineRow&)>& visit);
+  bool adjustments(Period period, const Visit<TransferRow>& visit);
+  std::optional<TransferRow> transfer(std::uint64_t id);
+  bool transfers_of(const std::string& doc_id, const Visit<TransferRow>& visit);
+  bool batches(const Visit<BatchRow>& visit);
+  bool batches(std::uint16_t shard, std::uint64_t from, std::uint64_t to, const Visit<BatchRow>& visit);
+  bool quarantine(const Visit<QuarantineRow>& visit);
 
   Connection& connection() { return db_; }
 
  private:
   bool failed(const std::string& what);
+  bool damaged(const std::string& what);
+  template <class Row, class Read>
+  bool each(Statement& select, const std::string& what, const Visit<Row>& visit, const Read& read_row);
+  template <class Row>
+  bool walk(Statement select, const std::string& what, const Visit<Row>& visit);
+  template <class Row>
+  std::vector<Row> all(Statement select, const std::string& what);
   TrialBalance trial(const std::string& filter);
   bool decode(Statement& from, RequestRow& out);
-  bool walk_transfers(Statement select, const std::function<bool(const TransferRow&)>& visit);
+  bool walk_transfers(Statement select, const Visit<TransferRow>& visit);
   Connection db_;
   std::string error_;
 };

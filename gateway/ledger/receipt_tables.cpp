@@ -80,7 +80,7 @@ bool last_receipt_commands(Reader& reader, const std::function<bool(const Comman
 
 bool receipt_commands_since(Reader& reader, std::int64_t wall_ms, const std::function<bool(const CommandRow&)>& visit) {
   Connection& db = reader.connection();
-  Statement select = db.prepare("SELECT " + command_columns + " FROM command WHERE kind = ? AND shard = ? AND lsn >= ? ORDER BY lsn");
+  Statement select = db.prepare("SELECT " + command_columns + " FROM command WHERE kind = ? AND shard = ? AND lsn >= ? ORDER BY lsn", Rows::many);
   if (!select) return false;
   CommandRow row;
   for (const std::uint16_t shard : shards(db)) {
@@ -97,7 +97,7 @@ bool receipt_commands_since(Reader& reader, std::int64_t wall_ms, const std::fun
 }
 
 bool requests_minted(Reader& reader, std::int64_t from_ms, std::int64_t to_ms, const std::function<bool(const RequestRow&)>& visit) {
-  Statement select = reader.connection().prepare("SELECT " + usage_columns + " FROM usage WHERE request_id >= ? AND request_id < ? ORDER BY request_id");
+  Statement select = reader.connection().prepare("SELECT " + usage_columns + " FROM usage WHERE request_id >= ? AND request_id < ? ORDER BY request_id", Rows::many);
   if (!select) return false;
   const std::string from = id_at(from_ms), to = id_at(to_ms);
   select.reset().blob(from).blob(to);

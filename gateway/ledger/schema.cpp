@@ -1,5 +1,7 @@
 #include "gateway/ledger/schema.h"
 
+#include <iterator>
+
 namespace trib::ledger {
 namespace {
 
@@ -105,22 +107,13 @@ CREATE INDEX IF NOT EXISTS command_by_kind ON command(kind, shard, lsn);
 CREATE UNIQUE INDEX IF NOT EXISTS transfer_reversed_once ON transfer(shard, reverses_id) WHERE reverses_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS transfer_by_doc ON transfer(doc_id);
 CREATE INDEX IF NOT EXISTS transfer_beside_usage ON transfer(period, shard, id) WHERE code NOT BETWEEN 20 AND 24;
-CREATE TRIGGER IF NOT EXISTS transfer_in_open_period BEFORE INSERT ON transfer
-  WHEN EXISTS(SELECT 1 FROM period WHERE id = NEW.period AND state >= 3)
-  BEGIN SELECT RAISE(ABORT, 'the period is closed'); END;
 
 CREATE TABLE IF NOT EXISTS rated(
   kind TEXT NOT NULL, id TEXT NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY(kind, id)) STRICT, WITHOUT ROWID;
 )sql";
 
-// Without a WHEN there is nothing that a NULL could slip past.
 constexpr const char* sealed_tables[] = {"price_book", "contract_version", "usage", "command", "quarantine",
                                          "transfer",   "leg",              "quantity", "batch"};
-
-std::string trigger(const std::string& table, const std::string& verb) {
-  return "CREATE TRIGGER IF NOT EXISTS " + table + "_no_" + verb + " BEFORE " + verb + " ON " + table +
-         " BEGIN SELECT RAISE(ABORT, '" + table + " rows are immutable'); END;";
-}
 
 std::int64_t stored_version(Connection& db) {
   Statement select = db.prepare("SELECT value FROM meta WHERE key = 'schema_version'");
@@ -139,13 +132,21 @@ bool accept(std::int64_t version, std::string& why) {
 
 bool ensure_schema(Connection& db, std::string& why) {
   if (const auto version = stored_version(db); version != 0 && version != 1) return accept(version, why);
-  std::string sql = std::string("BEGIN IMMEDIATE;") + tables;
-  for (const char* table : sealed_tables) sql += trigger(table, "UPDATE") + trigger(table, "DELETE");
-  sql += "INSERT INTO meta VALUES('schema_version', '2') ON CONFLICT(key) DO UPDATE SET value = excluded.value; COMMIT;";
-  if (db.run(sql.c_str())) return true;
+  const Engine engine = db.engine();
+  std::string sql = tables_text(engine, tables);
+  for (const char* table : sealed_tables) sql += guard_text(engine, table);
+  sql += refusal_text(engine, "transfer_in_open_period", "transfer",
+                      "EXISTS(SELECT 1 FROM period WHERE id = NEW.period AND state >= 3)", "the period is closed");
+  sql += "INSERT INTO meta VALUES('schema_version', '2') ON CONFLICT(key) DO UPDATE SET value = excluded.value;";
+  if (db.begin() && db.run(sql.c_str()) && db.commit()) return true;
   why = "creating the tables: " + db.error();
-  db.run("ROLLBACK");
+  db.rollback();
   return false;
+}
+
+bool has_guards(Connection& db) {
+  Statement select = db.prepare(trigger_count_text(db.engine()));
+  return select.row() && select.number<std::uint64_t>() >= std::size(sealed_tables) * guard_triggers(db.engine()) + 1;
 }
 
 bool check_schema(Connection& db, std::string& why) { return accept(stored_version(db), why); }

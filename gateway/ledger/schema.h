@@ -1,5 +1,5 @@
-// The store's tables. The same names and columns on every engine that comes; nothing but INTEGER,
-// TEXT and BLOB, no serial keys, `shard` first in every key. Sealed tables refuse UPDATE and DELETE.
+// The store's tables. The same names and columns on every engine; nothing but INTEGER, TEXT and BLOB
+// (dialect.h says what an engine calls them), no serial keys, `shard` first in every key. Sealed tables refuse UPDATE and DELETE.
 #pragma once
 #include <string>
 
@@ -13,5 +13,7 @@ constexpr std::int64_t schema_version = 2;
 bool ensure_schema(Connection& db, std::string& why);
 // Refuses anything but a store of this version, without writing.
 bool check_schema(Connection& db, std::string& why);
+// Whether the triggers are there that keep sealed rows from change and transfers out of closed periods.
+bool has_guards(Connection& db);
 
 }  // namespace trib::ledger

@@ -1,85 +1,64 @@
 #include "gateway/ledger/sql.h"
 
-#include <sqlite3.h>
-
 #include <algorithm>
-#include <utility>
 
-#include "gateway/base/base.h"
+#include "gateway/ledger/driver.h"
 
 namespace trib::ledger {
-namespace {
 
-constexpr int busy_ms_max = 5'000;
+Connection::Connection() = default;
+Connection::~Connection() = default;
+Connection::Connection(Connection&& other) noexcept = default;
+Connection& Connection::operator=(Connection&& other) noexcept = default;
 
-// SQLite takes a null pointer for NULL; an empty text or blob is not that.
-const char* present(std::string_view bytes) { return bytes.data() ? bytes.data() : ""; }
-
-}  // namespace
-
-// SQLite's own account of its memory takes a process-wide lock at each allocation.
-const bool unaccounted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK;
-
-Connection::~Connection() { sqlite3_close_v2(db_); }
-Connection::Connection(Connection&& other) noexcept : db_(std::exchange(other.db_, nullptr)) {}
-Connection& Connection::operator=(Connection&& other) noexcept {
-  std::swap(db_, other.db_);
-  return *this;
+bool Connection::open(const std::string& address, const std::string& vfs, Mode mode, std::string& why) {
+  driver_ = driver::open_sqlite(address, vfs, mode, why);
+  return driver_ != nullptr;
 }
 
-bool Connection::open(const std::string& path, const std::string& vfs, Mode mode, std::string& why) {
-  const int flags = (mode == Mode::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) |
-                    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-  if (sqlite3_open_v2(path.c_str(), &db_, flags, vfs.empty() ? nullptr : vfs.c_str()) != SQLITE_OK) {
-    why = path + ": " + (db_ ? sqlite3_errmsg(db_) : "out of memory");
-    return false;
-  }
-  sqlite3_extended_result_codes(db_, 1);
-  sqlite3_busy_timeout(db_, busy_ms_max);
-  return true;
+bool Connection::become_writer(std::uint16_t shard, std::string& why) { return driver_->become_writer(shard, why); }
+bool Connection::begin() { return driver_->begin(true); }
+bool Connection::begin_read() { return driver_->begin(false); }
+bool Connection::commit() { return driver_->commit(); }
+void Connection::rollback() { driver_->rollback(); }
+bool Connection::run(const char* sql) { return driver_->run(sql); }
+Statement Connection::prepare(std::string_view sql, Rows rows) { return Statement(driver_->prepare(sql, rows)); }
+Statement Connection::prepare_bulk(std::string_view table, std::string_view columns) {
+  return Statement(driver_->prepare_bulk(table, columns));
 }
+std::int64_t Connection::changes() const { return driver_->changes(); }
+std::string Connection::error() const { return driver_ ? driver_->error() : "the store is not open"; }
+bool Connection::lost() const { return driver_->lost(); }
+bool Connection::repeated() const { return driver_->repeated(); }
+Engine Connection::engine() const { return Engine::sqlite; }
+sqlite3* Connection::raw() const { return driver_->raw(); }
 
-bool Connection::run(const char* sql) { return sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) == SQLITE_OK; }
+Statement::Statement() = default;
+Statement::Statement(std::unique_ptr<driver::Statement> driver) : driver_(std::move(driver)) {}
+Statement::~Statement() = default;
+Statement::Statement(Statement&& other) noexcept = default;
+Statement& Statement::operator=(Statement&& other) noexcept = default;
 
-Statement Connection::prepare(std::string_view sql) {
-  sqlite3_stmt* stmt = nullptr;
-  sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
-  return Statement(stmt);
-}
-
-std::int64_t Connection::changes() const { return sqlite3_changes64(db_); }
-std::string Connection::error() const { return sqlite3_errmsg(db_); }
-
-Statement::~Statement() { sqlite3_finalize(stmt_); }
-Statement::Statement(Statement&& other) noexcept
-    : stmt_(std::exchange(other.stmt_, nullptr)), bound_(other.bound_), column_(other.column_), damaged_(other.damaged_) {}
-Statement& Statement::operator=(Statement&& other) noexcept {
-  std::swap(stmt_, other.stmt_);
-  bound_ = other.bound_;
-  column_ = other.column_;
-  damaged_ = other.damaged_;
-  return *this;
-}
-
+// Without a driver (it could not be prepared) a statement takes what is bound and fails at its step.
 Statement& Statement::reset() {
-  sqlite3_reset(stmt_);
+  if (driver_) driver_->reset();
   bound_ = column_ = 0;
   damaged_ = false;
   return *this;
 }
 
 Statement& Statement::bind(std::int64_t value) {
-  sqlite3_bind_int64(stmt_, ++bound_, value);
+  if (driver_) driver_->bind(bound_++, value);
   return *this;
 }
 
 Statement& Statement::bind(std::string_view text) {
-  sqlite3_bind_text64(stmt_, ++bound_, present(text), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  if (driver_) driver_->bind(bound_++, text);
   return *this;
 }
 
 Statement& Statement::blob(std::string_view bytes) {
-  sqlite3_bind_blob64(stmt_, ++bound_, present(bytes), bytes.size(), SQLITE_STATIC);
+  if (driver_) driver_->blob(bound_++, bytes);
   return *this;
 }
 
@@ -90,31 +69,26 @@ Statement& Statement::blob(std::span<const unsigned char> bytes) {
 Statement& Statement::bind(money::Amount amount) { return bind(amount.mu()).bind(amount.pf()); }
 
 Statement& Statement::null() {
-  sqlite3_bind_null(stmt_, ++bound_);
+  if (driver_) driver_->null(bound_++);
   return *this;
 }
 
 Statement::Step Statement::step() {
   column_ = 0;
-  if (!stmt_) return Step::failed;
-  switch (sqlite3_step(stmt_)) {
-    case SQLITE_ROW: return Step::row;
-    case SQLITE_DONE: return Step::done;
-    default: return Step::failed;
-  }
+  return driver_ ? driver_->step() : Step::failed;
 }
 
-std::int64_t Statement::integer() { return sqlite3_column_int64(stmt_, column_++); }
+bool Statement::queue() { return driver_ && driver_->queue(); }
+
+std::int64_t Statement::integer() {
+  std::int64_t out = 0;
+  if (!driver_->integer(column_++, out)) damaged_ = true;
+  return out;
+}
 
 std::string_view Statement::text() { return bytes(); }
 
-std::string_view Statement::bytes() {
-  // The pointer first: it may convert the value, and the length is that of the last conversion.
-  const auto* data = static_cast<const char*>(sqlite3_column_blob(stmt_, column_));
-  const auto size = static_cast<std::size_t>(sqlite3_column_bytes(stmt_, column_));
-  ++column_;
-  return data ? std::string_view(data, size) : std::string_view();
-}
+std::string_view Statement::bytes() { return driver_->bytes(column_++); }
 
 money::Amount Statement::amount() {
   const std::int64_t mu = integer();
@@ -144,6 +118,6 @@ Sha256 Statement::digest() {
   return out;
 }
 
-bool Statement::is_null() const { return sqlite3_column_type(stmt_, column_) == SQLITE_NULL; }
+bool Statement::is_null() const { return driver_->is_null(column_); }
 
 }  // namespace trib::ledger

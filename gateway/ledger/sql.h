@@ -1,5 +1,10 @@
-// A thin hold on SQLite: connections and prepared statements that close themselves. Errors are
-// returned as text of the connection, never thrown. One connection belongs to one thread at a time.
+// One face to the store's engines: connections and prepared statements that close themselves. Which engine
+// it is, a connection's address says: the path of an SQLite file, or a postgresql:// URL. Errors are returned
+// as text of the connection, never thrown. One connection belongs to one thread at a time.
+//
+// SQL is written once and runs on every engine: parameters are `?` in order, columns of the row that is
+// there are qualified in ON CONFLICT DO UPDATE, and nothing of one engine's own is used (dialect.h has what
+// differs).
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -9,44 +14,69 @@
 #include <utility>
 
 #include "gateway/base/base.h"
+#include "gateway/ledger/dialect.h"
 #include "gateway/money/money.h"
 
 struct sqlite3;
-struct sqlite3_stmt;
 
 namespace trib::ledger {
 
+namespace driver {
+class Connection;
 class Statement;
+}  // namespace driver
+
+class Statement;
+
+// How a statement's rows come: `few` at once, as the engine likes; `many` piece by piece, so that a walk over
+// millions is never held in memory, and other statements may run between two rows.
+enum class Rows { few, many };
 
 class Connection {
  public:
-  enum class Mode { read, write };  // write creates the file when it is missing
-  Connection() = default;
+  enum class Mode { read, write };  // write creates an SQLite file when it is missing
+  Connection();
   ~Connection();
   Connection(Connection&& other) noexcept;
   Connection& operator=(Connection&& other) noexcept;
 
-  // `vfs` names a registered VFS; empty: the default one.
-  bool open(const std::string& path, const std::string& vfs, Mode mode, std::string& why);
+  // `vfs` names a registered VFS of SQLite; empty: the default one.
+  bool open(const std::string& address, const std::string& vfs, Mode mode, std::string& why);
+  // Makes this the one writer of a shard: nothing is told as committed that a power cut could take. False
+  // with the reason, such as another process that is its writer.
+  bool become_writer(std::uint16_t shard, std::string& why);
+
+  bool begin();       // a transaction that writes
+  bool begin_read();  // everything read until rollback() is of one moment
+  bool commit();      // false: see lost()
+  void rollback();
+
   bool run(const char* sql);  // one or more statements without results
-  Statement prepare(std::string_view sql);
+  Statement prepare(std::string_view sql, Rows rows = Rows::few);
+  // Rows for `INSERT INTO table(columns)`, by the engine's way for many rows: one that is there already fails
+  // the transaction. Nothing where an engine has no such way.
+  Statement prepare_bulk(std::string_view table, std::string_view columns);
   std::int64_t changes() const;  // rows that the last statement changed
   std::string error() const;
-  sqlite3* raw() const { return db_; }
+  bool lost() const;      // the connection is gone, and with it whatever was not committed
+  bool repeated() const;  // the last error is a key that is there already
+
+  Engine engine() const;
+  sqlite3* raw() const;  // of an SQLite store; null otherwise
 
  private:
-  sqlite3* db_ = nullptr;
+  std::unique_ptr<driver::Connection> driver_;
 };
 
 // Bind and column numbers run by themselves, in the order of the calls.
 class Statement {
  public:
-  Statement() = default;
-  explicit Statement(sqlite3_stmt* stmt) : stmt_(stmt) {}
+  Statement();
+  explicit Statement(std::unique_ptr<driver::Statement> driver);
   ~Statement();
   Statement(Statement&& other) noexcept;
   Statement& operator=(Statement&& other) noexcept;
-  explicit operator bool() const { return stmt_ != nullptr; }
+  explicit operator bool() const { return driver_ != nullptr; }
 
   Statement& reset();  // before every use
   Statement& bind(std::int64_t value);
@@ -60,6 +90,9 @@ class Statement {
   Step step();
   bool row() { return step() == Step::row; }
   bool done() { return step() == Step::done; }
+  // Like done(), for a write whose answer is not needed: the engine may run it later, in order, and its error
+  // may be told by a later statement or by the commit.
+  bool queue();
 
   std::int64_t integer();
   template <class T>
@@ -79,7 +112,7 @@ class Statement {
   bool damaged() const { return damaged_; }
 
  private:
-  sqlite3_stmt* stmt_ = nullptr;
+  std::unique_ptr<driver::Statement> driver_;
   int bound_ = 0;
   int column_ = 0;
   bool damaged_ = false;

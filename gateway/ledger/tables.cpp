@@ -42,15 +42,6 @@ void put_id(const RequestId& id, char out[16]) {
   }
 }
 
-void read_id(Statement& from, RequestId& id) {
-  id = {};
-  const std::string_view bytes = from.bytes();
-  for (std::size_t i = 0; i < bytes.size() && i < 16; ++i) {
-    auto& word = i < 8 ? id.hi : id.lo;
-    word = word << 8 | static_cast<unsigned char>(bytes[i]);
-  }
-}
-
 void read_counts(Statement& from, metering::TokenCounts& c) {
   for (auto* n : {&c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) *n = from.number<std::uint64_t>();
 }
@@ -79,6 +70,15 @@ std::string id_bytes(const RequestId& id) {
   std::string out(16, '\0');
   put_id(id, out.data());
   return out;
+}
+
+RequestId id_of_bytes(std::string_view bytes) {
+  RequestId id{};
+  for (std::size_t i = 0; i < bytes.size() && i < 16; ++i) {
+    auto& word = i < 8 ? id.hi : id.lo;
+    word = word << 8 | static_cast<unsigned char>(bytes[i]);
+  }
+  return id;
 }
 
 bool Inserts::prepare(Connection& db) {
@@ -152,7 +152,7 @@ bool Inserts::put(const BatchRow& row) {
 
 void read(Statement& from, UsageRow& to) {
   to.lsn = from.number<std::uint64_t>();
-  read_id(from, to.id);
+  to.id = id_of_bytes(from.bytes());
   to.batch = from.number<std::uint64_t>();
   read_enum(from, to.state);
   to.tenant = from.text();

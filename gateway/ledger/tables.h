@@ -35,5 +35,6 @@ void read(Statement& from, PeriodRow& to);
 
 std::int64_t place_of(std::uint16_t shard, metering::Lsn lsn);  // of a usage row; shard < 2^15, lsn < 2^48
 std::string id_bytes(const RequestId& id);  // 16 bytes, big-endian, so that they sort as the id does
+RequestId id_of_bytes(std::string_view bytes);
 
 }  // namespace trib::ledger

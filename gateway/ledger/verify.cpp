@@ -3,6 +3,7 @@
 #include "gateway/ledger/accounts.h"
 #include "gateway/ledger/book_tables.h"
 #include "gateway/ledger/check.h"
+#include "gateway/ledger/schema.h"
 #include "gateway/ledger/terms.h"
 
 namespace trib::ledger {
@@ -19,11 +20,7 @@ Verdict Check::run() {
 }
 
 bool Check::schema() {
-  Statement select = db_.prepare("SELECT name FROM sqlite_master WHERE type = 'trigger'");
-  std::uint64_t triggers = 0;
-  while (select.row()) ++triggers;
-  constexpr std::uint64_t expected = 19;  // UPDATE and DELETE on nine tables; no transfer into a closed period
-  return triggers >= expected || fail("schema", "a trigger that keeps sealed rows from change is missing");
+  return has_guards(db_) || fail("schema", "a trigger that keeps sealed rows from change is missing");
 }
 
 // The commands are sealed; the tables of versions must say the same.
@@ -135,9 +132,9 @@ bool Check::sites() {
 }
 
 bool Check::cursor() {
-  Statement later = db_.prepare("SELECT max(batch) FROM transfer WHERE shard = ?1 UNION "
-                                "SELECT max(batch) FROM usage WHERE place >= ?2 AND shard = ?1 UNION SELECT max(batch) FROM command WHERE shard = ?1");
-  later.reset().bind(shard_).bind(place_of(shard_, last_.to_lsn + 1));
+  Statement later = db_.prepare("SELECT max(batch) FROM transfer WHERE shard = ? UNION "
+                                "SELECT max(batch) FROM usage WHERE place >= ? AND shard = ? UNION SELECT max(batch) FROM command WHERE shard = ?");
+  later.reset().bind(shard_).bind(place_of(shard_, last_.to_lsn + 1)).bind(shard_).bind(shard_);
   while (later.row()) {
     if (later.number<std::uint64_t>() > last_.id) return fail(in_batch("batch", last_.id + 1), "the batch is missing");
   }

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "gateway/settlement/booked.h"
 #include "gateway/settlement/statement.h"
 #include "gateway/settlement/turnover.h"
 
@@ -46,7 +47,8 @@ bool Audit::read(Month& month, ledger::Period period) {
     if (row.period == period) month.seal = row.seal;
   month.stands = standing(reader_.trial_balance_after(period));
   month.opening = standing(reader_.trial_balance_after(ledger::previous_period(period)));
-  return read_turnover(reader_, book_, period, month.turnover, {}) || fail("table usage", reader_.error());
+  return (read_turnover(reader_, book_, period, month.turnover, {}) && add_booked(reader_, book_, period, month.turnover)) ||
+         fail("table usage", reader_.error());
 }
 
 bool Audit::same(const Statement& kept, Month& month, const std::string& place) {
@@ -57,6 +59,8 @@ bool Audit::same(const Statement& kept, Month& month, const std::string& place) 
   made.no = ledger::period_text(kept.period) + "/" + kept.party;
   made.seal_hash = month.seal;
   made.gross_revenue = use.gross;
+  made.refunds = use.refunds;
+  made.payment_fees = use.fees;
   made.vat_excluded = -use.vat;
   made.requests = use.requests;
   made.tokens_in = use.tokens_in;
@@ -64,6 +68,7 @@ bool Audit::same(const Statement& kept, Month& month, const std::string& place) 
   made.batch_from = use.batch_from;
   made.batch_to = use.batch_to;
   made.opening_carry = carried == carried_.end() ? month.opening[account] : carried->second;
+  made.share_base = made.gross_revenue + made.refunds + made.vat_excluded + made.payment_fees;
   made.closing_carry = month.stands[account] - kept.net_payable;
   for (const auto& amount : statement_amounts) {
     if (made.*(amount.amount) == kept.*(amount.amount)) continue;

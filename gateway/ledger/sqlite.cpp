@@ -1,0 +1,128 @@
+// SQLite behind the face of sql.h.
+#include <sqlite3.h>
+
+#include "gateway/ledger/driver.h"
+
+namespace trib::ledger::driver {
+namespace {
+
+constexpr int busy_ms_max = 5'000;
+
+// Checkpoints are kept well apart from single commits.
+constexpr const char* page = "PRAGMA page_size = 16384;";  // of a new store; some forty requests
+constexpr const char* pragmas = R"sql(
+PRAGMA synchronous = FULL;
+PRAGMA wal_autocheckpoint = 2048;
+PRAGMA cache_size = -65536;
+PRAGMA recursive_triggers = ON;
+PRAGMA temp_store = MEMORY;
+)sql";
+
+// SQLite's own account of its memory takes a process-wide lock at each allocation.
+const bool unaccounted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK;
+
+// SQLite takes a null pointer for NULL; an empty text or blob is not that.
+const char* present(std::string_view bytes) { return bytes.data() ? bytes.data() : ""; }
+
+class SqliteStatement final : public Statement {
+ public:
+  explicit SqliteStatement(sqlite3_stmt* stmt) : stmt_(stmt) {}
+  ~SqliteStatement() override { sqlite3_finalize(stmt_); }
+  SqliteStatement(const SqliteStatement&) = delete;
+  SqliteStatement& operator=(const SqliteStatement&) = delete;
+
+  void reset() override { sqlite3_reset(stmt_); }
+  void bind(int parameter, std::int64_t value) override { sqlite3_bind_int64(stmt_, parameter + 1, value); }
+  void bind(int parameter, std::string_view text) override {
+    sqlite3_bind_text64(stmt_, parameter + 1, present(text), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  }
+  void blob(int parameter, std::string_view bytes) override {
+    sqlite3_bind_blob64(stmt_, parameter + 1, present(bytes), bytes.size(), SQLITE_STATIC);
+  }
+  void null(int parameter) override { sqlite3_bind_null(stmt_, parameter + 1); }
+
+  Step step() override {
+    switch (sqlite3_step(stmt_)) {
+      case SQLITE_ROW: return Step::row;
+      case SQLITE_DONE: return Step::done;
+      default: return Step::failed;
+    }
+  }
+
+  bool integer(int column, std::int64_t& value) override {
+    value = sqlite3_column_int64(stmt_, column);
+    return true;
+  }
+  std::string_view bytes(int column) override {
+    // The pointer first: it may convert the value, and the length is that of the last conversion.
+    const auto* data = static_cast<const char*>(sqlite3_column_blob(stmt_, column));
+    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(stmt_, column));
+    return data ? std::string_view(data, size) : std::string_view();
+  }
+  bool is_null(int column) const override { return sqlite3_column_type(stmt_, column) == SQLITE_NULL; }
+
+ private:
+  sqlite3_stmt* stmt_;
+};
+
+class SqliteConnection final : public Connection {
+ public:
+  explicit SqliteConnection(sqlite3* db) : db_(db) {}
+  ~SqliteConnection() override { sqlite3_close_v2(db_); }
+  SqliteConnection(const SqliteConnection&) = delete;
+  SqliteConnection& operator=(const SqliteConnection&) = delete;
+
+  // One file has one writer by its lock; a second gateway is refused by the journal's.
+  bool become_writer(std::uint16_t, std::string& why) override {
+    if (!run(page) || !use_wal()) {
+      why = "the store cannot use a write-ahead log: " + error();
+      return false;
+    }
+    if (run(pragmas)) return true;
+    why = "pragmas: " + error();
+    return false;
+  }
+
+  bool begin(bool write) override { return run(write ? "BEGIN IMMEDIATE" : "BEGIN"); }
+  bool commit() override { return run("COMMIT"); }
+  void rollback() override { run("ROLLBACK"); }
+  bool run(const char* sql) override { return sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) == SQLITE_OK; }
+
+  std::unique_ptr<Statement> prepare(std::string_view sql, Rows) override {
+    sqlite3_stmt* stmt = nullptr;
+    sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
+    if (stmt == nullptr) return nullptr;
+    return std::make_unique<SqliteStatement>(stmt);
+  }
+
+  std::int64_t changes() const override { return sqlite3_changes64(db_); }
+  std::string error() const override { return sqlite3_errmsg(db_); }
+  sqlite3* raw() const override { return db_; }
+
+ private:
+  bool use_wal() {
+    const auto mode = prepare("PRAGMA journal_mode = WAL", Rows::few);
+    return mode && mode->step() == Statement::Step::row && mode->bytes(0) == "wal";
+  }
+
+  sqlite3* db_;
+};
+
+}  // namespace
+
+std::unique_ptr<Connection> open_sqlite(const std::string& path, const std::string& vfs, ledger::Connection::Mode mode, std::string& why) {
+  const int flags = (mode == ledger::Connection::Mode::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) |
+                    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+  sqlite3* db = nullptr;
+  const int opened = sqlite3_open_v2(path.c_str(), &db, flags, vfs.empty() ? nullptr : vfs.c_str());
+  auto out = std::make_unique<SqliteConnection>(db);
+  if (opened != SQLITE_OK) {
+    why = path + ": " + (db ? sqlite3_errmsg(db) : "out of memory");
+    return nullptr;
+  }
+  sqlite3_extended_result_codes(db, 1);
+  sqlite3_busy_timeout(db, busy_ms_max);
+  return out;
+}
+
+}  // namespace trib::ledger::driver
