@@ -71,6 +71,10 @@ void Dialler::on_open() {
   end_ =
       std::make_unique<tunnel::AgentEnd>(std::move(dialling_), self, wheel_, clock_, rng_, terms_);
   end_->offer(offers_);
+  if (courier != nullptr) {
+    courier->disconnected();
+    courier->send = [end = end_.get()](const std::string& root) { end->receipts(root); };
+  }
   if (leaving_) end_->drain();
 }
 
@@ -100,6 +104,7 @@ void Dialler::on_welcome(const tunnel::Welcome&) {
 
 void Dialler::on_lost(const Fault& fault) {
   const Fault copy = fault;
+  if (courier != nullptr) courier->send = nullptr;
   dead_ = std::move(end_);
   down(copy);
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "backends/agent/courier.h"
 #include "backends/agent/forward.h"
 #include "backends/agent/witness.h"
 #include "gateway/tunnel/tunnel.h"
@@ -38,6 +39,7 @@ class Dialler final : private StreamHandler, private tunnel::AgentHandler {
   std::function<void()> on_up;                                            // welcomed
   std::function<void(const Fault& fault, std::int64_t wait_ms)> on_down;  // not reached, or lost
   Witness* witness = nullptr;  // keeps the ledger's checkpoints; must outlive this
+  Courier* courier = nullptr;  // brings the receipts; must outlive this
 
  private:
   void on_open() override;
@@ -49,6 +51,10 @@ class Dialler final : private StreamHandler, private tunnel::AgentHandler {
   void on_cancel(tunnel::Answer& answer) override { forwarder_.on_cancel(answer); }
   std::optional<std::uint64_t> checkpoint_held() override;
   Taken on_checkpoints(const tunnel::CheckpointPage& page) override;
+  std::optional<std::uint64_t> receipts_newest() override { return courier == nullptr ? std::nullopt : courier->newest(); }
+  void on_receipts_held(const tunnel::ReceiptsHeld& held) override {
+    if (courier != nullptr) courier->held(held);
+  }
   void on_welcome(const tunnel::Welcome& welcome) override;
   void on_lost(const Fault& fault) override;
 

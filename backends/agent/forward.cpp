@@ -34,6 +34,7 @@ class Forwarder::One final : private http::CallEvents {
     request.accept = asked.accept;
     const std::int64_t life_ms = asked.deadline_ms;
     request.body = answer_.take_body();
+    if (all_.on_served && all_.model_of) meter_ = Meter::of(asked.attempt, asked.path, all_.model_of(asked.offer), all_.clock_);
     if (life_ms > 0) all_.wheel_.arm(deadline_, all_.wheel_.now_ns() + life_ms * ms);
     call_ = all_.call_(engine.endpoint, std::move(request), *this);
   }
@@ -44,19 +45,25 @@ class Forwarder::One final : private http::CallEvents {
 
   std::size_t engine() const { return engine_; }
 
+  void served(ledger::Served how) {
+    if (meter_) all_.on_served(meter_->finish(how));
+    meter_.reset();
+  }
+
  private:
   void on_head(const http::ResponseHead& head) override {
     std::vector<http::Field> fields;
     for (const auto& field : head.fields) {
       if (passes(field.name)) fields.push_back(field);
     }
-    headed_ = true;
+    if (meter_) meter_->head(head.status, head.find("content-type"));
     deadline_.cancel();  // from here on the gateway watches it
     answer_.head(head.status, fields);
   }
 
   void on_body(std::string_view bytes) override {
     answer_.body(bytes);
+    if (meter_) meter_->body(bytes);
     if (answer_.queued_bytes() <= tunnel::Answer::high_bytes || paused_) return;
     paused_ = true;
     call_->pause();
@@ -64,6 +71,7 @@ class Forwarder::One final : private http::CallEvents {
 
   void on_end() override {
     tunnel::Answer& answer = answer_;
+    served(ledger::Served::done);
     all_.forget(*this);  // destroys us
     answer.end();
   }
@@ -73,15 +81,17 @@ class Forwarder::One final : private http::CallEvents {
     tunnel::Answer& answer = answer_;
     const std::size_t engine = engine_;
     const FaultKind kind = fault.kind;
-    all.forget(*this);  // destroys us
-    answer.fail(kind);
     const bool unreachable = kind == FaultKind::connect_refused || kind == FaultKind::connect_failed ||
                              kind == FaultKind::connect_timeout;
+    if (!unreachable) served(ledger::Served::broken);
+    all.forget(*this);  // destroys us
+    answer.fail(kind);
     if (unreachable && all.on_unreachable) all.on_unreachable(engine);
   }
 
   void late() {
     tunnel::Answer& answer = answer_;
+    served(ledger::Served::deadline);
     all_.forget(*this);  // destroys us, and the engine sees the close
     answer.refuse(504, "engine_timeout", "the attempt's deadline passed");
   }
@@ -90,12 +100,13 @@ class Forwarder::One final : private http::CallEvents {
   tunnel::Answer& answer_;
   const std::size_t engine_;
   std::string path_, type_;  // the call keeps views of them
-  bool headed_ = false, paused_ = false;
+  bool paused_ = false;
+  std::optional<Meter> meter_;
   std::unique_ptr<http::Call> call_;
   MemberTimer<One, &One::late> deadline_{*this};
 };
 
-Forwarder::Forwarder(CallEngine call, TimerWheel& wheel) : call_(std::move(call)), wheel_(wheel) {}
+Forwarder::Forwarder(CallEngine call, TimerWheel& wheel, const Clock& clock) : call_(std::move(call)), wheel_(wheel), clock_(clock) {}
 
 Forwarder::~Forwarder() = default;
 
@@ -130,7 +141,10 @@ void Forwarder::on_room(tunnel::Answer& answer) {
 }
 
 void Forwarder::on_cancel(tunnel::Answer& answer) {
-  open_.erase(&answer);
+  const auto at = open_.find(&answer);
+  if (at == open_.end()) return;
+  at->second->served(ledger::Served::cancelled);
+  open_.erase(at);
 }
 
 }  // namespace trib::agent

@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "backends/agent/meter.h"
 #include "gateway/http/http.h"
 #include "gateway/tunnel/tunnel.h"
 
@@ -25,7 +26,8 @@ class Forwarder {
                                                                http::CallEvents&)>;
   using Told = std::function<void(std::size_t engine)>;
 
-  Forwarder(CallEngine call, TimerWheel& wheel);
+  // `clock`: for the receipts' times.
+  Forwarder(CallEngine call, TimerWheel& wheel, const Clock& clock);
   ~Forwarder();
 
   void engines(std::vector<Engine> engines) { engines_ = std::move(engines); }
@@ -34,6 +36,9 @@ class Forwarder {
   }
   const Engine* engine_of(const std::string& offer) const;  // null: not offered; until the next change
   Told on_unreachable;  // an engine refused a connection
+  // Attempts that an engine served, wholly or not; under the model's public name.
+  std::function<void(const ledger::Receipt&)> on_served;
+  std::function<std::string(const std::string& offer)> model_of;
 
   // The tunnel's calls, handed on.
   void on_request(tunnel::Answer& answer);
@@ -48,6 +53,7 @@ class Forwarder {
 
   CallEngine call_;
   TimerWheel& wheel_;
+  const Clock& clock_;
   std::vector<Engine> engines_;
   std::map<std::string, std::size_t> offers_;
   std::unordered_map<tunnel::Answer*, std::unique_ptr<One>> open_;

@@ -10,6 +10,7 @@
 #include "backends/agent/engine_book.h"
 #include "backends/agent/identity.h"
 #include "backends/agent/moment.h"
+#include "backends/agent/receipts.h"
 #include "backends/agent/witness.h"
 #include "gateway/telemetry/telemetry.h"
 
@@ -58,10 +59,12 @@ class Program {
         site_(identity.site),
         door_(sockets_, std::move(tls), config.proxy),
         pool_(sockets_, worker_.wheel(), {}),
-        forwarder_(caller(), worker_.wheel()),
+        forwarder_(caller(), worker_.wheel(), worker_.clock()),
         book_(config.engines, caller(), forwarder_, worker_.wheel(), book_terms(config, devices)),
         moment_(caller(), forwarder_, worker_.wheel(), worker_.clock(), config.lend_until_min),
         witness_(system_disk(), config.state),
+        receipts_(system_disk(), config.state, identity.site),
+        courier_(receipts_, worker_.wheel(), worker_.clock()),
         dialler_(door_, gateway_of(config), forwarder_, worker_.wheel(), worker_.clock(),
                  worker_.rng(), terms(identity, std::move(devices))) {}
 
@@ -70,10 +73,18 @@ class Program {
       moment_.offer(std::move(offers));
     };
     moment_.on_offers = [this](std::vector<fleet::AgentOffer> offers) {
+      for (const auto& offer : offers) models_[offer.id] = offer.model;
       dialler_.offer(std::move(offers));
     };
     forwarder_.on_unreachable = [this](std::size_t engine) { book_.probe_soon(engine); };
     dialler_.witness = &witness_;
+    dialler_.courier = &courier_;
+    forwarder_.model_of = [this](const std::string& offer) { return models_[offer]; };
+    forwarder_.on_served = [this](const ledger::Receipt& receipt) { courier_.add(receipt); };
+    if (!receipts_.why().empty()) {
+      telemetry::log(telemetry::Level::error, "receipts_damaged",
+                     {{"why", receipts_.why()}, {"then", "nothing is signed until receipts.key and receipts-*.log are moved away; then the gateway pins the new key"}});
+    }
     dialler_.on_up = [this] { up(); };
     dialler_.on_down = [this](const Fault& fault, std::int64_t wait_ms) {
       telemetry::log(
@@ -145,6 +156,9 @@ class Program {
   EngineBook book_;
   Moment moment_;
   Witness witness_;
+  ReceiptBook receipts_;
+  Courier courier_;
+  std::map<std::string, std::string> models_;  // by offer: public names
   Dialler dialler_;
   bool told_ready_ = false;
   MemberTimer<Program, &Program::drained> drain_timer_{*this};

@@ -70,16 +70,18 @@ Answer Admin::admin(const AdminRequest& request) {
   if (get && is(2, "periods")) return period(parts[1], false);
   if (post && is(3, "periods", "close")) return period(parts[1], true);
   if (post && is(2, "periods") && parts[1] == "explain") return explain(request);
+  if (get && is(1, "reports")) return reports("", request);
+  if ((get || post) && is(2, "reports")) return reports(parts[1], request);
   if (get && is(1, "statements")) return statements(request.query);
   if (get && is(3, "statements")) return statement(parts[1], parts[2], request.query);
   if (get && is(2, "exports")) return export_period(parts[1], request.query);
   if (!parts.empty() && parts[0] == "audit") return audit(parts, request);
   if (is(1, "backup")) return backup(request);
   static const std::vector<std::string> doors = {"requests", "sites", "devices", "offers", "tenants", "prices",
-                                                 "contracts", "contract-risk", "indexes", "ledger", "periods", "statements", "invoices", "exports"};
+                                                 "contracts", "contract-risk", "indexes", "ledger", "periods", "statements", "invoices", "exports", "reports"};
   const bool known = !parts.empty() && std::find(doors.begin(), doors.end(), parts[0]) != doors.end();
   if (known && !get && !post) return error(405, request.path + " takes GET or POST only.", "method_not_allowed");
-  if (known && post && parts[0] != "sites" && parts[0] != "tenants" && parts[0] != "periods")
+  if (known && post && parts[0] != "sites" && parts[0] != "tenants" && parts[0] != "periods" && parts[0] != "reports")
     return error(405, request.path + " takes GET only.", "method_not_allowed");
   return error(404, "There is no such administrative door: " + request.method + " " + request.path, "unknown_url");
 }
@@ -192,6 +194,7 @@ Answer Admin::site_action(const std::string& site, const std::string& action, co
   if (view->dialled) return error(400, "The site `" + site + "` is dialled by the gateway; only sites whose agent dials in are invited and approved.");
   const std::int64_t now_ms = parts_.clock.wall_ms();
   std::string why;
+  if (action == "receipts-key") return receipts_key(site, request);
   if (action == "invite") {
     fleet::InviteTerms terms;
     terms.site = site;

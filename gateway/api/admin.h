@@ -38,12 +38,16 @@ struct AdminParts {
   fleet::Enrolment& enrolment;
   const settlement::SigningKey& signing;
   ledger::CheckpointBook& checkpoints;
+  ledger::ReceiptIntake& receipts;
   std::function<void()> checkpoints_grew;  // tells the sites
   BackupDoor& backup;
   std::function<std::shared_ptr<const Live>()> live;
   std::function<std::vector<std::string>()> site_hosts;          // host:port where agents reach the gateway
   std::function<void(const std::string& site)> close_tunnels;    // after a suspension or revocation
 };
+
+// Whether a site's agent dials in, as the fleet stands now.
+std::function<bool(const std::string&)> dials_in(const fleet::Fleet& fleet);
 
 class Admin final : public AdminDoors {
  public:
@@ -72,6 +76,9 @@ class Admin final : public AdminDoors {
   Answer periods();
   Answer period(const std::string& text, bool close);
   Answer explain(const AdminRequest& request);
+  Answer reports(const std::string& name, const AdminRequest& request);  // admin_reports.cpp
+  std::string read_question(const AdminRequest& request, settlement::ReportQuestion& question);
+  Answer receipts_key(const std::string& site, const AdminRequest& request);
   Answer statements(const std::string& query);
   Answer statement(const std::string& period, const std::string& party, const std::string& query);
   Answer statement_page(const std::string& no);

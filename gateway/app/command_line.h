@@ -41,5 +41,6 @@ int statement_command(const Call& call);
 int export_command(const Call& call);
 int ledger_command(const Call& call);
 int invoice_command(const Call& call);
+int report_command(const Call& call);
 
 }  // namespace trib::app

@@ -22,6 +22,11 @@ int site(const Call& call) {
   const std::string what = call.words.size() > 1 ? call.words[1] : "list";
   if (what == "list" && call.words.size() <= 2)
     return show(call, "GET", "/admin/v1/sites", {"id", "kind", "state", "connected", "models", "in_flight", "capacity", "check_words"});
+  if (what == "receipts-key") {
+    if (call.words.size() != 3 || call.get("--key").empty() || call.get("--reason").empty()) return takes("site receipts-key ID --key HEX --reason TEXT");
+    return show(call, "POST", "/admin/v1/sites/" + call.words[2] + "/receipts-key", {},
+                bj::serialize(bj::object{{"key", call.get("--key")}, {"reason", call.get("--reason")}}));
+  }
   if (call.words.size() != 3) return takes("site list | site invite|approve|suspend|revoke|show ID");
   const std::string& id = call.words[2];
   if (what == "show") {
@@ -87,7 +92,7 @@ int trial_balance(const Call& call) {
 
 bool read_words(const std::vector<std::string>& words, Call& call, std::string& wrong) {
   static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--html", "--id", "--reason", "--evidence", "--at", "--key", "--held",
-                                                  "--amount", "--tenant", "--request", "--cost"};
+                                                  "--amount", "--tenant", "--request", "--cost", "--day", "--site", "--wait", "--layout"};
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (!words[i].starts_with("--")) {
       call.words.push_back(words[i]);
@@ -121,6 +126,7 @@ int run_command(const std::vector<std::string>& words) {
   if (command == "statement") return statement_command(call);
   if (command == "ledger") return ledger_command(call);
   if (command == "invoice") return invoice_command(call);
+  if (command == "report") return report_command(call);
   if (command == "request") {
     if (call.words.size() != 2) return takes("request ID");
     return show(call, "GET", "/admin/v1/requests/" + call.words[1], {});

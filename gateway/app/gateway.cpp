@@ -190,6 +190,7 @@ class Gateway {
   std::unique_ptr<Engines> engines_;
   std::unique_ptr<ledger::Ledger> ledger_;
   std::unique_ptr<ledger::CheckpointBook> checkpoints_;
+  std::unique_ptr<ledger::ReceiptIntake> receipts_;
   std::unique_ptr<Auditor> auditor_;
   std::unique_ptr<api::IdempotencyTable> idempotency_;
   std::unique_ptr<api::Admin> admin_;
@@ -302,6 +303,8 @@ int Gateway::open_ledger() {
   if (ec) return fail(1, "journal: " + ec.message());
   const auto& gateway = config_->gateway;
   if (why = open_audit(); !why.empty()) return fail(1, why);
+  receipts_ = ledger::ReceiptIntake::open(*ledger_, *journal_, system_clock(), why);
+  if (receipts_ == nullptr) return fail(1, "store: " + why);
   engines_->start_posting(*ledger_, metering::TrimRule(gateway.journal.keep_ms, gateway.deadlines.total_ms + 60'000, keys_ms),
                           [this] { return auditor_->backed_up(); });
   return open_doors();
@@ -402,6 +405,11 @@ int Gateway::open_doors() {
     for (const auto& one : checkpoints_->from(from, tunnel::checkpoints_per_page)) page.checkpoints.push_back(ledger::to_json(one));
     return page;
   });
+  hub_->set_receipts({[this](const std::string& site, std::string_view root) { return receipts_->take(site, root).why; },
+                      [this](const std::string& site) {
+                        const auto held = receipts_->held(site);
+                        return tunnel::Hub::ReceiptSink::Held{held.upto, held.settled};
+                      }});
   admin_ = std::make_unique<api::Admin>(api::AdminParts{
       .clock = system_clock(),
       .ledger = *ledger_,
@@ -411,6 +419,7 @@ int Gateway::open_doors() {
       .enrolment = *enrolment_,
       .signing = *signing_,
       .checkpoints = *checkpoints_,
+      .receipts = *receipts_,
       .checkpoints_grew = [this] { checkpoints_grew(); },
       .backup = *auditor_,
       .live = [this] { return services_->live.load(); },
@@ -527,6 +536,10 @@ void Gateway::announce() {
                           [of_tenants] { return of_tenants([](const tenancy::Tenant::View& v) { return v.held.mu(); }); });
   registry_.sampled_gauge("tributary_checkpoints_refused", "Answers of sites that a checkpoint contradicts what they hold.", {},
                           [this] { return static_cast<std::int64_t>(hub_->checkpoints_refused()); });
+  registry_.sampled_gauge("tributary_receipts_taken", "Receipts of sites taken into the journal since the start.", {},
+                          [this] { return static_cast<std::int64_t>(receipts_->taken()); });
+  registry_.sampled_gauge("tributary_receipts_refused", "Signed roots of receipts that contradict what is held, since the start.", {},
+                          [this] { return static_cast<std::int64_t>(receipts_->refused()); });
   registry_.sampled_gauge("tributary_tunnels_open", "Live tunnels of sites that dialled in.", {},
                           [this] { return static_cast<std::int64_t>(hub_->open()); });
   registry_.sampled_gauge("tributary_connections_open", "Customers' connections.", {},

@@ -25,13 +25,14 @@ constexpr const char* help = R"(tributary: an inference gateway over other peopl
 
 Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:8080; $TRIBUTARY_ADMIN_TOKEN;
 --json for programs):
-  tributary site list | show ID | invite ID | approve ID | suspend ID | revoke ID [--reason TEXT]
+  tributary site list | show ID | invite ID | approve ID | suspend ID | revoke ID [--reason TEXT] | receipts-key ID --key HEX --reason TEXT
   tributary tenant list | topup TENANT AMOUNT --id ID
   tributary price list | show MODEL | publish FILE      dated versions; a published one never changes
   tributary contract list | show ID | publish FILE | risk   risk: exit 1 when a market index alarms
   tributary index list | set NAME VALUE --at DATE       market prices that contracts watch
   tributary period list | show P | close P | explain SUBJECT --reason TEXT --evidence DOC   the months and their close
   tributary statement list [--period P] | show P/PARTY [--html FILE]
+  tributary report [NAME [FILE]] [--period P | --day D] [--site ID]   reconciliation; exit 1 when something is unexplained
   tributary ledger orders | list [--period P] | ORDER ...   refunds, disputes, payouts, penalties: `orders` shows each
   tributary invoice list [--period P] | show P/TENANT | make P
   tributary request ID                     the whole life of one request

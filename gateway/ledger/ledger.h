@@ -10,5 +10,8 @@
 #include "gateway/ledger/market.h"
 #include "gateway/ledger/proof.h"
 #include "gateway/ledger/rating.h"
+#include "gateway/ledger/receipt.h"
+#include "gateway/ledger/receipt_check.h"
+#include "gateway/ledger/receipt_intake.h"
 #include "gateway/ledger/store.h"
 #include "gateway/ledger/verify.h"

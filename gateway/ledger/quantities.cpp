@@ -28,15 +28,7 @@ bool believable(const TokenCounts& c) {
   return std::max({c.input, c.cached_input, c.cache_write, c.output, c.reasoning}) < claim_end;
 }
 
-// The engine's claim; without one no more than what was received or billed, since the prompt of an attempt
-// that said nothing of it may or may not have been read.
-Quantity produced_by(const AttemptResult& result, const TokenCounts& billed) {
-  if (result.claimed && believable(*result.claimed)) return quantity_of(1, *result.claimed);
-  Quantity out = quantity_of(1, billed);
-  const std::uint64_t output = billed.output + billed.reasoning;
-  if (result.pieces > output && result.pieces < claim_end) out[4] += static_cast<std::int64_t>(result.pieces - output);
-  return out;
-}
+Quantity produced_by(const AttemptResult& result, const TokenCounts& billed) { return quantity_of(1, counted(result, billed)); }
 
 QuantityAccount waste_of(const AttemptResult& result, bool billed) {
   static const std::string_view outrun = name(FaultKind::outrun), none = name(FaultKind::none), client = name(Side::client);
@@ -75,6 +67,16 @@ std::string_view name(QuantityAccount account) {
     case QuantityAccount::difference: return "Q900/waste/difference";
   }
   return "unknown";
+}
+
+// The engine's claim; without one no more than what was received or billed, since the prompt of an attempt
+// that said nothing of it may or may not have been read.
+TokenCounts counted(const AttemptResult& result, const TokenCounts& billed) {
+  if (result.claimed && believable(*result.claimed)) return *result.claimed;
+  TokenCounts out = billed;
+  const std::uint64_t output = billed.output + billed.reasoning;
+  if (result.pieces > output && result.pieces < claim_end) out.output += result.pieces - output;
+  return out;
 }
 
 std::optional<QuantityAccount> parse_quantity_account(std::string_view text) {

@@ -48,6 +48,9 @@ struct QuantityRow {
 };
 Sha256 leaf_of(const QuantityRow& row, std::uint16_t shard);
 
+// What an attempt's engine produced as the gateway saw it, by class: its claim, else what was billed or received.
+metering::TokenCounts counted(const metering::AttemptResult& result, const metering::TokenCounts& billed);
+
 // What a document moves: of one account of one site, model and period. Those of a document sum to zero
 // for each site, model and period, in every class.
 struct QuantityMove {

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "gateway/settlement/close_call.h"
+#include "gateway/settlement/report.h"
 
 namespace trib::settlement {
 
@@ -58,6 +59,7 @@ void Call::check_reconciled() {
   item("every request is posted", ledger_.failure());
   item("nothing in quarantine is unexplained", quarantine());
   item("nothing in suspense is unexplained", suspense());
+  item("the two meters agree, or it is explained", meters_open(*reader_, *book_, period_, wall_ms_, rules_.dials_in));
   const auto trial = reader_->trial_balance();
   item("the trial balance is zero", trial.sum.zero() ? "" : "it sums to " + trial.sum.text());
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;

@@ -3,6 +3,7 @@
 // ids, so a call that broke off is simply made again. Rules: docs/closing.md.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ namespace trib::settlement {
 
 struct CloseRules {
   std::int64_t grace_days = 3;  // after the month's end, for site receipts and disputes
+  std::function<bool(const std::string& site)> dials_in;  // such a site must have signed what it served
 };
 
 struct Item {  // of the checklist

@@ -9,10 +9,12 @@
 
 #include "gateway/config/config.h"
 #include "gateway/ledger/ledger.h"
-#include "gateway/settlement/close.h"
+#include "gateway/settlement/audit.h"
 #include "gateway/settlement/booked.h"
+#include "gateway/settlement/close.h"
 #include "gateway/settlement/desk.h"
 #include "gateway/settlement/invoice.h"
+#include "gateway/settlement/report.h"
 #include "gateway/settlement/signing.h"
 #include "gateway/settlement/statement_page.h"
 

@@ -292,6 +292,12 @@ void AgentEnd::serve(OneAnswer& a) {
     const auto taken = handler_.on_checkpoints(page);
     return answer_plainly(a, taken == AgentHandler::Taken::kept ? 204 : taken == AgentHandler::Taken::contradicted ? 409 : 503);
   }
+  if (path == "/trib/1/receipts" && a.method_ == "POST") {
+    ReceiptsHeld held;
+    if (!read(a.request_.body, held, why)) return answer_plainly(a, 400);
+    answer_plainly(a, 204);
+    return handler_.on_receipts_held(held);
+  }
   if (const char* refusal = route(a)) {
     const std::string_view type = refusal;
     const int status = type == "not_found" ? 404 : type == "offer_unknown" ? 421 : 409;
@@ -358,6 +364,7 @@ Stamp AgentEnd::stamp() const {
 void AgentEnd::serve_events(std::int32_t stream) {
   events_stream_ = stream;
   own_.hello.checkpoint = handler_.checkpoint_held();
+  own_.hello.receipts = handler_.receipts_newest();
   events_ = write(own_.hello, stamp());
   const nghttp2_nv head[] = {pair(":status", "200"), pair("content-type", "application/x-ndjson")};
   nghttp2_data_provider provider{};
@@ -368,6 +375,10 @@ void AgentEnd::serve_events(std::int32_t stream) {
     if (self.events_.empty() && !self.pages_.empty()) {
       self.events_ = std::move(self.pages_.front());
       self.pages_.pop_front();
+    }
+    if (self.events_.empty() && !self.roots_.empty()) {
+      self.events_ = std::move(self.roots_.front());
+      self.roots_.pop_front();
     }
     const std::size_t bytes = std::min(room, self.events_.size() - self.events_at_);
     if (bytes == 0) return NGHTTP2_ERR_DEFERRED;
@@ -440,6 +451,12 @@ void AgentEnd::reclaim(std::string seat, std::string phase, std::vector<std::str
   if (unacked_.size() == unacked_frames_max) unacked_.pop_front();
   unacked_.emplace_back(seq_, line);
   tell(std::move(line));
+}
+
+void AgentEnd::receipts(std::string_view root) {
+  const Turn turn(*this);
+  roots_.push_back(write_receipts(root, stamp()));
+  tell({});
 }
 
 // Every heartbeat_s, 10 % early or late so that many agents do not beat together.

@@ -56,6 +56,9 @@ class AgentHandler {
   virtual std::optional<std::uint64_t> checkpoint_held() { return std::nullopt; }
   enum class Taken : std::uint8_t { kept, contradicted, not_now };
   virtual Taken on_checkpoints(const CheckpointPage&) { return Taken::not_now; }
+  // The newest root of receipts that this site has signed, for the hello; none: it tells none.
+  virtual std::optional<std::uint64_t> receipts_newest() { return std::nullopt; }
+  virtual void on_receipts_held(const ReceiptsHeld&) {}  // and may be sent more, by receipts()
   virtual void on_goaway() {}                    // the gateway leaves: dial again
   virtual void on_lost(const Fault& fault) = 0;  // last call; may destroy the tunnel
 
@@ -89,6 +92,8 @@ class AgentEnd final : public Session {
   std::size_t open_requests() const;
   // A durable frame: kept until acknowledged.
   void reclaim(std::string seat, std::string phase, std::vector<std::string> attempts);
+  // A signed root. Lines of the other kinds go first; whoever sends bounds how many are under way.
+  void receipts(std::string_view root);
   void drain();                 // GOAWAY: open requests may end, no new ones come
   void close(std::string why);  // on_lost follows; not from within the handler's calls
 
@@ -127,6 +132,7 @@ class AgentEnd final : public Session {
   std::string events_;  // lines that wait for the window
   std::size_t events_at_ = 0;
   std::deque<std::string> pages_;  // of the last capacity, not yet among the lines
+  std::deque<std::string> roots_;  // of receipts, likewise: they wait behind all else
   bool welcomed_ = false, draining_ = false;
   std::uint32_t heartbeat_s_ = 5;
   std::vector<fleet::AgentOffer> offers_;

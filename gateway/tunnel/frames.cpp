@@ -234,7 +234,7 @@ class Reader {
 
 FrameType type_of(std::string_view t) {
   static constexpr std::string_view names[] = {"hello", "heartbeat", "capacity", "reclaim",
-                                               "drain", "receipt",   "device",   "notice"};
+                                               "drain", "receipt",   "device",   "notice",   "receipts"};
   for (std::size_t i = 0; i < std::size(names); ++i) {
     if (t == names[i]) return static_cast<FrameType>(i);
   }
@@ -363,6 +363,7 @@ std::string write(const Hello& h, const Stamp& stamp) {
   o.number("max_streams", h.streams_max);
   o.number("max_body", h.body_bytes_max);
   if (h.checkpoint) o.number("checkpoint", *h.checkpoint);
+  if (h.receipts) o.number("receipts", *h.receipts);
   // A line has a bound; the devices that do not fit are not claimed.
   std::string devices;
   for (const auto& d : h.devices) {
@@ -452,6 +453,23 @@ std::string write(const CheckpointPage& page) {
   return out;
 }
 
+std::string write_receipts(std::string_view root, const Stamp& stamp) {
+  std::string out;
+  Object o = begin_frame(out, "receipts", stamp);
+  o.name("signed");
+  out += root;
+  return end_frame(o, out);
+}
+
+std::string write(const ReceiptsHeld& held) {
+  std::string out;
+  Object o(out);
+  o.number("upto", held.upto);
+  o.text_unless_empty("refused", std::string_view(held.refused).substr(0, 200));
+  o.end();
+  return out;
+}
+
 bool read(std::string_view line, Frame& out, const char*& why) {
   Reader r(line);
   std::string type;
@@ -486,6 +504,7 @@ bool read(std::string_view line, Hello& out, const char*& why) {
         if (key == "leg") return r.number(out.leg, 0, 3);
         if (key == "max_streams") return r.number(out.streams_max, 1, small_number);
         if (key == "checkpoint") return r.number(out.checkpoint.emplace(), 0, any_number);
+        if (key == "receipts") return r.number(out.receipts.emplace(), 0, any_number);
         if (key == "max_body") return r.number(out.body_bytes_max, 0, any_number);
         if (key == "devices") {
           elements(r.cursor, [&] {
@@ -592,6 +611,30 @@ bool read(std::string_view body, CheckpointPage& out, const char*& why) {
         return true;
       },
       why);
+}
+
+bool read(std::string_view body, ReceiptsHeld& out, const char*& why) {
+  Reader r(body);
+  return r.all(
+      [&](std::string_view key) {
+        if (key == "upto") return r.number(out.upto, 0, any_number);
+        if (key == "refused") return r.text(out.refused);
+        return false;
+      },
+      why);
+}
+
+bool read_receipts(std::string_view line, std::string_view& root, const char*& why) {
+  Reader r(line);
+  const bool ok = r.all(
+      [&](std::string_view key) {
+        if (key != "signed") return false;
+        root = r.cursor.skip();
+        return true;
+      },
+      why);
+  if (ok && root.empty()) why = "no signed root";
+  return ok && !root.empty();
 }
 
 bool read_ack(std::string_view body, std::uint64_t& upto, const char*& why) {

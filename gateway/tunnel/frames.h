@@ -30,6 +30,7 @@ enum class FrameType : std::uint8_t {
   receipt,
   device,
   notice,
+  receipts,  // one signed root
   other
 };
 bool durable(FrameType type);  // kept by the agent until acknowledged
@@ -49,6 +50,8 @@ struct Hello {
   // The newest checkpoint of the ledger that the site holds (0: none yet), so that the gateway tells what
   // came after it. None: the agent takes no checkpoints.
   std::optional<std::uint64_t> checkpoint;
+  // The newest root of receipts that the site has signed (0: none yet). None: the agent tells no receipts.
+  std::optional<std::uint64_t> receipts;
   std::vector<fleet::DeviceClaim> devices;  // claims, not facts
 };
 
@@ -69,6 +72,12 @@ struct Capacity {
 struct Reclaim {
   std::string seat, phase;  // "begin", "freed", "kept"
   std::vector<std::string> attempts;
+};
+
+// The newest root of receipts that the gateway has on its disk; what follows may be sent. Or why it takes none.
+struct ReceiptsHeld {
+  std::uint64_t upto = 0;
+  std::string refused;  // at most 200 bytes; empty: what follows is taken
 };
 
 struct Welcome {
@@ -94,10 +103,13 @@ std::string write(const Heartbeat& heartbeat, const Stamp& stamp);
 std::vector<std::string> write(std::uint64_t revision, const std::vector<fleet::AgentOffer>& offers,
                                const Stamp& stamp, bool full = true);
 std::string write(const Reclaim& reclaim, const Stamp& stamp);
+// `root`: a JSON object as the ledger writes it, not read here.
+std::string write_receipts(std::string_view root, const Stamp& stamp);
 // Bodies.
 std::string write(const Welcome& welcome);
 std::string write_ack(std::uint64_t upto);
 std::string write(const CheckpointPage& page);
+std::string write(const ReceiptsHeld& held);
 
 // One line without its line feed. False: not such a frame; `why` is static text.
 struct Frame {
@@ -111,6 +123,8 @@ bool read(std::string_view line, Capacity& out, const char*& why);
 bool read(std::string_view line, Reclaim& out, const char*& why);
 bool read(std::string_view body, Welcome& out, const char*& why);
 bool read(std::string_view body, CheckpointPage& out, const char*& why);
+bool read(std::string_view body, ReceiptsHeld& out, const char*& why);
+bool read_receipts(std::string_view line, std::string_view& root, const char*& why);  // points into the line
 bool read_ack(std::string_view body, std::uint64_t& upto, const char*& why);
 
 }  // namespace trib::tunnel

@@ -17,6 +17,7 @@ constexpr std::int64_t control_ms_max = 10'000;  // an unanswered control reques
 constexpr std::int64_t lines_per_s = 200, lines_burst = 2000;
 constexpr std::size_t fields_max = 100;
 constexpr std::string_view checkpoints_path = "/trib/1/checkpoints";
+constexpr std::string_view receipts_path = "/trib/1/receipts";
 
 nghttp2_nv pair(std::string_view name, std::string_view value) {
   return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
@@ -172,6 +173,12 @@ void GatewayEnd::tell(const CheckpointPage& page) {
   if (!hello_ || leaving_ || doomed() || lost()) return;
   const Turn turn(*this);
   control(checkpoints_path, write(page));
+}
+
+void GatewayEnd::tell(const ReceiptsHeld& held) {
+  if (!hello_ || leaving_ || doomed() || lost()) return;
+  const Turn turn(*this);
+  control(receipts_path, write(held));
 }
 
 std::unique_ptr<http::Call> GatewayEnd::call(std::string_view offer, http::CallRequest request,
@@ -426,6 +433,11 @@ void GatewayEnd::take_line(std::string_view line) {
       if (!read(line, beat, why)) return refuse(std::string("heartbeat: ") + why);
       prove_life();
       return events_.on_heartbeat(beat);
+    }
+    case FrameType::receipts: {
+      std::string_view root;
+      if (!read_receipts(line, root, why)) return refuse(std::string("receipts: ") + why);
+      return events_.on_receipts(root);
     }
     case FrameType::other:
       return;

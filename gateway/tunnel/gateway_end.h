@@ -28,6 +28,8 @@ class TunnelEvents {
   virtual void on_frame(FrameType, std::string_view /*line*/) {}
   // The agent's answer to tell(): 204 taken, 409 they contradict what the site holds, else not now.
   virtual void on_checkpoints(int /*status*/) {}
+  // A signed root of receipts, as JSON, which points into what arrived.
+  virtual void on_receipts(std::string_view /*root*/) {}
   virtual void on_suspect(bool) {}               // true: no new work until false follows
   virtual void on_leaving() {}                   // the agent goes; open calls may still end
   virtual void on_lost(const Fault& fault) = 0;  // every open call has had its fault
@@ -58,6 +60,8 @@ class GatewayEnd final : public Session {
                                    http::CallEvents& events);
   // One page at a time, to an agent whose hello names a checkpoint; on_checkpoints follows.
   void tell(const CheckpointPage& page);
+  // To an agent whose hello names receipts.
+  void tell(const ReceiptsHeld& held);
   std::size_t open_calls() const { return calls_.size(); }
 
   // Ends the tunnel after the frames that are queued: open calls fault, on_lost follows. Not from

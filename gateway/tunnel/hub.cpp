@@ -108,6 +108,23 @@ struct Hub::Tunnel final : TunnelEvents, std::enable_shared_from_this<Tunnel> {
                    {{"site", site}, {"peer", end->peer()}, {"agent", hello.agent_version}, {"tunnel", static_cast<std::int64_t>(number)}});
     held = hello.checkpoint;
     tell_checkpoints();
+    if (hello.receipts && hub.receipts_.held) end->tell(ReceiptsHeld{hub.receipts_.held(site).upto, {}});
+  }
+  // Acknowledged once it is on the disk, for which a look every 50 ms is soon enough.
+  void on_receipts(std::string_view root) override {
+    if (!hub.receipts_.take || receipts_refused) return;
+    if (auto why = hub.receipts_.take(site, root); !why.empty()) {
+      receipts_refused = true;
+      telemetry::log(telemetry::Level::error, "receipts_refused", {{"site", site}, {"why", why}});
+      return end->tell(ReceiptsHeld{hub.receipts_.held(site).upto, why});
+    }
+    acknowledge_receipts();
+  }
+  void acknowledge_receipts() {
+    if (end == nullptr || receipts_refused) return;
+    const auto now = hub.receipts_.held(site);
+    if (!now.settled) return loop.wheel().arm(receipts_timer, loop.wheel().now_ns() + TimerWheel::tick_ns);
+    end->tell(ReceiptsHeld{now.upto, {}});
   }
   // Page by page what came after the site's newest. A gateway that knows less than the site says so: the
   // site then reports that history went back.
@@ -151,6 +168,7 @@ struct Hub::Tunnel final : TunnelEvents, std::enable_shared_from_this<Tunnel> {
     hub.fleet_.tunnel_down(site, number);
     telemetry::log(telemetry::Level::info, "tunnel_down", {{"site", site}, {"why", fault.detail}});
     // The end is on the stack: it goes with the next turn.
+    receipts_timer.cancel();
     loop.post([self = shared_from_this()] { self->end.reset(); });
     hub.forget(number);
   }
@@ -165,6 +183,8 @@ struct Hub::Tunnel final : TunnelEvents, std::enable_shared_from_this<Tunnel> {
   bool telling = false, refused = false;
   bool suspect = false;
   bool dirty = false;
+  bool receipts_refused = false;  // until the site dials again
+  MemberTimer<Tunnel, &Tunnel::acknowledge_receipts> receipts_timer{*this};
   std::unique_ptr<GatewayEnd> end;
 };
 

@@ -38,6 +38,17 @@ class Hub {
   void checkpoints_grew();  // any thread: every site is told
   std::uint64_t checkpoints_refused() const { return checkpoints_refused_.load(); }  // that contradict what a site holds
 
+  // Where the sites' signed roots of receipts go. Set before the first adopt(); called on the tunnels' threads.
+  struct ReceiptSink {
+    std::function<std::string(const std::string& site, std::string_view root)> take;  // why it contradicts; empty: it may stay
+    struct Held {
+      std::uint64_t upto = 0;  // on the disk
+      bool settled = true;     // nothing is on its way there
+    };
+    std::function<Held(const std::string& site)> held;
+  };
+  void set_receipts(ReceiptSink sink) { receipts_ = std::move(sink); }
+
   // Any thread.
   void close_site(const std::string& site, const std::string& why);
   void drain();           // tells every agent that no new calls come
@@ -56,6 +67,7 @@ class Hub {
   const std::uint64_t answer_bytes_max_;
   std::function<CheckpointPage(std::uint64_t from)> checkpoints_;
   std::atomic<std::uint64_t> checkpoints_refused_{0};
+  ReceiptSink receipts_;
   std::atomic<std::uint64_t> next_{1};
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<Tunnel>> tunnels_;

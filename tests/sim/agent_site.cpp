@@ -42,7 +42,7 @@ struct AgentSite::Program {
       : life(std::make_shared<Life>(of.timeline_)),
         lan(of.net_, life, of.site_),
         pool(lan, of.timeline_.wheel(), pool_limits()),
-        forwarder(caller(), of.timeline_.wheel()),
+        forwarder(caller(), of.timeline_.wheel(), of.timeline_),
         book({engine_config(of.engine_)}, caller(), forwarder, of.timeline_.wheel(), book_terms()),
         dialler(lan, door(of.door_), forwarder, of.timeline_.wheel(), of.timeline_, of.rng_, agent_terms(of.site_, life_number)) {
     book.on_offers = [this](std::vector<fleet::AgentOffer> offers) { dialler.offer(std::move(offers)); };

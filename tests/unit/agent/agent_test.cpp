@@ -106,7 +106,7 @@ struct World {
                                       http::CallEvents& events) {
     return std::make_unique<EngineCall>(calls, to, std::move(request), events);
   };
-  Forwarder forwarder{call, wheel};
+  Forwarder forwarder{call, wheel, clock};
   Dialler dialler{door, {}, forwarder, wheel, clock, rng, terms()};
   std::unique_ptr<tunnel::GatewayEnd> gateway;
   std::shared_ptr<Pipe> pipe;
