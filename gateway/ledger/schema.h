@@ -16,4 +16,14 @@ bool check_schema(Connection& db, std::string& why);
 // Whether the triggers are there that keep sealed rows from change and transfers out of closed periods.
 bool has_guards(Connection& db);
 
+// PostgreSQL: the tables are another role's, and this one can neither change nor remove a sealed row. A file
+// has no roles. False with the reason and the mend.
+bool check_rights(Connection& db, std::string& why);
+
+std::string grants_text(const std::string& quoted_role);  // PostgreSQL: of the role that the gateway is
+
+// Makes the store's tables. In PostgreSQL: as the owner of the database that the address names, in a schema
+// of their own, with what the role of the gateway needs and no more; the role must be there. Again is fine.
+bool set_up(const std::string& address, const std::string& role, std::string& why);
+
 }  // namespace trib::ledger

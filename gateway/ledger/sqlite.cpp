@@ -97,6 +97,7 @@ class SqliteConnection final : public Connection {
 
   std::int64_t changes() const override { return sqlite3_changes64(db_); }
   std::string error() const override { return sqlite3_errmsg(db_); }
+  Engine engine() const override { return Engine::sqlite; }
   sqlite3* raw() const override { return db_; }
 
  private:
