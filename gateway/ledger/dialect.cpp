@@ -91,4 +91,11 @@ std::string trigger_count_text(Engine engine) {
 
 std::uint64_t guard_triggers(Engine) { return 2; }
 
+std::string columns_text(Engine engine, std::string_view table) {
+  const std::string name(table);
+  if (engine == Engine::sqlite) return "SELECT name, type FROM pragma_table_info('" + name + "') ORDER BY cid";
+  return "SELECT CAST(column_name AS TEXT), CAST(data_type AS TEXT) FROM information_schema.columns WHERE table_schema = 'tributary' "
+         "AND table_name = '" + name + "' AND is_generated = 'NEVER' ORDER BY ordinal_position";
+}
+
 }  // namespace trib::ledger

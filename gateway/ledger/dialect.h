@@ -20,6 +20,9 @@ std::string refusal_text(Engine engine, std::string_view name, std::string_view 
 std::string trigger_count_text(Engine engine);  // a query for how many of the above there are
 std::uint64_t guard_triggers(Engine engine);    // that guard_text makes for a table
 
+// A query for the names and types of a table's columns that are written, in their order.
+std::string columns_text(Engine engine, std::string_view table);
+
 // What every engine keeps as text: UTF-8 without NUL.
 bool storable_text(std::string_view text);
 

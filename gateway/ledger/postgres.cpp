@@ -87,14 +87,13 @@ bool PgConnection::connect(std::string& why) {
 bool PgConnection::become_writer(std::uint16_t shard, std::string& why) {
   if (lost() && !connect(why)) return false;
   // As long as this connection lives, or until its server has noticed that it does not.
-  const std::string sql = "SELECT 1 WHERE pg_try_advisory_lock(" + std::to_string(lock_class) + ", " + std::to_string(shard) + ")";
-  const PgResult got(PQexec(conn_.get(), sql.c_str()));
-  if (PQresultStatus(got.get()) == PGRES_TUPLES_OK && PQntuples(got.get()) == 1) return true;
-  why = told_url(address_) + ": " +
-        (PQresultStatus(got.get()) == PGRES_TUPLES_OK
-             ? "another gateway writes shard " + std::to_string(shard) + " of this store; a shard has one writer at a time"
-             : line_of(PQerrorMessage(conn_.get())));
-  error_ = why;
+  const std::string sql = "SET lock_timeout TO '3s'; SELECT pg_advisory_lock(" + std::to_string(lock_class) + ", " + std::to_string(shard) +
+                          "); SET lock_timeout TO 0";
+  if (run(sql.c_str())) return true;
+  constexpr std::string_view lock_not_available = "55P03";
+  why = error_ = told_url(address_) + ": " +
+                 (state_ == lock_not_available ? "another gateway writes shard " + std::to_string(shard) + " of this store; a shard has one writer at a time"
+                                               : error_);
   next_try_ = std::chrono::steady_clock::now() + pause_after_failure;
   conn_.reset();
   return false;
@@ -107,7 +106,10 @@ bool PgConnection::answered(ExecStatusType status, const PGresult* result) {
   constexpr std::string_view in_failed_transaction = "25P02";  // the error before it says why
   if (state != nullptr && state == in_failed_transaction && !error_.empty()) return false;
   state_ = state != nullptr ? state : "";
-  error_ = line_of(result != nullptr ? PQresultErrorMessage(result) : PQerrorMessage(conn_.get()));
+  const char* const primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  const char* const detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+  error_ = line_of(primary != nullptr ? primary : PQerrorMessage(conn_.get()));
+  if (detail != nullptr) error_ += " (" + line_of(detail) + ")";
   return false;
 }
 

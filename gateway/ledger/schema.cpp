@@ -114,7 +114,7 @@ CREATE TABLE IF NOT EXISTS rated(
 
 constexpr const char* sealed_tables[] = {"price_book", "contract_version", "usage", "command", "quarantine",
                                          "transfer",   "leg",              "quantity", "batch"};
-constexpr const char* moving_tables[] = {"balance", "site_total", "quantity_total", "cursor", "period", "rated"};
+constexpr const char* moving_tables[] = {"balance", "site_total", "quantity_total", "cursor", "rated", "period"};
 
 std::int64_t stored_version(Connection& db) {
   Statement select = db.prepare("SELECT value FROM meta WHERE key = 'schema_version'");
@@ -143,6 +143,12 @@ bool ensure_schema(Connection& db, std::string& why) {
   why = "creating the tables: " + db.error();
   db.rollback();
   return false;
+}
+
+std::vector<std::string> store_tables() {
+  std::vector<std::string> out(std::begin(sealed_tables), std::end(sealed_tables));
+  out.insert(out.end(), std::begin(moving_tables), std::end(moving_tables));
+  return out;
 }
 
 bool has_guards(Connection& db) {

@@ -2,6 +2,7 @@
 // (dialect.h says what an engine calls them), no serial keys, `shard` first in every key. Sealed tables refuse UPDATE and DELETE.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "gateway/ledger/sql.h"
 
@@ -13,6 +14,7 @@ constexpr std::int64_t schema_version = 2;
 bool ensure_schema(Connection& db, std::string& why);
 // Refuses anything but a store of this version, without writing.
 bool check_schema(Connection& db, std::string& why);
+std::vector<std::string> store_tables();  // all but meta; no transfer is refused when they are filled in this order
 // Whether the triggers are there that keep sealed rows from change and transfers out of closed periods.
 bool has_guards(Connection& db);
 
