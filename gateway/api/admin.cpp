@@ -60,6 +60,12 @@ Answer Admin::admin(const AdminRequest& request) {
   if (post && is(1, "indexes")) return set_index(request);
   if (get && is(2, "ledger") && parts[1] == "trial-balance") return trial_balance();
   if (get && is(2, "ledger") && parts[1] == "balances") return balances();
+  if (get && is(2, "ledger") && parts[1] == "orders") return orders();
+  if (get && is(2, "ledger") && parts[1] == "documents") return documents(request.query);
+  if (post && is(2, "ledger") && settlement::is_order(parts[1])) return order(parts[1], request);
+  if (get && is(1, "invoices")) return invoices(request.query);
+  if (get && is(3, "invoices")) return invoice(parts[1], parts[2]);
+  if (post && is(2, "invoices")) return make_invoices(parts[1]);
   if (get && is(1, "periods")) return periods();
   if (get && is(2, "periods")) return period(parts[1], false);
   if (post && is(3, "periods", "close")) return period(parts[1], true);
@@ -70,7 +76,7 @@ Answer Admin::admin(const AdminRequest& request) {
   if (!parts.empty() && parts[0] == "audit") return audit(parts, request);
   if (is(1, "backup")) return backup(request);
   static const std::vector<std::string> doors = {"requests", "sites", "devices", "offers", "tenants", "prices",
-                                                 "contracts", "contract-risk", "indexes", "ledger", "periods", "statements", "exports"};
+                                                 "contracts", "contract-risk", "indexes", "ledger", "periods", "statements", "invoices", "exports"};
   const bool known = !parts.empty() && std::find(doors.begin(), doors.end(), parts[0]) != doors.end();
   if (known && !get && !post) return error(405, request.path + " takes GET or POST only.", "method_not_allowed");
   if (known && post && parts[0] != "sites" && parts[0] != "tenants" && parts[0] != "periods")

@@ -73,6 +73,13 @@ class Admin final : public AdminDoors {
   Answer explain(const AdminRequest& request);
   Answer statements(const std::string& query);
   Answer statement(const std::string& period, const std::string& party);
+  void moved(const settlement::Entry& entry);  // admin_ledger.cpp, and the next six
+  Answer order(const std::string& what, const AdminRequest& request);
+  Answer orders();
+  Answer documents(const std::string& query);
+  Answer make_invoices(const std::string& period);
+  Answer invoices(const std::string& query);
+  Answer invoice(const std::string& period, const std::string& tenant);
   Answer export_period(const std::string& period, const std::string& query);
   Answer audit(const std::vector<std::string>& parts, const AdminRequest& request);  // admin_audit.cpp
   Answer audit_verify();

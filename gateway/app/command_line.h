@@ -38,5 +38,7 @@ int show(const Call& call, const std::string& method, const std::string& target,
 // Subcommands in files of their own.
 int period_command(const Call& call);
 int statement_command(const Call& call);
+int ledger_command(const Call& call);
+int invoice_command(const Call& call);
 
 }  // namespace trib::app

@@ -108,7 +108,8 @@ int trial_balance(const Call& call) {
 }
 
 bool read_words(const std::vector<std::string>& words, Call& call, std::string& wrong) {
-  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--evidence", "--at", "--key", "--held"};
+  static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--id", "--reason", "--evidence", "--at", "--key", "--held",
+                                                  "--amount", "--tenant", "--request", "--cost"};
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (!words[i].starts_with("--")) {
       call.words.push_back(words[i]);
@@ -140,6 +141,8 @@ int run_command(const std::vector<std::string>& words) {
   if (command == "index") return index_command(call);
   if (command == "period") return period_command(call);
   if (command == "statement") return statement_command(call);
+  if (command == "ledger") return ledger_command(call);
+  if (command == "invoice") return invoice_command(call);
   if (command == "request") {
     if (call.words.size() != 2) return takes("request ID");
     return show(call, "GET", "/admin/v1/requests/" + call.words[1], {});

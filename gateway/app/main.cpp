@@ -32,6 +32,8 @@ Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:808
   tributary index list | set NAME VALUE --at DATE       market prices that contracts watch
   tributary period list | show P | close P | explain SUBJECT --reason TEXT --evidence DOC   the months and their close
   tributary statement list [--period P] | show P/PARTY
+  tributary ledger orders | list [--period P] | ORDER ...   refunds, disputes, payouts, penalties: `orders` shows each
+  tributary invoice list [--period P] | show P/TENANT | make P
   tributary request ID                     the whole life of one request
   tributary trial-balance                  money by account, tokens by site and model; each sums to zero
   tributary export --period YYYY-MM [--format csv|jsonl] [--party site:ID] --out DIR

@@ -11,6 +11,7 @@ inline constexpr std::string_view account_bank = "A100";      // bank / payment-
 inline constexpr std::string_view account_clearing = "C150";  // zero after every batch
 inline constexpr std::string_view account_platform = "R300";
 inline constexpr std::string_view account_vat = "L240";        // accruing: a leg of each charge that holds VAT
+inline constexpr std::string_view account_vat_invoiced = "L241";  // moves with an invoice alone
 inline constexpr std::string_view account_goodwill = "E400";   // goodwill, SLA credits, promotions
 inline constexpr std::string_view account_guarantee = "E410";  // minimum-guarantee top-up
 inline constexpr std::string_view account_fees = "E420";       // payment fees, bad debt

@@ -54,7 +54,7 @@ class Check {
   bool batch(const BatchRow& row);
   bool usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked);
   bool request(const UsageRow& row, BatchRow& seen, Quantities& booked);
-  bool commands(const BatchRow& row, std::vector<Sha256>& leaves);
+  bool commands(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked);
   bool quarantine(const BatchRow& row, std::vector<Sha256>& leaves);
   bool transfers(const BatchRow& row, std::vector<Sha256>& leaves);
   // Names a row that says it is of this batch and lies elsewhere, or the other way round. Always false.

@@ -30,7 +30,7 @@ bool Check::batches() {
 bool Check::batch(const BatchRow& row) {
   std::vector<Sha256> leaves;
   Quantities booked;
-  if (!usage(row, leaves, booked) || !commands(row, leaves) || !quarantine(row, leaves) || !transfers(row, leaves) ||
+  if (!usage(row, leaves, booked) || !commands(row, leaves, booked) || !quarantine(row, leaves) || !transfers(row, leaves) ||
       !quantities(row, booked, leaves)) {
     return false;
   }
@@ -100,7 +100,7 @@ bool Check::request(const UsageRow& row, BatchRow& seen, Quantities& booked) {
   return true;
 }
 
-bool Check::commands(const BatchRow& row, std::vector<Sha256>& leaves) {
+bool Check::commands(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked) {
   Statement select = by_batch("SELECT " + command_columns + " FROM command WHERE shard = ? AND batch = ? ORDER BY lsn", row.id);
   CommandRow command;
   std::uint64_t count = 0;
@@ -111,6 +111,11 @@ bool Check::commands(const BatchRow& row, std::vector<Sha256>& leaves) {
       return fail(in_batch("command", row.id) + ", command " + command.id, "the row differs from its leaf");
     }
     if (command.kind == "period" && command.result == "applied" && !step_period(command)) return false;
+    if (command.kind == "document" && command.result == "applied") {
+      const auto document = read_document(command.body);
+      if (!document) return fail(in_batch("command", row.id) + ", command " + command.id, "not a document");
+      for (const QuantityMove& move : document->quantities) booked.add(move);
+    }
     leaves.push_back(command.leaf);
     ++rows_["command"];
     ++count;

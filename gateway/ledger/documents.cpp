@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "gateway/base/json.h"
 #include "gateway/base/json_writer.h"
@@ -37,6 +38,51 @@ bool read_stands(json::Cursor& cursor, std::vector<Stands>& out) {
     out.push_back(std::move(one));
   }
   return cursor.ok();
+}
+
+void write_quantities(json::Writer& out, const std::vector<QuantityMove>& list) {
+  if (list.empty()) return;
+  out.key("quantities").open('[');
+  for (const QuantityMove& one : list) {
+    out.open('[').integer(one.period).text(one.site).text(one.model).text(name(one.account));
+    for (const std::int64_t n : one.amount) out.integer(n);
+    out.close(']');
+  }
+  out.close(']');
+}
+
+bool read_quantity(json::Cursor& cursor, QuantityMove& out) {
+  std::string account;
+  if (!cursor.enter_array() || !cursor.next_element() || !read_period(cursor, out.period)) return false;
+  for (std::string* text : {&out.site, &out.model, &account})
+    if (!cursor.next_element() || !cursor.read_string(*text)) return false;
+  const auto known = parse_quantity_account(account);
+  if (!known) return false;
+  out.account = *known;
+  for (std::int64_t& n : out.amount)
+    if (!cursor.next_element() || !cursor.read_integer(n)) return false;
+  return !cursor.next_element() && cursor.ok();
+}
+
+bool read_quantities(json::Cursor& cursor, std::vector<QuantityMove>& out) {
+  if (!cursor.enter_array()) return false;
+  while (cursor.next_element())
+    if (out.size() == document_quantities_max || !read_quantity(cursor, out.emplace_back())) return false;
+  return cursor.ok();
+}
+
+std::string refuse(const std::vector<QuantityMove>& quantities) {
+  constexpr std::int64_t end = 100'000'000'000'000;  // so that sums fit
+  std::map<std::tuple<Period, std::string, std::string>, Quantity> sums;
+  for (const QuantityMove& one : quantities) {
+    if (one.site.empty() || one.model.empty()) return "a quantity without its site or model";
+    for (const std::int64_t n : one.amount)
+      if (n <= -end || n >= end) return "a quantity out of bounds";
+    add(sums[{one.period, one.site, one.model}], one.amount);
+  }
+  for (const auto& [key, sum] : sums)
+    if (sum != Quantity{}) return "the quantities of site " + std::get<1>(key) + " do not sum to 0";
+  return {};
 }
 
 bool read_legs(json::Cursor& cursor, std::vector<Leg>& out) {
@@ -117,6 +163,7 @@ std::string document_terms(const Document& document) {
     out.close(']').close('}');
   }
   out.close(']');
+  write_quantities(out, document.quantities);
   write_stands(out, "expect", document.expect);
   write_stands(out, "floors", document.floors);
   if (!document.attach.empty()) out.key("attach").text(document.attach);
@@ -139,6 +186,8 @@ std::optional<Document> read_document(const std::string& terms) {
       while (fine && cursor.next_element()) {
         fine = out.transfers.size() < document_transfers_max && read_transfer(cursor, out.transfers.emplace_back());
       }
+    } else if (key == "quantities") {
+      fine = read_quantities(cursor, out.quantities);
     } else if (key == "expect") {
       fine = read_stands(cursor, out.expect);
     } else if (key == "floors") {
@@ -159,7 +208,7 @@ std::string refuse(const Document& document) {
     if (auto why = refuse(transfer); !why.empty()) return why;
     if (transfer.code == Code::manual && document.evidence.empty()) return "a manual entry needs its document's hash as evidence";
   }
-  return {};
+  return refuse(document.quantities);
 }
 
 std::string take_step(Periods& periods, const PeriodStep& step, std::int64_t wall_ms) {

@@ -10,12 +10,14 @@
 
 #include "gateway/ledger/accounts.h"
 #include "gateway/ledger/period.h"
+#include "gateway/ledger/quantities.h"
 #include "gateway/ledger/rows.h"
 
 namespace trib::ledger {
 
 inline constexpr std::size_t document_transfers_max = 10'000;
 inline constexpr std::size_t document_legs_max = 10'000;  // of one transfer
+inline constexpr std::size_t document_quantities_max = 10'000;
 
 struct DocumentTransfer {
   Code code{};
@@ -37,6 +39,7 @@ struct Document {
   std::string kind;      // "penalty", "payout", "statement" ...
   std::string evidence;  // a document's hash or number; a manual entry (code 70) must have one
   std::vector<DocumentTransfer> transfers;
+  std::vector<QuantityMove> quantities;  // in Q900; a reversal negates its request's
   std::vector<Stands> expect;  // refused when one stands otherwise
   std::vector<Stands> floors;  // refused when it would leave less; period unused
   std::string attach;          // text that is kept with it, such as a statement's figures as JSON

@@ -52,6 +52,10 @@ std::string Poster::post(Work& work, const metering::Command& command, const Doc
     }
     for (const Leg& leg : transfer.legs) change[leg.account] -= leg.amount;
   }
+  for (const QuantityMove& one : document.quantities) {
+    if (work.periods->closed(one.period)) return refused("period " + period_text(one.period) + " is closed");
+    if (one.period > period_of(command.wall_ms)) return refused("period " + period_text(one.period) + " has not begun");
+  }
   for (const Stands& one : document.expect) {
     const auto amount = stands(one.account, one.period);
     if (!amount) return {};
@@ -75,6 +79,10 @@ std::string Poster::post(Work& work, const metering::Command& command, const Doc
   for (const DocumentTransfer& transfer : document.transfers) {
     work.postings.document(transfer, command.id);
     work.touches(transfer.period);
+  }
+  for (const QuantityMove& one : document.quantities) {
+    work.quantities.add(one);
+    work.touches(one.period);
   }
   return "applied";
 }

@@ -188,9 +188,8 @@ bool PgConnection::pipeline() {
   return ready() && (PQenterPipelineMode(conn_.get()) == 1 || fail(line_of(PQerrorMessage(conn_.get()))));
 }
 
-void PgConnection::queued(int answers) {
-  answers_due_ += answers;
-  if (answers_due_ >= answers_due_max) end_queue();  // its error comes back at the commit: the transaction has failed
+void PgConnection::queued() {
+  if (++answers_due_ >= answers_due_max) end_queue();  // its error comes back at the commit: the transaction has failed
 }
 
 bool PgConnection::end_queue() {

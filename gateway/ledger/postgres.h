@@ -51,7 +51,7 @@ class PgConnection final : public Connection {
   std::uint64_t life() const { return life_; }
   std::string next_name() { return "t" + std::to_string(++names_); }
   bool pipeline();             // before something is queued
-  void queued(int answers);    // so many more answers are due
+  void queued();               // one more answer is due
   bool begin_copy(PgBulk& bulk, const std::string& sql);
   bool hold_moment();          // a cursor needs a transaction: the one there is, or one until release_moment()
   void release_moment();
@@ -104,6 +104,7 @@ class PgStatement final : public Statement {
   Parameter& at(int parameter);
   void arrange();  // the parameters as libpq takes them
   bool execute();
+  bool prepare();
   bool open_cursor();
   bool fetch();
   void close_cursor();
@@ -128,6 +129,9 @@ class PgStatement final : public Statement {
 class PgBulk final : public Statement {
  public:
   PgBulk(PgConnection& connection, std::string_view table, std::string_view columns);
+  ~PgBulk() override;
+  PgBulk(const PgBulk&) = delete;
+  PgBulk& operator=(const PgBulk&) = delete;
   void reset() override;
   void bind(int parameter, std::int64_t value) override;
   void bind(int parameter, std::string_view text) override;

@@ -18,6 +18,10 @@ PgBulk::PgBulk(PgConnection& connection, std::string_view table, std::string_vie
       sql_("COPY " + std::string(table) + "(" + std::string(columns) + ") FROM STDIN (FORMAT binary)"),
       columns_(static_cast<int>(std::count(columns.begin(), columns.end(), ',')) + 1) {}
 
+PgBulk::~PgBulk() {
+  if (open_) connection_.ready();  // ends it; an error fails the transaction
+}
+
 void PgBulk::reset() {
   row_.resize(2);
   big_endian(static_cast<std::uint64_t>(columns_), 2, row_.data());

@@ -109,36 +109,33 @@ bool PgStatement::execute() {
   arrange();
   PGconn* const conn = connection_.raw_connection();
   const auto count = static_cast<int>(parameters_.size());
-  const bool known = !name_.empty() && life_ == connection_.life();
-  if (!known && ++uses_ > 1) {
-    name_ = connection_.next_name();
-    life_ = connection_.life();
-    if (!connection_.take(PgResult(PQprepare(conn, name_.c_str(), sql_.c_str(), count, types_.data())).get())) {
-      name_.clear();
-      return false;
-    }
-  }
+  if (life_ != connection_.life()) name_.clear();
+  if (name_.empty() && ++uses_ > 1 && !prepare()) return false;
   result_.reset(name_.empty() ? PQexecParams(conn, sql_.c_str(), count, types_.data(), values_.data(), lengths_.data(), formats_.data(), 1)
                               : PQexecPrepared(conn, name_.c_str(), count, values_.data(), lengths_.data(), formats_.data(), 1));
   return connection_.take(result_.get());
 }
 
+bool PgStatement::prepare() {
+  const std::string name = connection_.next_name();
+  const auto count = static_cast<int>(parameters_.size());
+  if (!connection_.take(PgResult(PQprepare(connection_.raw_connection(), name.c_str(), sql_.c_str(), count, types_.data())).get())) return false;
+  name_ = name;
+  life_ = connection_.life();
+  return true;
+}
+
 bool PgStatement::queue() {
   if (!refused_.empty()) return connection_.fail(refused_);
-  if (!connection_.pipeline()) return false;
   arrange();
+  // Not in the pipeline: an error before it would take the preparation along.
+  if ((name_.empty() || life_ != connection_.life()) && (!connection_.ready() || !prepare())) return false;
+  if (!connection_.pipeline()) return false;
   PGconn* const conn = connection_.raw_connection();
   const auto count = static_cast<int>(parameters_.size());
-  int answers = 1;
-  if (name_.empty() || life_ != connection_.life()) {
-    name_ = connection_.next_name();
-    life_ = connection_.life();
-    if (PQsendPrepare(conn, name_.c_str(), sql_.c_str(), count, types_.data()) != 1) return connection_.fail(PQerrorMessage(conn));
-    ++answers;
-  }
   const bool sent = PQsendQueryPrepared(conn, name_.c_str(), count, values_.data(), lengths_.data(), formats_.data(), 1) == 1;
   if (!sent) return connection_.fail(PQerrorMessage(conn));
-  connection_.queued(answers);
+  connection_.queued();
   return true;
 }
 

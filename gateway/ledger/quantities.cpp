@@ -77,6 +77,12 @@ std::string_view name(QuantityAccount account) {
   return "unknown";
 }
 
+std::optional<QuantityAccount> parse_quantity_account(std::string_view text) {
+  for (std::size_t i = 0; i < quantity_accounts; ++i)
+    if (const auto account = static_cast<QuantityAccount>(i); text == name(account)) return account;
+  return std::nullopt;
+}
+
 void add(Quantity& to, const Quantity& more) {
   for (std::size_t i = 0; i < quantity_classes; ++i) to[i] += more[i];
 }
@@ -127,6 +133,22 @@ void Quantities::add(const UsageRow& row, const std::vector<AttemptRow>& attempt
     book(of(row, attempt.sent.site), attempt.result, attempt.billed, went_on);
     went_on |= attempt.billed.total() > 0;
   }
+}
+
+void Quantities::add(const QuantityMove& move) {
+  ledger::add(sums_[{move.period, move.site, move.model}][static_cast<std::size_t>(move.account)], move.amount);
+}
+
+std::vector<QuantityMove> Quantities::moves() const {
+  std::vector<QuantityMove> out;
+  for (const auto& [key, accounts] : sums_) {
+    for (std::size_t i = 0; i < quantity_accounts; ++i) {
+      if (accounts[i] == Quantity{}) continue;
+      const auto& [period, site, model] = key;
+      out.push_back({period, site, model, static_cast<QuantityAccount>(i), accounts[i]});
+    }
+  }
+  return out;
 }
 
 std::vector<QuantityRow> Quantities::rows(std::uint16_t shard, std::uint64_t batch) const {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -27,6 +28,7 @@ enum class QuantityAccount : std::uint8_t {
 };
 inline constexpr std::size_t quantity_accounts = 8;
 std::string_view name(QuantityAccount account);  // "Q900/produced", "Q900/waste/failed", ...
+std::optional<QuantityAccount> parse_quantity_account(std::string_view text);
 
 // One amount for each class; debit positive, credit negative, as with money. An attempt counts once:
 // as consumed where tokens of it are billed, as waste otherwise.
@@ -46,6 +48,16 @@ struct QuantityRow {
 };
 Sha256 leaf_of(const QuantityRow& row, std::uint16_t shard);
 
+// What a document moves: of one account of one site, model and period. Those of a document sum to zero
+// for each site, model and period, in every class.
+struct QuantityMove {
+  std::int32_t period = 0;
+  std::string site, model;
+  QuantityAccount account{};
+  Quantity amount{};
+  friend bool operator==(const QuantityMove&, const QuantityMove&) = default;
+};
+
 // What one batch books. Requests in quarantine book nothing, as they move no money.
 class Quantities {
  public:
@@ -54,6 +66,8 @@ class Quantities {
   Quantities& operator=(const Quantities&) = delete;
   void add(const UsageRow& row, const metering::Final& final, const Rated& rated);
   void add(const UsageRow& row, const std::vector<AttemptRow>& attempts);  // the same, from the store
+  void add(const QuantityMove& move);  // of a document
+  std::vector<QuantityMove> moves() const;  // what was added, in the order of rows()
   // By period, site, model and account; rows of nothing are left out.
   std::vector<QuantityRow> rows(std::uint16_t shard, std::uint64_t batch) const;
 

@@ -82,6 +82,7 @@ class Reader {
   bool commands(std::string_view kind, const Visit<CommandRow>& visit);
   // Those of a period that are not requests' own (codes 20 to 24), with their legs.
   bool adjustments(Period period, const Visit<TransferRow>& visit);
+  std::optional<TransferRow> transfer(std::uint64_t id);
   bool transfers_of(const std::string& doc_id, const Visit<TransferRow>& visit);
   bool batches(const Visit<BatchRow>& visit);
   bool batches(std::uint16_t shard, std::uint64_t from, std::uint64_t to, const Visit<BatchRow>& visit);

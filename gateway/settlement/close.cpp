@@ -92,6 +92,7 @@ std::string Call::quarantine() {
 std::string Call::suspense() {
   for (const auto& row : reader_->trial_balance_after(period_).accounts) {
     if (row.account.rfind("L250/", 0) != 0 || (row.debit.zero() && row.credit.zero())) continue;
+    if (row.account == ledger::account_disputed && row.credit - row.debit == disputed(*reader_, period_)) continue;  // each has its reason
     const std::string subject = row.account + ":" + ledger::period_text(period_);
     if (explained(subject)) continue;
     return row.account + " holds " + (row.credit - row.debit).text() + "; move it where it belongs, or say why: tributary period explain " + subject +
@@ -107,7 +108,8 @@ void Call::check_closed() {
   item("the month before is stated", fine ? "" : "close " + ledger::period_text(previous) + " first");
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;
   item("the accounts say what the requests say", differs(*reader_, period_, turnover_));
-  if (!all_fine()) return;
+  if (!all_fine() || !add_booked(*reader_, *book_, period_, turnover_)) return;
+  add_fees();
   add_trueups();
   add_guarantees();
   add_reserves();
@@ -168,7 +170,9 @@ bool Call::step(PeriodState to) {
 void Call::check_stated() {
   const Period next = ledger::next_period(period_);
   item("the month after has begun", wall_ms_ >= ledger::period_begin_ms(next) ? "" : "it begins at " + ledger::time_text(ledger::period_begin_ms(next)));
-  if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;
+  if (!read_turnover(*reader_, *book_, period_, turnover_, progress_) || !add_booked(*reader_, *book_, period_, turnover_)) return;
+  add_fees();
+  planned_.clear();  // for the statements' figures: they were posted before the seal
   std::string why;
   for (const auto& [party, made] : make_statements()) {
     if (!adds_up(made)) {
@@ -199,7 +203,7 @@ void Call::check_paid() {
         if (leg.account == account) open -= leg.amount;
       return true;
     });
-    if (!open.zero() && why.empty()) why = one.no + " is owed " + open.text() + ": no payout (code 52) under its number has been posted";
+    if (!open.zero() && why.empty()) why = one.no + " is owed " + open.text() + "; pay it, then: tributary ledger payout " + one.no;
   }
   item("every statement is paid", why);
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "gateway/settlement/amounts.h"
 #include "gateway/settlement/close_call.h"
 
 namespace trib::settlement {
@@ -31,12 +32,58 @@ const ContractKey* Call::latest_of(const std::string& party) const {
   return out;
 }
 
+// The month's payment fees lie on everything that was charged in it. Who shares net of them bears his part of
+// what lies on his contract; the platform bears the rest, where it is: on E420.
+void Call::add_fees() {
+  const bool back = turnover_.fees.negative();
+  const Amount fees = back ? -turnover_.fees : turnover_.fees;
+  std::vector<ContractKey> keys;
+  std::vector<Amount> weights;
+  Amount charged;
+  for (const auto& [key, use] : turnover_.contracts) {
+    keys.push_back(key);
+    weights.push_back(std::max(use.gross, Amount{}));
+    charged += weights.back();
+  }
+  if (fees.zero() || charged.zero()) return;
+  const auto on_contract = apportion(fees, weights);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const auto* const contract = book_->contract(keys[i].contract, keys[i].version);
+    if (contract == nullptr || contract->base != config::ShareBase::net_of_fees || on_contract[i].zero()) continue;
+    ContractUse& use = turnover_.contracts[keys[i]];
+    std::vector<Amount> held;
+    for (const auto& [party, amount] : use.parts) held.push_back(amount);
+    const auto shares = apportion(on_contract[i], held);
+    Document document = document_of(std::string(kind_fee_share), transfer(Code::reprice, {}));
+    auto& legs = document.transfers[0].legs;
+    std::size_t n = 0;
+    for (auto& [party, amount] : use.parts) {
+      const Amount share = back ? -shares[n] : shares[n];
+      ++n;
+      turnover_.parties[party].fees -= back ? -on_contract[i] : on_contract[i];
+      if (party == "vat") continue;
+      amount -= share;
+      use.base -= share;
+      if (party == "platform" || share.zero()) continue;
+      legs.push_back({ledger::party_account(party), share});
+      legs.push_back({std::string(ledger::account_fees), -share});
+    }
+    std::map<std::string, Amount> sums;
+    for (const auto& leg : legs) sums[leg.account] += leg.amount;
+    legs.clear();
+    for (const auto& [account, amount] : sums)
+      if (!amount.zero()) legs.push_back({account, amount});
+    if (!legs.empty()) plan(id("fee_share", keys[i].site + ":" + keys[i].contract + ":" + std::to_string(keys[i].version)), std::move(document));
+  }
+}
+
 void Call::add_trueups() {
   std::map<Group, std::vector<VersionBase>> groups;
   std::map<Group, PartyAmounts> booked;
   for (const auto& [key, use] : turnover_.contracts) {
     const auto* const contract = book_->contract(key.contract, key.version);
     if (contract == nullptr) continue;
+    if (use.base <= Amount{}) continue;  // reversals of other months outweigh it: it stays as it is booked
     const Group group(key.site, key.contract);
     VersionBase version{contract, key.site, {}, use.base};
     for (const auto& [party, amount] : use.parts) {

@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/settlement/booked.h"
 #include "gateway/settlement/close.h"
+#include "gateway/settlement/desk.h"
 #include "gateway/settlement/trueup.h"
 
 namespace trib::settlement {
@@ -45,6 +47,7 @@ class Call {
   std::string quarantine();
   std::string suspense();
 
+  void add_fees();
   void add_trueups();
   void add_guarantees();
   void add_reserves();

@@ -1,14 +1,17 @@
 // The parties' statements, from their accounts.
+#include "gateway/settlement/amounts.h"
 #include "gateway/settlement/close_call.h"
 
 namespace trib::settlement {
 namespace {
 
-constexpr money::int128 pico_per_fen = 10'000'000'000;
-
 // What a transfer that is no request's moved on the party's account, in its column.
-void add(Statement& to, const ledger::TransferRow& transfer, Amount moved, std::int64_t begin_ms) {
-  const auto code = static_cast<Code>(transfer.code);
+void add(Statement& to, ledger::Reader& reader, const ledger::TransferRow& transfer, Amount moved, std::int64_t begin_ms) {
+  auto code = static_cast<Code>(transfer.code);
+  if (transfer.reverses) {  // it stands where its original does
+    const auto original = reader.transfer(*transfer.reverses);
+    if (original) code = static_cast<Code>(original->code);
+  }
   if (code == Code::statement_lock) return;
   if (transfer.effective_at < begin_ms) {
     to.prior_period_adj += moved;
@@ -23,6 +26,8 @@ void add(Statement& to, const ledger::TransferRow& transfer, Amount moved, std::
     case Code::early_exit: to.penalties += moved; break;
     case Code::chargeback:
     case Code::clawback: to.chargebacks += moved; break;
+    case Code::manual:
+    case Code::closure: to.prior_period_adj += moved; break;
     case Code::reserve_withhold: to.reserve_withheld += moved; break;
     case Code::reserve_release: to.reserve_released += moved; break;
     default: to.share_amount += moved; break;  // a reversal or a new rating of the month's own requests
@@ -58,6 +63,8 @@ std::map<std::string, Statement> Call::make_statements() {
     }
     const PartyUse& use = turnover_.parties[party];
     made.gross_revenue = use.gross;
+    made.refunds = use.refunds;
+    made.payment_fees = use.fees;
     made.vat_excluded = -use.vat;
     made.share_amount = use.share;
     made.requests = use.requests;
@@ -70,7 +77,7 @@ std::map<std::string, Statement> Call::make_statements() {
   const std::int64_t begin_ms = ledger::period_begin_ms(period_);
   reader_->adjustments(period_, [&](const ledger::TransferRow& transfer) {
     for (const auto& leg : transfer.legs)
-      if (accrues(leg.account)) add(out[ledger::party_of(leg.account)], transfer, -leg.amount, begin_ms);
+      if (accrues(leg.account)) add(out[ledger::party_of(leg.account)], *reader_, transfer, -leg.amount, begin_ms);
     return true;
   });
   for (auto& [party, made] : out) finish(made, stands.at(party));
@@ -86,7 +93,7 @@ void Call::finish(Statement& statement, Amount stands) const {
   });
   statement.share_base = statement.gross_revenue + statement.refunds + statement.vat_excluded + statement.payment_fees;
   const Amount payable = stands.negative() || stands < least.value_or(Amount{}) ? Amount{} : stands;
-  statement.net_payable = Amount::pico(payable.pico() / pico_per_fen * pico_per_fen);
+  statement.net_payable = floor_fen(payable);
   statement.closing_carry = stands - statement.net_payable;
 }
 

@@ -9,6 +9,9 @@
 
 #include "gateway/ledger/ledger.h"
 #include "gateway/settlement/close.h"
+#include "gateway/settlement/booked.h"
+#include "gateway/settlement/desk.h"
+#include "gateway/settlement/invoice.h"
 #include "gateway/settlement/signing.h"
 
 namespace trib::settlement {

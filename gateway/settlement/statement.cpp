@@ -1,6 +1,7 @@
 #include "gateway/settlement/statement.h"
 
 #include "gateway/base/json_writer.h"
+#include "gateway/settlement/amounts.h"
 
 namespace trib::settlement {
 namespace {
@@ -20,8 +21,6 @@ struct Text {
   std::string Statement::*text;
 };
 constexpr Text texts[] = {{"no", &Statement::no}, {"party", &Statement::party}, {"contract", &Statement::contract}, {"seal_hash", &Statement::seal_hash}};
-
-constexpr money::int128 pico_per_fen = 10'000'000'000;
 
 template <class List, class Name>
 auto* find(List& list, const Name& name) {

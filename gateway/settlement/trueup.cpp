@@ -2,23 +2,12 @@
 
 #include <algorithm>
 
+#include "gateway/settlement/amounts.h"
+
 namespace trib::settlement {
 namespace {
 
 using money::Amount;
-using money::int128;
-
-// floor(a * b / c) for 0 <= a <= c, 0 <= b, c > 0. The product does not fit 128 bits: long division, a
-// bit of b at a time.
-Amount part_of(Amount a, Amount b, Amount c) {
-  int128 quotient = 0, rest = 0;
-  for (int bit = 126; bit >= 0; --bit) {
-    rest = rest * 2 + ((b.pico() >> bit & 1) != 0 ? a.pico() : 0);
-    quotient = quotient * 2 + rest / c.pico();
-    rest %= c.pico();
-  }
-  return Amount::pico(quotient);
-}
 
 void split(const VersionBase& version, const config::Shares& shares, Amount amount, PartyAmounts& out) {
   std::vector<std::string> parties;
@@ -41,7 +30,8 @@ void split(const VersionBase& version, const config::Shares& shares, Amount amou
 PartyAmounts rate_tiers(const std::vector<VersionBase>& versions) {
   PartyAmounts out;
   Amount total;
-  for (const VersionBase& version : versions) total += version.base;
+  for (const VersionBase& version : versions)
+    if (version.base > Amount{}) total += version.base;
   for (const VersionBase& version : versions) {
     if (version.base.zero() || version.base.negative()) continue;
     const auto& tiers = version.contract->tiers;
@@ -57,7 +47,7 @@ PartyAmounts rate_tiers(const std::vector<VersionBase>& versions) {
     Amount from;
     for (std::size_t s = 0; s <= tiers.steps.size(); ++s) {
       const Amount edge = s < tiers.steps.size() ? std::min(total, tiers.steps[s].over) : total;
-      const Amount to = part_of(version.base, edge, total);
+      const Amount to = part_of(version.base, edge, total).whole;
       if (to > from) split(version, s == 0 ? version.contract->shares : tiers.steps[s - 1].shares, to - from, out);
       from = std::max(from, to);
     }

@@ -24,6 +24,7 @@ void add_request(const ledger::RequestRow& request, const ledger::Book& book, Tu
     const bool net_of_vat = contract != nullptr && contract->base == config::ShareBase::net_of_vat;
     ContractUse& use = out.contracts[{attempt->sent.site, part.contract, part.contract_version}];
     use.parts[part.party] += part.amount;
+    use.gross += part.amount;
     if (part.party != "vat") use.base += part.amount;
     PartyUse& party = out.parties[part.party];
     party.share += part.amount;

@@ -17,11 +17,13 @@ struct PartyUse {
   money::Amount gross;  // what customers were charged for the attempts that it has a part of, VAT too
   money::Amount vat;    // of that, what its contract takes out before it shares; zero for other bases
   money::Amount share;
+  money::Amount refunds, fees;  // of gross, signed: what documents took back, what payment fees took (booked.h)
   std::uint64_t requests = 0, tokens_in = 0, tokens_out = 0, batch_from = 0, batch_to = 0;
 };
 
 struct ContractUse {  // of one site under one version
-  money::Amount base;  // what was shared
+  money::Amount gross;  // what customers were charged for it
+  money::Amount base;   // what was shared
   std::map<std::string, money::Amount> parts;  // by party
 };
 struct ContractKey {
@@ -34,6 +36,7 @@ struct Turnover {
   std::map<std::string, PartyUse> parties;  // "platform", "vat", "site:dc-one" ...
   std::map<ContractKey, ContractUse> contracts;
   money::Amount charged;
+  money::Amount fees;  // payment fees of the period, from documents
   std::uint64_t requests = 0, quarantined = 0;
 };
 

@@ -92,6 +92,25 @@ TEST_CASE("a document reads back as it was written, and nothing else reads as on
   CHECK_FALSE(read_document(R"({"document":"x","transfers":[{"code":40,"period":202611,"effective_at":1,"legs":[["R300",1.5]]}]})"));
 }
 
+TEST_CASE("a document's quantities read back, sum to zero, and are booked and verified with the others") {
+  World world;
+  world.start();
+  Document document = one("reversal", transfer(Code::goodwill, "E400", "L200/acme", cny("1")));
+  document.quantities = {{november, "dc-one", "m", QuantityAccount::produced, {1, 2, 0, 0, 5, 0}}, {november, "dc-one", "m", QuantityAccount::consumed, {-1, -2, 0, 0, -5, 0}}};
+  const auto back = read_document(document_terms(document));
+  REQUIRE(back);
+  CHECK(back->quantities == document.quantities);
+  CHECK(world.ledger->post("q", document, noon) == Posting::posted);
+  CHECK(world.ledger->quantities().size() == 2);
+  document.quantities[1].amount[4] = -4;
+  CHECK(refuse(document) == "the quantities of site dc-one do not sum to 0");
+  document.quantities[1].amount[4] = -5;
+  document.quantities[0].period = document.quantities[1].period = 202701;
+  CHECK(world.ledger->post("early", document, noon) == Posting::failed);
+  CHECK(world.ledger->refusal("early") == "period 2027-01 has not begun");
+  sound(world);
+}
+
 TEST_CASE("a document moves what it says, once, and the books stay sound") {
   World world;
   world.start();

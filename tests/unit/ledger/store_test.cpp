@@ -249,6 +249,7 @@ TEST_CASE("posting fails as a whole and succeeds later, once") {
   for (const char* table : {"usage", "transfer", "leg", "balance", "site_total", "rated", "batch"}) {
     REQUIRE(db.run(refusal_text(db.engine(), "fault", table, "1 = 1", "fault").c_str()));
     CHECK_FALSE(world.ledger->post_once());
+    INFO(table << ": " << world.ledger->failure());
     CHECK(world.ledger->failure().find("fault") != std::string::npos);
     CHECK_FALSE(world.ledger->request(golden(1).admit.id));
     CHECK(world.ledger->trial_balance().accounts.empty());

@@ -72,7 +72,9 @@ struct World {
   std::size_t batch_max = 10'000;
 
   // Of the store: a file, or a database of its own where the tests run on PostgreSQL.
-  std::string database = Postgres::wanted() ? Postgres::instance().make_database() : std::string();
+  enum On { as_wanted, on_file };
+  explicit World(On where = as_wanted) : database(where == as_wanted && Postgres::wanted() ? Postgres::instance().make_database() : std::string()) {}
+  std::string database;
   std::string path() const { return database.empty() ? dir.file("ledger.db") : Postgres::instance().gateway_url(database); }
   // For a test that does what the gateway's role may not.
   std::string owner_path() const { return database.empty() ? path() : Postgres::instance().owner_url(database); }

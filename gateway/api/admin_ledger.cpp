@@ -1,0 +1,158 @@
+// Finance's desk: orders by name, the documents they made, and invoices.
+#include "gateway/api/admin.h"
+#include "gateway/api/admin_answer.h"
+#include "gateway/settlement/settlement.h"
+
+namespace trib::api {
+namespace {
+
+namespace bj = boost::json;
+using settlement::Entry;
+
+bj::array legs_json(const ledger::Document& document) {
+  bj::array out;
+  for (const auto& transfer : document.transfers)
+    for (const auto& leg : transfer.legs)
+      out.push_back(bj::object{{"code", static_cast<int>(transfer.code)}, {"period", ledger::period_text(transfer.period)}, {"account", leg.account}, {"amount", leg.amount.text()}});
+  return out;
+}
+
+bj::object entry_json(const Entry& entry) {
+  bj::object facts;
+  if (const auto attached = settlement::read_attached(entry.document.attach))
+    for (const auto& [name, value] : attached->facts) facts[name] = value;
+  return {{"id", entry.id}, {"kind", entry.document.kind}, {"repeated", entry.result == Entry::Result::repeated}, {"legs", legs_json(entry.document)}, {"facts", std::move(facts)}};
+}
+
+Answer refusal(const Entry& entry) {
+  switch (entry.result) {
+    case Entry::Result::wrong: return error(400, entry.why);
+    case Entry::Result::refused: return error(409, entry.why, "refused");
+    case Entry::Result::conflict: return error(409, entry.why, "conflict");
+    default: return error(503, entry.why, "ledger_unavailable");
+  }
+}
+
+bool fine(const Entry& entry) { return entry.result == Entry::Result::posted || entry.result == Entry::Result::repeated; }
+
+bj::object invoice_json(const settlement::Invoice& one) {
+  bj::array lines;
+  for (const auto& line : one.lines) {
+    lines.push_back(bj::object{{"model", line.model}, {"price_version", line.price_version}, {"tax_percent", line.tax_percent}, {"tax_inclusive", line.tax_inclusive},
+                               {"charged", line.charged.text()}, {"amount", line.amount.text()}, {"net", line.net.text()}, {"tax", line.tax.text()},
+                               {"requests", line.requests}, {"tokens_in", line.tokens_in}, {"tokens_out", line.tokens_out}});
+  }
+  return {{"no", one.no}, {"version", one.version}, {"period", ledger::period_text(one.period)}, {"tenant", one.tenant}, {"currency", "CNY"},
+          {"item_code", one.item_code}, {"opening_carry", one.opening_carry.text()}, {"charged", one.charged.text()}, {"amount", one.amount.text()},
+          {"net", one.net.text()}, {"tax", one.tax.text()}, {"closing_carry", one.closing_carry.text()}, {"vat_accrued", one.vat_accrued.text()},
+          {"receivable", one.receivable.text()}, {"made_at", ledger::time_text(one.made_ms)}, {"seal_hash", one.seal_hash}, {"lines", std::move(lines)}};
+}
+
+}  // namespace
+
+// The live figures of customers follow what was posted.
+void Admin::moved(const Entry& entry) {
+  for (const auto& [id, amount] : entry.moved())
+    if (const auto tenant = parts_.live()->tenants->tenant(id)) tenant->credit(amount);
+  telemetry::log(telemetry::Level::info, "ledger_document", {{"id", entry.id}, {"kind", entry.document.kind}});
+}
+
+Answer Admin::order(const std::string& what, const AdminRequest& request) {
+  boost::system::error_code ec;
+  const auto body = bj::parse(request.body.empty() ? "{}" : request.body, ec);
+  if (ec || !body.is_object()) return error(400, "The body is a JSON object of texts: GET /admin/v1/ledger/orders says which.");
+  settlement::Order order{what, {}};
+  for (const auto& [key, value] : body.get_object()) {
+    if (!value.is_string()) return error(400, "`" + std::string(key) + "` must be a text; amounts are decimal strings in CNY.");
+    order.args[std::string(key)] = std::string(value.get_string());
+  }
+  // A refund leaves what running requests hold.
+  if (what == "refund") {
+    const auto tenant = parts_.live()->tenants->tenant(order.args["tenant"]);
+    const auto amount = money::Amount::parse(order.args["amount"]);
+    const auto view = tenant ? tenant->view() : tenancy::Tenant::View{};
+    if (tenant && amount && view.balance - view.held < *amount) {
+      std::string why;
+      const auto reader = parts_.ledger.reader(why);
+      const bool repeated = reader && reader->command("refund:" + order.args["tenant"] + ":" + order.args["id"]).has_value();
+      if (!repeated) return error(409, "Of the balance only " + (view.balance - view.held).text() + " is available; running requests hold the rest.", "refused");
+    }
+  }
+  const auto entry = settlement::enter(parts_.ledger, order, parts_.clock.wall_ms());
+  if (!fine(entry)) return refusal(entry);
+  if (entry.result == Entry::Result::posted) moved(entry);
+  return ok(entry_json(entry), entry.result == Entry::Result::posted ? 201 : 200);
+}
+
+Answer Admin::orders() {
+  bj::array out;
+  for (const auto& form : settlement::desk_forms()) {
+    bj::array required, optional;
+    for (const auto name : form.required) required.emplace_back(name);
+    for (const auto name : form.optional) optional.emplace_back(name);
+    out.push_back(bj::object{{"order", form.what}, {"required", std::move(required)}, {"optional", std::move(optional)}, {"says", form.says}});
+  }
+  return ok(out);
+}
+
+// Of one month or, without, of the current one: what was posted.
+Answer Admin::documents(const std::string& query) {
+  const auto asked = read_query(query);
+  const auto period_asked = asked.find("period");
+  const auto period = period_asked == asked.end() ? ledger::period_of(parts_.clock.wall_ms()) : ledger::parse_period(period_asked->second).value_or(0);
+  if (period == 0) return error(400, "A period is written as YYYY-MM.");
+  std::string why;
+  const auto reader = parts_.ledger.reader(why);
+  if (reader == nullptr) return error(500, why, "store");
+  bj::array out;
+  settlement::desk_documents(*reader, [&](const ledger::CommandRow& row, const ledger::Document& document, const settlement::Attached& attached) {
+    if (attached.period != period) return true;
+    bj::object facts;
+    for (const auto& [name, value] : attached.facts) facts[name] = value;
+    out.push_back(bj::object{{"id", row.id}, {"kind", document.kind}, {"at", ledger::time_text(row.wall_ms)}, {"period", ledger::period_text(attached.period)},
+                             {"evidence", text_or_null(document.evidence)}, {"facts", std::move(facts)}, {"legs", legs_json(document)}});
+    return true;
+  });
+  if (!reader->error().empty()) return error(500, reader->error(), "store");
+  return ok(out);
+}
+
+Answer Admin::make_invoices(const std::string& text) {
+  const auto period = ledger::parse_period(text);
+  if (!period) return error(400, "A period is written as YYYY-MM.");
+  bj::array made, missing;
+  for (const auto& entry : settlement::make_invoices(parts_.ledger, *period, parts_.clock.wall_ms())) {
+    if (entry.id.empty()) return refusal(entry);  // none can be made
+    if (entry.result == Entry::Result::posted) moved(entry);
+    if (fine(entry)) made.emplace_back(entry.id);
+    else missing.push_back(bj::object{{"id", entry.id}, {"why", entry.why}});
+  }
+  return ok(bj::object{{"period", text}, {"made", std::move(made)}, {"missing", std::move(missing)}});
+}
+
+Answer Admin::invoices(const std::string& query) {
+  const auto asked = read_query(query);
+  std::optional<ledger::Period> period;
+  if (const auto found = asked.find("period"); found != asked.end()) {
+    period = ledger::parse_period(found->second);
+    if (!period) return error(400, "A period is written as YYYY-MM.");
+  }
+  std::string why;
+  const auto reader = parts_.ledger.reader(why);
+  if (reader == nullptr) return error(500, why, "store");
+  bj::array out;
+  for (const auto& one : settlement::invoices(*reader, period)) out.push_back(invoice_json(one));
+  return ok(out);
+}
+
+// A number is "PERIOD/TENANT", two parts of the path.
+Answer Admin::invoice(const std::string& period, const std::string& tenant) {
+  std::string why;
+  const auto reader = parts_.ledger.reader(why);
+  if (reader == nullptr) return error(500, why, "store");
+  for (const auto& one : settlement::invoices(*reader, ledger::parse_period(period)))
+    if (one.no == period + "/" + tenant) return ok(invoice_json(one));
+  return error(404, "There is no invoice " + period + "/" + tenant + "; GET /admin/v1/invoices lists those that were made.", "invoice_not_found");
+}
+
+}  // namespace trib::api

@@ -1,0 +1,48 @@
+"""Finance's desk over real doors and the real command: orders, their repetition, what customers have left."""
+import json
+import unittest
+
+from support import GatewayCase
+from demo.arithmetic import pico
+
+
+class Desk(GatewayCase):
+    def tributary(self, *words, code=0):
+        done = self.world.command(*words, check=False)
+        self.assertEqual(code, done.returncode, done.stdout + done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    def balance(self):
+        return pico(next(t for t in self.world.admin.get("/admin/v1/tenants") if t["id"] == "acme")["balance"])
+
+    def test_reversal_gives_the_customer_his_money_back_once(self):
+        before = self.balance()
+        answer = self.world.customer.chat("hello")
+        charge = pico(self.world.rated(answer.request_id)["charge"])
+        self.assertEqual(before - charge, self.balance())
+        said = json.loads(self.tributary("ledger", "reverse", answer.request_id, "--reason", "a test", "--json"))
+        self.assertEqual(("reversal", False), (said["kind"], said["repeated"]))
+        self.assertEqual(0, sum(pico(leg["amount"]) for leg in said["legs"]))
+        self.assertEqual(before, self.balance())
+        self.assertIn("was posted already", self.tributary("ledger", "reverse", answer.request_id, "--reason", "a test"))
+        self.assertEqual(before, self.balance())
+        self.assertIn("nothing is left", self.tributary("ledger", "reverse", answer.request_id, "--reason", "another", code=1))
+
+    def test_orders_say_what_they_take_and_what_is_wrong(self):
+        self.assertIn("tributary ledger payout STATEMENT", self.tributary("ledger", "orders"))
+        self.assertIn("usage: tributary ledger refund", self.tributary("ledger", "refund", "acme", code=2))
+        self.assertIn("must be a decimal string", self.tributary("ledger", "refund", "acme", "x", "--id", "1", code=1))
+        self.assertIn("available", self.tributary("ledger", "refund", "acme", "999999", "--id", "1", code=1))
+        self.assertIn("there is no statement", self.tributary("ledger", "payout", "2020-01/site:dc-0", code=1))
+        self.assertIn("above the budget of 0", self.tributary("ledger", "goodwill", "acme", "1", "--id", "g", code=1))
+        self.tributary("ledger", "set", "goodwill_budget", "5", "--id", "1")
+        before = self.balance()
+        self.tributary("ledger", "goodwill", "acme", "1.5", "--id", "g", "--reason", "an outage")
+        self.assertEqual(before + pico("1.5"), self.balance())
+        self.assertIn("an outage", self.tributary("ledger", "list"))
+        self.assertIn("is not closed yet", self.tributary("invoice", "make", "2020-01", code=1))
+        self.assertEqual("0", self.world.admin.get("/admin/v1/ledger/trial-balance")["sum"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,322 @@
+"""Finance's orders as docs/desk.md has them, and the invoices: what each posts, and which are refused."""
+import collections
+
+from arithmetic import FEN, begins, floor_fen, following, half_up_fen, period_of, pico, share
+from books import Books, Supply, accruing, reserve, stated
+
+
+class Refused(Exception):
+    pass
+
+
+def has_accounts(party):
+    return party not in ("platform", "vat") and not party.endswith(":")
+
+
+class Desk(Books):
+    def __init__(self):
+        super().__init__()
+        self.wrong = []  # orders that the ledger took otherwise
+        self.settings, self.penalties, self.payouts, self.debts = {}, collections.Counter(), {}, collections.Counter()
+
+    def order(self, fact):
+        """Posts it, or raises Refused; the ledger must have done the same."""
+        self.wall_ms, self.args = fact["wall_ms"], fact["args"]
+        before = dict(self.credit), len(self.moves)
+        try:
+            getattr(self, "order_" + fact["what"].replace("-", "_"))()
+        except Refused:
+            assert before == (dict(self.credit), len(self.moves)), "refused halfway"
+            return False
+        return True
+
+    # --- about a request ---
+
+    def sale(self):
+        request = self.requests[self.args["request"]]
+        if not request.price:
+            raise Refused  # it was not charged
+        left = [p._replace(amount=p.amount - request.taken[p.attempt, p.party]) for p in request.now]
+        return request, left, sum(p.amount for p in left)
+
+    def changed(self, request, parts, sign, period, reprice=False):
+        """Tells the close what was earned more (or less) of a request, by attempt."""
+        by_attempt = collections.OrderedDict()
+        for part in sorted(parts, key=lambda p: p.attempt):
+            by_attempt.setdefault(part.attempt, []).append(part)
+        for attempt, own in by_attempt.items():
+            changes = collections.Counter()
+            for part in own:
+                changes[part.party] += sign * part.amount
+            self.supply[period].append(Supply(reprice, request.sites[attempt], own[0].contract, sum(changes.values()), changes))
+
+    def charged(self, request, price, parts, sign, period):
+        vat = sum(p.amount for p in parts if p.party == "vat")
+        self.customers[period].append((request.tenant, request.model, price["from_ms"], sign * sum(p.amount for p in parts), sign * vat))
+
+    def take(self, request, parts):
+        for part in parts:
+            request.taken[part.attempt, part.party] += part.amount
+        request.documents += 1
+
+    @staticmethod
+    def gives(parts):
+        legs = collections.Counter()
+        for part in parts:
+            legs[accruing(part.party)] += part.amount
+        return legs
+
+    def order_reverse(self):
+        request, left, gross = self.sale()
+        back = pico(self.args["amount"]) if self.args.get("amount") else gross
+        if request.disputed or request.credited or not gross or back > gross:
+            raise Refused
+        parts = left
+        if back < gross:
+            parts = [p._replace(amount=a) for p, a in zip(left, share(back, [p.amount for p in left]))]
+        period, legs = self.booking(request.period), self.gives(parts)
+        legs["L200/" + request.tenant] -= back
+        self.move("reversal", period, request.final_ms, legs)
+        self.changed(request, parts, -1, period)
+        self.charged(request, request.price, parts, -1, period)
+        self.take(request, parts)
+
+    def order_dispute(self):
+        request, left, gross = self.sale()
+        if request.disputed or request.credited or not gross:
+            raise Refused
+        period, legs = self.booking(request.period), self.gives(left)
+        legs["L250/disputed"] -= gross
+        self.move("suspense", period, request.final_ms, legs)
+        self.changed(request, left, -1, period)
+        request.disputed = True
+        request.documents += 1
+
+    def order_resolve(self):
+        request, left, gross = self.sale()
+        if not request.disputed:
+            raise Refused
+        period = self.booking(request.period)
+        request.disputed = False
+        if self.args["for"] == "customer":
+            self.move("reversal", period, request.final_ms, {"L250/disputed": gross, "L200/" + request.tenant: -gross})
+            self.charged(request, request.price, left, -1, period)
+            self.take(request, left)
+            return
+        legs = collections.Counter({account: -amount for account, amount in self.gives(left).items()})
+        legs["L250/disputed"] += gross
+        self.move("suspense", period, request.final_ms, legs)
+        self.changed(request, left, 1, period)
+        request.documents += 1
+
+    def order_chargeback(self):
+        request, left, gross = self.sale()
+        cost = pico(self.args.get("cost") or "0")
+        if request.credited or not gross:
+            raise Refused
+        period, due, by_split = self.booking(request.period), collections.Counter(), []
+        legs, debts = collections.Counter(), collections.Counter()
+        if request.disputed:
+            legs["L250/disputed"] += gross
+        else:
+            for part in left:
+                rule = part.contract["chargeback"]
+                if rule == "by_split":
+                    by_split.append(part)
+                own = rule == "by_split" or part.party == "vat"
+                due[part.party if own else "platform" if rule == "platform" else "site:" + request.sites[part.attempt]] += part.amount
+            self.changed(request, by_split, -1, period)
+        self.charged(request, request.price, left, -1, period)
+        borne = 0
+        rule = left[-1].contract["chargeback_cost"]
+        if cost and rule == "site":
+            due["site:" + request.fact["attempts"][-1]["site"]] += cost
+            borne = cost
+        elif cost and rule == "by_split":
+            bear = [p for p in left if p.party != "vat" and p.amount >= 0]
+            for part, amount in zip(bear, share(cost, [p.amount for p in bear]) if bear else []):
+                if has_accounts(part.party):
+                    due[part.party] += amount
+                    borne += amount
+        for party, amount in sorted(due.items()):
+            if not has_accounts(party) or amount < 0:
+                legs[accruing(party)] += amount
+                continue
+            for account in (reserve(party), accruing(party)):
+                taken = min(amount, max(self.stands(account), 0))
+                legs[account] += taken
+                amount -= taken
+            debts["A120/" + party] += amount
+        for of in (legs, debts):
+            of["A100"] -= sum(of.values())
+        self.move("chargeback", period, request.final_ms, legs)
+        self.move("clawback", period, request.final_ms, debts)
+        self.move("fee", period, request.final_ms, {"E420": cost - borne, "A100": borne - cost})
+        request.disputed = False
+        self.take(request, left)
+
+    def order_goodwill(self):
+        given, tenant = pico(self.args["amount"]), self.args["tenant"]
+        period = self.booking(period_of(self.wall_ms))
+        request = None
+        if self.args.get("request"):
+            request, left, gross = self.sale()
+            if request.documents or given > gross:
+                raise Refused
+        if -self.credit.get(("E400", period), 0) + given > pico(self.settings.get("goodwill_budget", "0")):
+            raise Refused
+        self.move("goodwill", period, self.wall_ms, {"E400": given, "L200/" + tenant: -given})
+        if not request:
+            return
+        bears = [p._replace(amount=a) for p, a in zip(left, share(given, [p.amount for p in left]))]
+        bears = [p for p in bears if p.party != "vat" and p.contract["base"] == "net_of_refunds"]
+        legs = self.gives([p for p in bears if p.party != "platform"])
+        legs["E400"] -= sum(legs.values())
+        self.move("reprice", period, request.final_ms, legs)
+        self.changed(request, bears, -1, period)
+        request.credited = True
+        request.documents += 1
+
+    def order_reprice(self):
+        model, begin, end = self.args["model"], int(self.args["from_ms"]), int(self.args["to_ms"])
+        price = self.prices[model].terms[int(self.args["version"]) - 1]
+        found = [r for r in self.requests.values() if r.model == model and r.price and begin <= r.fact["admit_ms"] < end
+                 and self.args.get("tenant", r.tenant) == r.tenant and not r.documents and r.price is not price]
+        months = {self.booking(r.period) for r in found}
+        if len(months) != 1:
+            raise Refused  # nothing to do, or to be divided
+        period, legs, last = months.pop(), collections.defaultdict(collections.Counter), collections.Counter()
+        for request in found:
+            _, _, parts = self.rate(request.fact, price)
+            month = period_of(request.final_ms)
+            last[month] = max(last[month], request.final_ms)
+            for sign, of, rated in ((-1, request.price, request.now), (1, price, parts)):
+                for part in rated:
+                    legs[month][accruing(part.party)] -= sign * part.amount
+                    legs[month]["L200/" + request.tenant] += sign * part.amount
+                self.changed(request, rated, sign, period, reprice=True)
+                self.charged(request, of, rated, sign, period)
+            request.now, request.price = parts, price
+        for month, moved in sorted(legs.items()):
+            self.move("reprice", period, last[month], moved)
+
+    # --- about accounts and parties ---
+
+    def simple(self, code, at, legs):
+        self.move(code, self.booking(period_of(at)), at, legs)
+
+    def order_refund(self):
+        account, back = "L200/" + self.args["tenant"], pico(self.args["amount"])
+        if back % FEN or self.stands(account) < back:
+            raise Refused
+        self.simple("refund", self.wall_ms, {account: back, "A100": -back})
+
+    def order_payment(self):
+        account, paid = "A110/" + self.args["tenant"], pico(self.args["amount"])
+        if paid > -self.stands(account):
+            raise Refused
+        self.simple("topup", self.wall_ms, {"A100": paid, account: -paid})
+
+    def order_fee(self):
+        paid = pico(self.args["amount"])
+        self.fees[self.booking(period_of(self.wall_ms))] += paid
+        self.simple("fee", self.wall_ms, {"E420": paid, "A100": -paid})
+
+    def order_payout(self):
+        period, party = self.args["statement"].split("/", 1)
+        one = self.statements[int(period.replace("-", "")), party]
+        open_ = one["net_payable"] - self.payouts.get(self.args["statement"], 0)
+        paid = pico(self.args["amount"]) if self.args.get("amount") else open_
+        if not open_ or paid > open_ or paid % FEN:
+            raise Refused
+        self.payouts[self.args["statement"]] = self.payouts.get(self.args["statement"], 0) + paid
+        self.last_payout = self.args["statement"], paid, stated(party)
+        self.simple("payout", self.wall_ms, {stated(party): paid, "A100": -paid})
+
+    def order_payout_returned(self):
+        no, paid, account = self.last_payout
+        self.payouts[no] -= paid
+        self.simple("payout", self.wall_ms, {account: -paid, "A100": paid})
+
+    def order_penalty(self):
+        site, cause = self.args["site"], self.args["cause"]
+        contract = self.contracts[self.args["contract"]].at(self.wall_ms)
+        measured, key = int(self.args["measured_ppm"]), (period_of(self.wall_ms), self.args["contract"], site, cause)
+        steps = [p for p in contract["penalties"] if p["cause"] == cause and measured < p["below_ppm"]]
+        if not steps:
+            raise Refused
+        step = min(steps, key=lambda p: p["below_ppm"])
+        taken = min(step["amount"], max(step["cap"] - self.penalties[key], 0))
+        if not taken or not any(account == "L210/" + site for account, _ in self.credit):
+            raise Refused  # the cap is reached, or nothing was ever booked there
+        self.penalties[key] += taken
+        self.simple("penalty", self.wall_ms, {"L210/" + site: taken, "R300": -taken})
+
+    def order_forfeit(self):
+        party, lost = self.args["party"], pico(self.args["amount"])
+        account = reserve(party) if self.args["from"] == "reserve" else accruing(party)
+        if self.stands(account) < lost:
+            raise Refused
+        self.simple("forfeiture", self.wall_ms, {account: lost, "R300": -lost})
+
+    def order_clawback(self):
+        party, paid = self.args["party"], pico(self.args["amount"])
+        source = accruing(party) if self.args["by"] == "payable" else "A100"
+        if paid > -self.stands("A120/" + party) or (self.args["by"] == "payable" and self.stands(source) < paid):
+            raise Refused
+        self.simple("clawback", self.wall_ms, {source: paid, "A120/" + party: -paid})
+
+    def order_manual(self):
+        self.simple("manual", self.wall_ms, {account: pico(amount) for account, amount in (leg.split("=") for leg in self.args["legs"].split(","))})
+
+    def order_set(self):
+        self.settings[self.args["name"]] = self.args["value"]
+
+    # --- invoices of a closed month ---
+
+    def invoice(self, period):
+        sums = collections.defaultdict(lambda: collections.defaultdict(lambda: [0, 0, 0]))
+        for request in self.by_period[period]:
+            if request.fact and sum(request.fact["counts"]):
+                price = self.prices[request.model].at(request.fact["admit_ms"])
+                line = sums[request.tenant][request.model, price["from_ms"]]
+                line[0] += request.gross
+                line[1] += sum(p.amount for p in request.parts if p.party == "vat")
+                line[2] += 1
+        for tenant, model, price, gross, vat in self.customers[period]:
+            line = sums[tenant][model, price]
+            line[0] += gross
+            line[1] += vat
+        for tenant, lines in sorted(sums.items()):
+            self.invoice_of(period, tenant, sorted(lines.items()))
+
+    def invoice_of(self, period, tenant, lines):
+        carry, accrued = self.invoice_carry.get(tenant, (0, 0))
+        accrued += sum(vat for _, (_, vat, _) in lines)
+        charged = sum(gross for _, (gross, _, _) in lines)
+        lines = [line for line in lines if line[1][0] or line[1][2]]
+        total = floor_fen(carry + charged)
+        made = self.invoices[period, tenant] = collections.Counter(amount=0, net=0, tax=0)
+        if total <= 0:
+            made["closing_carry"] = carry + charged
+            self.invoice_carry[tenant] = carry + charged, accrued
+            return
+        made["closing_carry"] = carry + charged - total
+        self.invoice_carry[tenant] = made["closing_carry"], 0
+        amounts = [floor_fen(gross) for _, (gross, _, _) in lines]
+        order = sorted(range(len(lines)), key=lambda i: (-(lines[i][1][0] - amounts[i]), i))
+        for i in order[:(total - sum(amounts)) // FEN]:
+            amounts[i] += FEN
+        for ((model, begin), _), amount in zip(lines, amounts):
+            tax = self.prices[model].at(begin)["tax"]
+            if tax["inclusive"]:
+                due = half_up_fen(amount * tax["percent"], 100 + tax["percent"])
+                made.update(amount=amount, net=amount - due, tax=due)
+            else:
+                due = half_up_fen(amount * tax["percent"], 100)
+                made.update(amount=amount + due, net=amount, tax=due)
+        after, at, account = following(period), begins(following(period)) - 1, "L200/" + tenant
+        owes = -(self.stands(account, period) + accrued - made["tax"])
+        made["receivable"] = min(made["amount"], floor_fen(max(owes, 0)))
+        self.move("vat", after, at, {account: made["tax"] - accrued, "L240": accrued, "L241": -made["tax"]})
+        self.move("lock", after, at, {"A110/" + tenant: made["receivable"], account: -made["receivable"]})

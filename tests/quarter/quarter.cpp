@@ -1,0 +1,204 @@
+// A simulated quarter through the real journal, poster, store and close:
+//   quarter FOLDER SEED REQUESTS-A-MONTH SITES TENANTS
+// writes FOLDER/facts.jsonl (what happened) and FOLDER/result.jsonl (what the ledger made of it); oracle.py
+// reckons the second from the first. Sealed, verified, and closed month by month with late facts between.
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "gateway/base/json_writer.h"
+#include "gateway/settlement/settlement.h"
+#include "tests/quarter/facts.h"
+#include "tests/quarter/people.h"
+#include "tests/quarter/result.h"
+
+namespace trib::quarter {
+namespace {
+
+using ledger::Period;
+using money::Amount;
+
+[[noreturn]] void stop(const std::string& why) {
+  std::fprintf(stderr, "quarter: %s\n", why.c_str());
+  std::exit(1);
+}
+
+class Quarter {
+ public:
+  Quarter(const std::string& dir, std::uint64_t seed, unsigned sites, unsigned tenants)
+      : dir_(dir), rng_(seed), facts_(dir + "/facts.jsonl"), terms_(make_terms(rng_, sites, tenants)) {
+    metering::JournalOptions options;
+    options.dir = dir + "/journal";
+    options.sync_always = true;
+    metering::JournalError error;
+    journal_ = metering::open_journal(system_disk(), system_clock(), options, error);
+    if (!journal_) stop("journal: " + error.why);
+    ledger::LedgerOptions store;
+    store.path = dir + "/ledger.db";
+    store.wait = [this] { journal_->pump(); };
+    std::string why;
+    ledger_ = ledger::Ledger::open(store, system_clock(), *journal_, why);
+    if (!ledger_) stop("store: " + why);
+    key_ = settlement::SigningKey::open(system_disk(), dir + "/key.pem", why);
+    if (!key_) stop("key: " + why);
+  }
+
+  void begin() {
+    if (const auto problem = ledger_->publish(terms_.config, january)) stop("publish: " + problem->path + ": " + problem->why);
+    for (const auto& model : terms_.config.models)
+      for (const auto& price : model.prices) facts_.price(model.id, price);
+    for (const auto& contract : terms_.config.contracts) facts_.contract(contract);
+    for (const Site& site : terms_.sites) facts_.site(site);
+    for (const auto& tenant : terms_.tenants) {
+      const Amount amount = Amount::pico(static_cast<money::int128>(1 + rng_.below(rng_.below(5) == 0 ? 1'000'000 : 1'000'000'000)) * 1'000'000);
+      // Every fifth pays later: what he has is soon used up.
+      done("topup", ledger_->topup(tenant, "first", amount, january));
+      auto out = json::object();
+      out.text("fact", "topup").text("tenant", tenant).raw("pico", std::to_string(static_cast<std::int64_t>(amount.pico())));
+      facts_.line(out.integer("wall_ms", january).close('}').take());
+    }
+    order({"set", {{"name", "item_code"}, {"value", "3040203000000000000"}, {"id", "first"}}}, january);
+    order({"set", {{"name", "goodwill_budget"}, {"value", "0.5"}, {"id", "first"}}}, january);
+  }
+
+  void serve(std::int64_t ends_ms) {
+    metering::Final final = make_request(rng_, terms_, ends_ms);
+    const auto book = ledger_->book();
+    final.admit.price_version = book->price_at(final.admit.model, final.admit.wall_ms)->version;
+    for (auto& attempt : final.attempts) attempt.contract_version = book->contract_at(attempt.contract, attempt.wall_ms)->version;
+    if (journal_->append(final) == 0) stop("the journal refuses");
+    facts_.request(final);
+    people_.saw(final);
+    if (++served_ % 5'000 == 0) post();
+  }
+
+  // The month's requests in the order in which they ended; the days are uneven.
+  void month(Period period, unsigned requests) {
+    const auto begin = ledger::period_begin_ms(period), length = ledger::period_end_ms(period) - begin;
+    for (unsigned i = 0; i < requests; ++i) {
+      const auto share = static_cast<std::int64_t>(i) * length / requests;
+      serve(begin + share);
+      if (rng_.below(requests) < orders_a_month) {
+        post();
+        order(people_.next(begin + share), begin + share);
+      }
+    }
+    serve(begin + length - 1);  // 23:59:59.999
+    post();
+  }
+
+  // What arrives after its month has closed.
+  void late(Period period, unsigned requests) {
+    const auto begin = ledger::period_begin_ms(period), length = ledger::period_end_ms(period) - begin;
+    for (unsigned i = 0; i < requests; ++i) serve(begin + static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(length))));
+    post();
+  }
+
+  void close(Period period) {
+    const std::int64_t now = ledger::period_end_ms(period) + 4 * ledger::day_ms;
+    while (true) {
+      const auto made = settlement::advance(*ledger_, *key_, period, now, rules_, {});
+      if (!made.error.empty()) stop("close: " + made.error);
+      if (!made.moved) {
+        for (const auto& item : made.items)
+          if (!item.fine) stop("close " + ledger::period_text(period) + ": " + item.name + ": " + item.why);
+      }
+      if (made.state == ledger::PeriodState::stated) break;
+    }
+    fact("close", period, now);
+    for (const auto& one : settlement::make_invoices(*ledger_, period, now))
+      if (one.result != settlement::Entry::Result::posted) stop("invoices: " + one.why);
+    fact("invoice", period, now);
+  }
+
+  void pay(Period period) {
+    const std::int64_t now = ledger::period_end_ms(period) + 5 * ledger::day_ms;
+    std::string why;
+    const auto reader = ledger_->reader(why);
+    bool returned = false;  // the first one comes back and is paid again
+    for (const auto& one : settlement::statements(*reader, period)) {
+      if (one.net_payable.zero()) continue;
+      order({"payout", {{"statement", one.no}}}, now);
+      if (returned) continue;
+      returned = true;
+      order({"payout-returned", {{"payout", "payout:" + one.no + ":1"}}}, now);
+      order({"payout", {{"statement", one.no}, {"id", "again"}}}, now);
+    }
+    if (!settlement::advance(*ledger_, *key_, period, now, rules_, {}).moved) stop("a month that is paid is not PAID");
+  }
+
+  void end() {
+    if (!ledger_->trial_balance().sum.zero()) stop("the trial balance is not zero");
+    std::string why;
+    const auto reader = ledger_->reader(why);
+    if (!reader || !write_result(*reader, dir_ + "/result.jsonl")) stop("the store cannot be read: " + why);
+    const auto verdict = ledger::verify(dir_ + "/ledger.db", "", 0, journal_.get());
+    if (!verdict.ok) stop("verify: " + verdict.place + ": " + verdict.why);
+  }
+
+ private:
+  void done(const std::string& what, ledger::Posting posting) {
+    if (posting != ledger::Posting::posted) stop(what + " was not posted: " + ledger_->failure());
+  }
+  void fact(const char* name, Period period, std::int64_t wall_ms) {
+    auto out = json::object();
+    facts_.line(out.text("fact", name).integer("period", period).integer("wall_ms", wall_ms).close('}').take());
+  }
+  void order(const settlement::Order& order, std::int64_t wall_ms) {
+    using Result = settlement::Entry::Result;
+    const auto entry = settlement::enter(*ledger_, order, wall_ms);
+    if (entry.result == Result::failed || entry.result == Result::conflict || entry.result == Result::repeated) stop("order " + order.what + ": " + entry.why);
+    auto out = json::object();
+    out.text("fact", "order").text("what", order.what).integer("wall_ms", wall_ms).boolean("posted", entry.result == Result::posted);
+    out.key("args").open('{');
+    for (const auto& [name, value] : order.args) {
+      out.text(name, value);
+      if (order.what == "reprice" && (name == "from" || name == "to")) out.text(name + "_ms", std::to_string(*config::parse_date(value)));
+    }
+    facts_.line(out.close('}').close('}').take());
+    people_.told(order, entry.result == Result::posted);
+  }
+  void post() {
+    while (journal_->pump() || ledger_->post_once()) {
+    }
+    if (!ledger_->failure().empty()) stop("the poster: " + ledger_->failure());
+  }
+
+  static constexpr unsigned orders_a_month = 120;
+  const std::string dir_;
+  SeededRng rng_;
+  Facts facts_;
+  const Terms terms_;
+  People people_{rng_, terms_};
+  const settlement::CloseRules rules_;
+  std::unique_ptr<metering::Journal> journal_;
+  std::unique_ptr<ledger::Ledger> ledger_;
+  std::optional<settlement::SigningKey> key_;
+  unsigned served_ = 0;
+};
+
+void run(const std::string& dir, std::uint64_t seed, unsigned requests, unsigned sites, unsigned tenants) {
+  Quarter quarter(dir, seed, sites, tenants);
+  quarter.begin();
+  for (const Period period : {202601, 202602, 202603}) {
+    quarter.month(period, requests);
+    quarter.close(period);
+    quarter.late(period, 1 + requests / 100);
+    quarter.pay(period);
+  }
+  quarter.close(202604);  // the late facts of March; every reserve's days
+  quarter.end();
+}
+
+}  // namespace
+}  // namespace trib::quarter
+
+int main(int argc, char** argv) {
+  if (argc != 6) {
+    std::fprintf(stderr, "usage: quarter FOLDER SEED REQUESTS-A-MONTH SITES TENANTS\n");
+    return 2;
+  }
+  const auto number = [&](int i) { return static_cast<unsigned>(std::strtoul(argv[i], nullptr, 10)); };
+  std::filesystem::create_directories(argv[1]);
+  trib::quarter::run(argv[1], number(2), number(3), number(4), number(5));
+}
