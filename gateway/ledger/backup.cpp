@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "gateway/ledger/checkpoint.h"
+#include "gateway/ledger/copy.h"
 #include "gateway/ledger/period.h"
 #include "gateway/ledger/reader.h"
+#include "gateway/ledger/schema.h"
 
 namespace trib::ledger {
 namespace {
@@ -119,6 +121,12 @@ bool copy_pages(Connection& from, const std::string& to, const BackupOptions& op
   return false;
 }
 
+// Of a store on a server: its rows, at the moment of the read transaction, in a file that every command reads.
+bool copy_to_file(Connection& from, const std::string& to, const BackupOptions& options, std::string& why) {
+  Connection copy;
+  return copy.open(to, {}, Connection::Mode::write, why) && ensure_schema(copy, why) && copy_rows(from, copy, options.progress, why);
+}
+
 bool hash_file(Disk& disk, const std::string& path, bool sync, Backup& out, std::string& why) {
   struct Freed {
     void operator()(EVP_MD_CTX* p) const { EVP_MD_CTX_free(p); }
@@ -167,10 +175,12 @@ std::optional<Backup> make_backup(Disk& disk, const BackupOptions& options, std:
   Backup out;
   out.made_ms = wall_ms;
   if (!reader->begin()) {
-    why = options.store + ": " + reader->connection().error();
+    why = store_name(options.store) + ": " + reader->connection().error();
     return std::nullopt;
   }
-  const bool copied = where(*reader, options.shard, out, why) && copy_pages(reader->connection(), part, options, why);
+  const bool pages = reader->connection().engine() == Engine::sqlite;
+  const bool copied = where(*reader, options.shard, out, why) &&
+                      (pages ? copy_pages(reader->connection(), part, options, why) : copy_to_file(reader->connection(), part, options, why));
   reader->end();
   if (!copied) {
     disk.remove(part);

@@ -1,4 +1,4 @@
-// An online copy of the store: one moment of it, while customers are served and the poster posts. A folder
+// An online copy of the store, an SQLite file whichever engine the store is on: one moment of it, while customers are served and the poster posts. A folder
 // counts as a backup when its manifest is there, which is written last and names the copy's SHA-256. Put
 // back, the journal's tail is posted again in the same batches with the same seals.
 #pragma once
@@ -23,12 +23,12 @@ struct Backup {  // what a manifest says
 };
 
 struct BackupOptions {
-  std::string store;      // path of the SQLite file
+  std::string store;      // its address
   std::string vfs;        // of the store
   std::uint16_t shard = 0;
   std::string dir;        // made when missing; refused when it holds a backup
   int step_pages = 256;   // between two calls of `progress`
-  // Pages copied and in all; false: give up. Another turn of the store's readers and writer runs between.
+  // Pages (on a server: rows) copied and in all; false: give up. Another turn of the store's readers and writer runs between.
   std::function<bool(std::uint64_t done, std::uint64_t all)> progress;
 };
 

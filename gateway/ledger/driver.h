@@ -36,10 +36,13 @@ class Connection {
   virtual std::string error() const = 0;
   virtual bool lost() const { return false; }
   virtual bool repeated() const { return false; }
+  virtual Engine engine() const = 0;
   virtual sqlite3* raw() const { return nullptr; }
 };
 
 // Null with the reason.
+std::unique_ptr<Connection> open_postgres(const std::string& address, ledger::Connection::Mode mode, std::string& why);
+std::string told_url(const std::string& url);
 std::unique_ptr<Connection> open_sqlite(const std::string& path, const std::string& vfs, ledger::Connection::Mode mode, std::string& why);
 
 }  // namespace trib::ledger::driver

@@ -1,5 +1,6 @@
 // One batch at a time from the journal into the store: rows, transfers, balances, cursor and the
-// seal over them in one transaction, then a SEAL record. One thread at a time.
+// seal over them in one transaction, then a SEAL record. One thread at a time. A store that is lost is asked
+// for again at each turn; where it stands then says whether the last commit was one.
 #pragma once
 #include <map>
 #include <memory>
@@ -47,6 +48,7 @@ class Poster {
   };
   struct Work;  // a batch in the making
 
+  bool settle(std::string& why);
   bool load(std::string& why);
   bool load_book(std::string& why);
   bool load_periods(std::string& why);
@@ -54,6 +56,7 @@ class Poster {
   bool find_seals(std::string& why);
   void seal();
 
+  Turn batch(std::string& why);
   bool collect(Work& work, std::string& why);
   bool finish(Work& work, std::string& why);
   bool add(Work& work, const Item& item);

@@ -40,7 +40,7 @@ Poster::Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batc
 bool Poster::open(const std::string& path, const std::string& vfs, std::string& why) {
   if (!db_.open(path, vfs, Connection::Mode::write, why)) return false;
   if (!db_.become_writer(shard_, why)) return false;
-  if (!ensure_schema(db_, why)) return false;
+  if (db_.engine() == Engine::sqlite ? !ensure_schema(db_, why) : !check_rights(db_, why)) return false;
   find_usage_ = db_.prepare("SELECT content_hash FROM usage WHERE request_id = ?");
   find_command_ = db_.prepare("SELECT kind, body FROM command WHERE shard = ? AND id = ?");
   add_balance_ = db_.prepare(add_balance_sql);
@@ -65,6 +65,14 @@ bool Poster::open(const std::string& path, const std::string& vfs, std::string& 
     return false;
   }
   return load(why) && load_book(why) && load_periods(why) && match_journal(why) && find_seals(why);
+}
+
+// After a lost connection, as at a start: what was under way is in the store, or it is not.
+bool Poster::settle(std::string& why) {
+  if (!db_.become_writer(shard_, why)) return false;
+  seals_.clear();
+  unsealed_.reset();
+  return check_schema(db_, why) && load(why) && load_book(why) && load_periods(why) && match_journal(why) && find_seals(why);
 }
 
 bool Poster::load(std::string& why) {

@@ -188,10 +188,10 @@ bool QuantityTables::put(const QuantityRow& row, std::uint16_t shard) {
   insert.reset().bind(shard).bind(static_cast<std::int64_t>(row.batch)).bind(row.n).bind(row.period);
   insert.bind(row.site).bind(row.model).bind(row.account);
   for (const std::int64_t n : row.amount) insert.bind(n);
-  if (!insert.blob(row.leaf).done()) return false;
+  if (!insert.blob(row.leaf).queue()) return false;
   add.reset().bind(shard).bind(row.account).bind(row.site).bind(row.model).bind(row.period);
   for (const std::int64_t n : row.amount) add.bind(n);
-  return add.done();
+  return add.queue();
 }
 
 void read(Statement& from, Quantity& to) {

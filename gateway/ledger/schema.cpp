@@ -114,6 +114,7 @@ CREATE TABLE IF NOT EXISTS rated(
 
 constexpr const char* sealed_tables[] = {"price_book", "contract_version", "usage", "command", "quarantine",
                                          "transfer",   "leg",              "quantity", "batch"};
+constexpr const char* moving_tables[] = {"balance", "site_total", "quantity_total", "cursor", "rated", "period"};
 
 std::int64_t stored_version(Connection& db) {
   Statement select = db.prepare("SELECT value FROM meta WHERE key = 'schema_version'");
@@ -144,11 +145,48 @@ bool ensure_schema(Connection& db, std::string& why) {
   return false;
 }
 
+std::vector<std::string> store_tables() {
+  std::vector<std::string> out(std::begin(sealed_tables), std::end(sealed_tables));
+  out.insert(out.end(), std::begin(moving_tables), std::end(moving_tables));
+  return out;
+}
+
 bool has_guards(Connection& db) {
   Statement select = db.prepare(trigger_count_text(db.engine()));
   return select.row() && select.number<std::uint64_t>() >= std::size(sealed_tables) * guard_triggers(db.engine()) + 1;
 }
 
-bool check_schema(Connection& db, std::string& why) { return accept(stored_version(db), why); }
+bool check_schema(Connection& db, std::string& why) {
+  const auto version = stored_version(db);
+  if (version != 0 || db.engine() == Engine::sqlite) return accept(version, why);
+  why = "the store has no tables that this role can read: run `tributary store setup` as the database's owner (" + db.error() + ")";
+  return false;
+}
+
+bool check_rights(Connection& db, std::string& why) {
+  if (!check_schema(db, why)) return false;
+  std::string list;
+  for (const char* table : sealed_tables) list += std::string(list.empty() ? "" : ", ") + "('" + table + "')";
+  Statement select = db.prepare("SELECT current_user, name FROM (VALUES " + list + ") AS sealed(name) "
+                                "WHERE has_table_privilege(current_user, 'tributary.' || name, 'UPDATE, DELETE, TRUNCATE') ORDER BY name LIMIT 1");
+  const auto step = select.step();
+  if (step == Statement::Step::done) return true;
+  if (step == Statement::Step::failed) {
+    why = "asking for the role's rights: " + db.error();
+    return false;
+  }
+  why = "the role " + std::string(select.text()) + " may change rows of " + std::string(select.text()) +
+        ", which nobody may: give the gateway a role of its own with `tributary store setup URL --role NAME`";
+  return false;
+}
+
+// The rights of the gateway's role, and nothing that was given before.
+std::string grants_text(const std::string& quoted_role) {
+  std::string out = "REVOKE ALL ON ALL TABLES IN SCHEMA tributary FROM PUBLIC, " + quoted_role + ";\nGRANT USAGE ON SCHEMA tributary TO " +
+                    quoted_role + ";\nGRANT SELECT ON ALL TABLES IN SCHEMA tributary TO " + quoted_role + ";\n";
+  for (const char* table : sealed_tables) out += std::string("GRANT INSERT ON ") + table + " TO " + quoted_role + ";\n";
+  for (const char* table : moving_tables) out += std::string("GRANT INSERT, UPDATE ON ") + table + " TO " + quoted_role + ";\n";
+  return out;
+}
 
 }  // namespace trib::ledger

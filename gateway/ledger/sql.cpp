@@ -6,13 +6,15 @@
 
 namespace trib::ledger {
 
+std::string store_name(const std::string& address) { return is_postgres(address) ? driver::told_url(address) : address; }
+
 Connection::Connection() = default;
 Connection::~Connection() = default;
 Connection::Connection(Connection&& other) noexcept = default;
 Connection& Connection::operator=(Connection&& other) noexcept = default;
 
 bool Connection::open(const std::string& address, const std::string& vfs, Mode mode, std::string& why) {
-  driver_ = driver::open_sqlite(address, vfs, mode, why);
+  driver_ = is_postgres(address) ? driver::open_postgres(address, mode, why) : driver::open_sqlite(address, vfs, mode, why);
   return driver_ != nullptr;
 }
 
@@ -30,7 +32,7 @@ std::int64_t Connection::changes() const { return driver_->changes(); }
 std::string Connection::error() const { return driver_ ? driver_->error() : "the store is not open"; }
 bool Connection::lost() const { return driver_->lost(); }
 bool Connection::repeated() const { return driver_->repeated(); }
-Engine Connection::engine() const { return Engine::sqlite; }
+Engine Connection::engine() const { return driver_->engine(); }
 sqlite3* Connection::raw() const { return driver_->raw(); }
 
 Statement::Statement() = default;

@@ -28,6 +28,9 @@ class Statement;
 
 class Statement;
 
+// An address as it may be told: without what a URL says beside user, host and database.
+std::string store_name(const std::string& address);
+
 // How a statement's rows come: `few` at once, as the engine likes; `many` piece by piece, so that a walk over
 // millions is never held in memory, and other statements may run between two rows.
 enum class Rows { few, many };

@@ -74,7 +74,7 @@ class SqliteConnection final : public Connection {
 
   // One file has one writer by its lock; a second gateway is refused by the journal's.
   bool become_writer(std::uint16_t, std::string& why) override {
-    if (!run(page) || !use_wal()) {
+    if (!use_wal()) {
       why = "the store cannot use a write-ahead log: " + error();
       return false;
     }
@@ -97,6 +97,7 @@ class SqliteConnection final : public Connection {
 
   std::int64_t changes() const override { return sqlite3_changes64(db_); }
   std::string error() const override { return sqlite3_errmsg(db_); }
+  Engine engine() const override { return Engine::sqlite; }
   sqlite3* raw() const override { return db_; }
 
  private:
@@ -122,6 +123,7 @@ std::unique_ptr<Connection> open_sqlite(const std::string& path, const std::stri
   }
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, busy_ms_max);
+  if (mode == ledger::Connection::Mode::write) out->run(page);
   return out;
 }
 

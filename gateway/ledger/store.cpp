@@ -58,7 +58,9 @@ bool Ledger::post_once() {
     for (const auto& [tenant, change] : poster_->moved()) moved_(tenant, change);
   const std::lock_guard lock(shared_mutex_);
   failure_ = why;
-  if (result != Poster::Turn::posted) return false;
+  // A turn without a batch may have found that the commit before it was one, when the store had gone away.
+  const bool moved = result != Poster::Turn::failed && poster_->cursor() != posted();
+  if (!moved) return false;
   book_ = poster_->book();
   posted_.store(poster_->cursor(), std::memory_order_release);
   return true;
@@ -94,6 +96,7 @@ std::optional<CommandRow> Ledger::find_command(const std::string& id) {
 }
 
 Posting Ledger::submit(const Command& command) {
+  if (!storable_text(command.id) || !storable_text(command.kind) || !storable_text(command.body)) return Posting::failed;
   if (find_command(command.id)) return outcome(command, 0);
   const Lsn lsn = journal_.append(command);
   if (lsn == 0) return Posting::failed;

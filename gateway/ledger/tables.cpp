@@ -83,6 +83,7 @@ RequestId id_of_bytes(std::string_view bytes) {
 
 bool Inserts::prepare(Connection& db) {
   usage = db.prepare(insert("usage", "place, " + usage_stored) + " ON CONFLICT DO NOTHING");
+  bulk_usage = db.prepare_bulk("usage", "place, " + usage_stored);
   command = db.prepare(insert("command", "shard, " + command_columns));
   quarantine = db.prepare(insert("quarantine", "shard, " + quarantine_columns));
   transfer = db.prepare(insert("transfer", "shard, " + transfer_columns));
@@ -92,35 +93,36 @@ bool Inserts::prepare(Connection& db) {
 }
 
 bool Inserts::put(const UsageRow& row, std::uint16_t shard) {
+  Statement& to = in_bulk ? bulk_usage : usage;
   char id[16];
   put_id(row.id, id);
-  usage.reset().bind(place_of(shard, row.lsn)).blob(std::string_view(id, sizeof id));
-  usage.bind(signed_of(row.batch)).bind(static_cast<std::int64_t>(row.state));
-  usage.bind(row.tenant).bind(row.model).bind(row.operation);
-  usage.bind(static_cast<std::int64_t>(row.outcome)).bind(row.status).bind(static_cast<std::int64_t>(row.source));
-  usage.bind(row.admit_ms).bind(row.final_ms).bind(row.period);
-  usage.bind(row.price_version).bind(signed_of(row.book_revision));
+  to.reset().bind(place_of(shard, row.lsn)).blob(std::string_view(id, sizeof id));
+  to.bind(signed_of(row.batch)).bind(static_cast<std::int64_t>(row.state));
+  to.bind(row.tenant).bind(row.model).bind(row.operation);
+  to.bind(static_cast<std::int64_t>(row.outcome)).bind(row.status).bind(static_cast<std::int64_t>(row.source));
+  to.bind(row.admit_ms).bind(row.final_ms).bind(row.period);
+  to.bind(row.price_version).bind(signed_of(row.book_revision));
   const auto& c = row.counts;
   for (const auto n : {c.input, c.cached_input, c.cache_write, c.output, c.reasoning, row.bytes_delivered}) {
-    usage.bind(signed_of(n));
+    to.bind(signed_of(n));
   }
-  usage.blob(row.parts).blob(row.attempts).blob(row.key_hash).blob(row.content_hash).blob(row.leaf);
+  to.blob(row.parts).blob(row.attempts).blob(row.key_hash).blob(row.content_hash).blob(row.leaf);
   if (row.gross) {
-    usage.bind(*row.gross);
+    to.bind(*row.gross);
   } else {
-    usage.null().null();
+    to.null().null();
   }
-  return usage.done();
+  return to.done();
 }
 
 bool Inserts::put(const CommandRow& row, std::uint16_t shard) {
   command.reset().bind(shard).bind(row.id).bind(signed_of(row.lsn)).bind(signed_of(row.batch));
-  return command.bind(row.kind).bind(row.wall_ms).bind(row.body).bind(row.result).blob(row.leaf).done();
+  return command.bind(row.kind).bind(row.wall_ms).bind(row.body).bind(row.result).blob(row.leaf).queue();
 }
 
 bool Inserts::put(const QuarantineRow& row, std::uint16_t shard) {
   quarantine.reset().bind(shard).bind(signed_of(row.lsn)).bind(signed_of(row.batch));
-  return quarantine.bind(row.subject).bind(row.reason).blob(row.record).blob(row.leaf).done();
+  return quarantine.bind(row.subject).bind(row.reason).blob(row.record).blob(row.leaf).queue();
 }
 
 bool Inserts::put(const TransferRow& row, std::uint16_t shard) {
@@ -131,11 +133,11 @@ bool Inserts::put(const TransferRow& row, std::uint16_t shard) {
   } else {
     transfer.null();
   }
-  if (!transfer.done()) return false;
+  if (!transfer.queue()) return false;
   std::int64_t n = 0;
   for (const Leg& one : row.legs) {
     leg.reset().bind(shard).bind(signed_of(row.id)).bind(++n).bind(one.account).bind(one.amount);
-    if (!leg.done()) return false;
+    if (!leg.queue()) return false;
   }
   return true;
 }
@@ -147,7 +149,7 @@ bool Inserts::put(const BatchRow& row) {
     batch.bind(signed_of(n));
   }
   batch.bind(row.gross).bind(row.debit).bind(row.credit);
-  return batch.blob(row.merkle_root).blob(row.journal_hash).blob(row.prev_hash).blob(row.hash).done();
+  return batch.blob(row.merkle_root).blob(row.journal_hash).blob(row.prev_hash).blob(row.hash).queue();
 }
 
 void read(Statement& from, UsageRow& to) {

@@ -9,10 +9,11 @@
 
 namespace trib::ledger {
 
-// Insert statements; each `put` binds one row and steps. `usage` does nothing where the request id
-// exists: see Connection::changes().
+// Insert statements; each `put` binds one row and runs it, or leaves it to run with what comes next. A usage
+// row does nothing where the request id exists, see Connection::changes(); in bulk it fails, see repeated().
 struct Inserts {
-  Statement usage, command, quarantine, transfer, leg, batch;
+  Statement usage, bulk_usage, command, quarantine, transfer, leg, batch;
+  bool in_bulk = false;  // where there is bulk_usage
   bool prepare(Connection& db);
   bool put(const UsageRow& row, std::uint16_t shard);
   bool put(const CommandRow& row, std::uint16_t shard);

@@ -48,7 +48,7 @@ BackupOptions options_for(const World& world, const std::string& dir) {
 
 }  // namespace
 
-TEST_CASE("a copy that is taken amid the load gives, put back, the same seals") {
+TEST_CASE("a copy that is taken amid the load gives, put back, the same seals", "[sqlite]") {
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     World world;
     world.start();
@@ -99,7 +99,7 @@ TEST_CASE("a copy that is taken amid the load gives, put back, the same seals") 
   }
 }
 
-TEST_CASE("a backup that is killed never looks whole, and the next one takes its place") {
+TEST_CASE("a backup that is killed never looks whole, and the next one takes its place", "[sqlite]") {
   World world;
   world.start();
   SeededRng rng(7);
@@ -136,7 +136,7 @@ TEST_CASE("a backup that is killed never looks whole, and the next one takes its
   CHECK(check_backup(system_disk(), options.dir, why));
 }
 
-TEST_CASE("whatever a disk refuses, there is a whole backup or none") {
+TEST_CASE("whatever a disk refuses, there is a whole backup or none", "[sqlite]") {
   World world;
   world.start();
   SeededRng rng(8);
@@ -181,7 +181,7 @@ TEST_CASE("whatever a disk refuses, there is a whole backup or none") {
   CHECK(whole > 5);
 }
 
-TEST_CASE("a folder with a backup is not overwritten, and a copy that was altered is refused") {
+TEST_CASE("a folder with a backup is not overwritten, and a copy that was altered is refused", "[sqlite]") {
   World world;
   world.start();
   const auto options = options_for(world, "copy");
@@ -207,7 +207,7 @@ TEST_CASE("a folder with a backup is not overwritten, and a copy that was altere
   CHECK_FALSE(make_backup(system_disk(), {.store = world.dir.file("none.db"), .vfs = {}, .dir = world.dir.file("x"), .progress = {}}, noon, why));
 }
 
-TEST_CASE("the record of backups only moves forward") {
+TEST_CASE("the record of backups only moves forward", "[sqlite]") {
   test::TempDir dir;
   const std::string path = dir.file("backup.json");
   CHECK_FALSE(remembered_backup(system_disk(), path));

@@ -59,7 +59,7 @@ struct Real {
 
 }  // namespace
 
-TEST_CASE("kill -9 at any time: journal, rows, balances and seals agree afterwards") {
+TEST_CASE("kill -9 at any time: journal, rows, balances and seals agree afterwards", "[sqlite]") {
   test::TempDir dir;
   const std::string path = dir.file("data");
   std::filesystem::create_directories(path);
@@ -90,7 +90,7 @@ TEST_CASE("kill -9 at any time: journal, rows, balances and seals agree afterwar
   CHECK(requests > 0);
 }
 
-TEST_CASE("the real journal gives a lost store back, batch for batch") {
+TEST_CASE("the real journal gives a lost store back, batch for batch", "[sqlite]") {
   test::TempDir dir;
   const std::string path = dir.file("data");
   std::filesystem::create_directories(path);

@@ -256,7 +256,7 @@ TEST_CASE("checkpoints outlive the store: one that is made again from the journa
   const Checkpoint last = world.sign();
   const std::string proof = world.proof(world.ids.back().text());
   world.ledger.reset();
-  for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::remove(world.path() + ending);
+  world.lose_store();
   world.batch_max = 3;  // the boundaries are those of the SEALs all the same
   world.open();
   world.open_book();

@@ -263,13 +263,13 @@ TEST_CASE("rows of quantities are sealed: they refuse to be changed and to go") 
   post(world, {final});
   Connection db;
   std::string why;
-  REQUIRE(db.open(world.path(), "", Connection::Mode::write, why));
+  REQUIRE(db.open(world.owner_path(), "", Connection::Mode::write, why));
   CHECK_FALSE(db.run("UPDATE quantity SET tokens_output = 2"));
   CHECK_FALSE(db.run("DELETE FROM quantity"));
   CHECK(db.error().find("immutable") != std::string::npos);
 }
 
-TEST_CASE("a store of before there were quantities is gone on with, and books them from then on") {
+TEST_CASE("a store of before there were quantities is gone on with, and books them from then on", "[sqlite]") {
   World world;
   world.start();
   world.ledger.reset();

@@ -1,6 +1,7 @@
 // Exactly once: however the journal is cut, repeated, shuffled, killed and read again.
 #include <map>
 
+#include "gateway/ledger/copy.h"
 #include "tests/unit/ledger/world.h"
 
 using namespace trib;
@@ -108,14 +109,12 @@ TEST_CASE("a store lost or put back is posted again in the same batches, from th
   world.open();
   std::size_t at = 0;
   const auto finals = random_requests(9, 40);
+  std::string why;
   for (const std::size_t batch : {3, 1, 17, 19}) {
     for (std::size_t i = 0; i < static_cast<std::size_t>(batch); ++i) world.journal.append(finals[at++]);
     REQUIRE(world.ledger->post_once());
     if (batch != 1) continue;
-    Connection backup;
-    std::string why;
-    REQUIRE(backup.open(world.path(), "", Connection::Mode::write, why));
-    REQUIRE(backup.run(("VACUUM INTO '" + world.dir.file("early.db") + "'").c_str()));
+    REQUIRE(copy_store(world.path(), world.dir.file("early.db"), {}, why));
   }
   const Verdict before = verify(world.path(), "", 0, &world.journal);
   REQUIRE(before.ok);
@@ -123,9 +122,9 @@ TEST_CASE("a store lost or put back is posted again in the same batches, from th
   const metering::Lsn last = world.journal.last();
 
   world.ledger.reset();
-  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(world.path() + suffix);
+  world.lose_store();
   const bool put_back = GENERATE(false, true);
-  if (put_back) std::filesystem::copy_file(world.dir.file("early.db"), world.path());
+  if (put_back) REQUIRE(copy_store(world.dir.file("early.db"), world.path(), {}, why));
   world.batch_max = 5;  // boundaries come from the SEALs, not from here
   world.open();
   world.post_all();
@@ -194,7 +193,7 @@ TEST_CASE("a store and a journal that do not belong together are refused") {
     world.ledger.reset();
     auto& seal = std::get<metering::Seal>(world.journal.records.back());
     seal.chain[0] ^= 1;
-    for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(world.path() + suffix);
+  world.lose_store();
     world.open();
     while (world.ledger->post_once()) {
     }

@@ -87,7 +87,7 @@ Verdict check(World& world, bool with_journal) { return verify(world.path(), "",
 
 }  // namespace
 
-TEST_CASE("a sound store is sound, with and without its journal") {
+TEST_CASE("a sound store is sound, with and without its journal", "[sqlite]") {
   World world;
   world.open();
   CHECK(check(world, true).ok);  // an empty one too
@@ -104,7 +104,7 @@ TEST_CASE("a sound store is sound, with and without its journal") {
   CHECK(check(world, true).ok);  // older records have gone
 }
 
-TEST_CASE("any change to any sealed value is found, and its batch is named") {
+TEST_CASE("any change to any sealed value is found, and its batch is named", "[sqlite]") {
   World world;
   fill(world, 2);
   world.ledger.reset();
@@ -145,7 +145,7 @@ TEST_CASE("any change to any sealed value is found, and its batch is named") {
   }
 }
 
-TEST_CASE("a row that is added or taken away is found") {
+TEST_CASE("a row that is added or taken away is found", "[sqlite]") {
   World world;
   fill(world, 3);
   world.ledger.reset();
@@ -203,7 +203,7 @@ TEST_CASE("a row that is added or taken away is found") {
   CHECK(check(world, true).ok);
 }
 
-TEST_CASE("a store whose seals were all made anew is given away by the journal") {
+TEST_CASE("a store whose seals were all made anew is given away by the journal", "[sqlite]") {
   World world;
   fill(world, 5);
   // The same requests under another price, posted into a new store: sound in itself.
@@ -221,7 +221,7 @@ TEST_CASE("a store whose seals were all made anew is given away by the journal")
   CHECK_FALSE(verdict.ok);
 }
 
-TEST_CASE("a record that the store never saw, and a row that the journal never saw") {
+TEST_CASE("a record that the store never saw, and a row that the journal never saw", "[sqlite]") {
   World world;
   fill(world, 6);
   SECTION("the journal's record was exchanged") {

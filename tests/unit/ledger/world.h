@@ -8,6 +8,7 @@
 
 #include "gateway/ledger/ledger.h"
 #include "tests/catch.h"
+#include "tests/support/postgres.h"
 #include "tests/unit/ledger/fake_journal.h"
 #include "tests/unit/ledger/samples.h"
 
@@ -70,7 +71,18 @@ struct World {
   std::unique_ptr<ledger::Ledger> ledger;
   std::size_t batch_max = 10'000;
 
-  std::string path() const { return dir.file("ledger.db"); }
+  // Of the store: a file, or a database of its own where the tests run on PostgreSQL.
+  enum On { as_wanted, on_file };
+  explicit World(On where = as_wanted) : database(where == as_wanted && Postgres::wanted() ? Postgres::instance().make_database() : std::string()) {}
+  std::string database;
+  std::string path() const { return database.empty() ? dir.file("ledger.db") : Postgres::instance().gateway_url(database); }
+  // For a test that does what the gateway's role may not.
+  std::string owner_path() const { return database.empty() ? path() : Postgres::instance().owner_url(database); }
+  void lose_store() {
+    ledger.reset();
+    if (!database.empty()) database = Postgres::instance().make_database();
+    for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::remove(dir.file("ledger.db") + ending);
+  }
   std::string try_open() {
     ledger.reset();
     ledger::LedgerOptions options;

@@ -485,7 +485,7 @@ TEST_CASE("random orders over a month: the books stay sound, orders repeat to no
     books.guarded();
     books.sound();
     books.ledger.reset();
-    for (const char* more : {"", "-wal", "-shm"}) std::filesystem::remove(books.path() + more);
+    books.lose_store();
     books.open();
     books.post_all();
     CHECK((books.stated(november) == nov));

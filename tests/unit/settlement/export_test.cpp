@@ -244,7 +244,7 @@ TEST_CASE("a ledger that contradicts its requests gives no export") {
   Books books(5);
   ledger::Connection db;
   std::string why;
-  REQUIRE(db.open(books.path(), "", ledger::Connection::Mode::write, why));
+  REQUIRE(db.open(books.owner_path(), "", ledger::Connection::Mode::write, why));
   REQUIRE(db.run("UPDATE balance SET credit_mu = credit_mu + 1 WHERE account = 'L210/dc-one'"));
   const Export made = books.make("2026-11", Format::csv);
   CHECK(made.error.find("account L210/dc-one and the requests differ by") == 0);
