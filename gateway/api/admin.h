@@ -3,6 +3,8 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "gateway/api/doors.h"
@@ -53,6 +55,7 @@ class Admin final : public AdminDoors {
  public:
   explicit Admin(AdminParts parts) : parts_(std::move(parts)) {}
   Answer admin(const AdminRequest& request) override;
+  std::optional<Answer> at_once(const AdminRequest& request) override;
   Answer enrol(const AdminRequest& request) override;
 
  private:
@@ -75,6 +78,7 @@ class Admin final : public AdminDoors {
   Answer balances();
   Answer periods();
   Answer period(const std::string& text, bool close);
+  settlement::Progress progress_of(const std::string& period);
   Answer explain(const AdminRequest& request);
   Answer reports(const std::string& name, const AdminRequest& request);  // admin_reports.cpp
   std::string read_question(const AdminRequest& request, settlement::ReportQuestion& question);
@@ -97,6 +101,12 @@ class Admin final : public AdminDoors {
   Answer audit_sign();
   Answer backup(const AdminRequest& request);
   AdminParts parts_;
+  struct Progressing {  // of a close that is under way
+    std::string period, what;  // empty: none
+    std::uint64_t done = 0;
+  };
+  std::mutex progress_mutex_;
+  Progressing progress_;
 };
 
 }  // namespace trib::api

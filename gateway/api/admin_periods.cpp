@@ -72,8 +72,13 @@ Answer Admin::period(const std::string& text, bool close) {
   }
   const settlement::CloseRules rules{parts_.live()->config->grace_days, dials_in(parts_.fleet)};
   const auto now = parts_.clock.wall_ms();
-  const auto closing = close ? settlement::advance(parts_.ledger, parts_.signing, *period, now, rules, {})
-                             : settlement::look(parts_.ledger, *period, now, rules, {});
+  const auto progress = progress_of(text);
+  const auto closing = close ? settlement::advance(parts_.ledger, parts_.signing, *period, now, rules, progress)
+                             : settlement::look(parts_.ledger, *period, now, rules, progress);
+  {
+    const std::lock_guard lock(progress_mutex_);
+    progress_ = {};
+  }
   if (!closing.error.empty()) return error(409, closing.error, "close");
   bj::object out{{"id", text}, {"state", name(closing.state)}, {"moved", closing.moved}, {"checklist", items_json(closing)}};
   bj::array documents;
@@ -83,6 +88,21 @@ Answer Admin::period(const std::string& text, bool close) {
     telemetry::log(telemetry::Level::info, "period_moved", {{"period", text}, {"state", std::string(name(closing.state))}});
   }
   return ok(out);
+}
+
+settlement::Progress Admin::progress_of(const std::string& period) {
+  const auto tell = [this, period](std::string_view what, std::uint64_t done) {
+    const std::lock_guard lock(progress_mutex_);
+    progress_ = {period, std::string(what), done};
+  };
+  tell("requests", 0);
+  return tell;
+}
+
+std::optional<Answer> Admin::at_once(const AdminRequest& request) {
+  if (request.path != "/admin/v1/periods/progress" || request.method != "GET") return std::nullopt;
+  const std::lock_guard lock(progress_mutex_);
+  return ok(bj::object{{"period", text_or_null(progress_.period)}, {"what", text_or_null(progress_.what)}, {"done", progress_.done}});
 }
 
 Answer Admin::explain(const AdminRequest& request) {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -39,10 +40,12 @@ struct AdminRequest {
   std::string peer;  // "address:port"
 };
 
-// Runs on the administrative thread: may read the store, sign and wait.
+// Runs on the administrative thread, but for at_once(): may read the store, sign and wait.
 class AdminDoors {
  public:
   virtual Answer admin(const AdminRequest& request) = 0;
+  // Any thread; waits for nothing, so that it answers while that thread is at long work. None: ask admin().
+  virtual std::optional<Answer> at_once(const AdminRequest&) { return std::nullopt; }
   // The sites' door, POST /enrol/v1/requests; no token but the invite's own.
   virtual Answer enrol(const AdminRequest& request) = 0;
 

@@ -1,4 +1,8 @@
 // `tributary period` and `tributary statement`.
+#include <unistd.h>
+
+#include <chrono>
+#include <future>
 #include <iostream>
 
 #include "gateway/app/command_line.h"
@@ -21,9 +25,26 @@ void print_checklist(const bj::object& answer) {
   }
 }
 
+// Asks, and shows on a terminal how far the gateway is meanwhile.
+Reply ask_with_progress(const Call& call, const std::string& method, const std::string& target) {
+  if (::isatty(2) == 0) return ask_gateway(call, method, target);
+  auto answer = std::async(std::launch::async, [&] { return ask_gateway(call, method, target); });
+  bool shown = false;
+  while (answer.wait_for(std::chrono::milliseconds(500)) == std::future_status::timeout) {
+    const auto reply = ask_gateway(call, "GET", "/admin/v1/periods/progress");
+    boost::system::error_code ec;
+    const auto state = bj::parse(reply.body, ec);
+    if (ec || reply.status != 200 || state.at("period").is_null()) continue;
+    std::cerr << "\r" << cell(state.at("period")) << ": " << cell(state.at("done")) << ' ' << cell(state.at("what")) << "  " << std::flush;
+    shown = true;
+  }
+  if (shown) std::cerr << '\n';
+  return answer.get();
+}
+
 // One state on. 0: it moved; 1: something is missing, which is said.
 int close(const Call& call, const std::string& period) {
-  const auto reply = ask_gateway(call, "POST", "/admin/v1/periods/" + period + "/close");
+  const auto reply = ask_with_progress(call, "POST", "/admin/v1/periods/" + period + "/close");
   if (reply.status != 200) return failed(error_of(reply));
   const auto answer = bj::parse(reply.body).as_object();
   const bool moved = answer.at("moved").as_bool();
@@ -38,7 +59,7 @@ int close(const Call& call, const std::string& period) {
 }
 
 int show_period(const Call& call, const std::string& period) {
-  const auto reply = ask_gateway(call, "GET", "/admin/v1/periods/" + period);
+  const auto reply = ask_with_progress(call, "GET", "/admin/v1/periods/" + period);
   if (reply.status != 200) return failed(error_of(reply));
   if (call.json()) {
     std::cout << reply.body;

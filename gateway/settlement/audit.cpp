@@ -4,7 +4,7 @@
 
 #include "gateway/settlement/booked.h"
 #include "gateway/settlement/statement.h"
-#include "gateway/settlement/turnover.h"
+#include "gateway/settlement/trueup.h"
 
 namespace trib::settlement {
 namespace {
@@ -47,8 +47,9 @@ bool Audit::read(Month& month, ledger::Period period) {
     if (row.period == period) month.seal = row.seal;
   month.stands = standing(reader_.trial_balance_after(period));
   month.opening = standing(reader_.trial_balance_after(ledger::previous_period(period)));
-  return (read_turnover(reader_, book_, period, month.turnover, {}) && add_booked(reader_, book_, period, month.turnover)) ||
-         fail("table usage", reader_.error());
+  if (!read_turnover(reader_, book_, period, month.turnover, {}) || !add_booked(reader_, book_, period, month.turnover)) return fail("table usage", reader_.error());
+  share_fees(month.turnover, book_);
+  return true;
 }
 
 bool Audit::same(const Statement& kept, Month& month, const std::string& place) {

@@ -21,48 +21,20 @@ std::string Call::id(std::string_view kind, const std::string& rest) const {
   return std::string(kind) + ":" + ledger::period_text(period_) + ":" + rest;
 }
 
-// The month's payment fees lie on everything that was charged in it. Who shares net of them bears his part of
-// what lies on his contract; the platform bears the rest, where it is: on E420.
 void Call::add_fees() {
-  const bool back = turnover_.fees.negative();
-  const Amount fees = back ? -turnover_.fees : turnover_.fees;
-  std::vector<ContractKey> keys;
-  std::vector<Amount> weights;
-  Amount charged;
-  for (const auto& [key, use] : turnover_.contracts) {
-    keys.push_back(key);
-    weights.push_back(std::max(use.gross, Amount{}));
-    charged += weights.back();
-  }
-  if (fees.zero() || charged.zero()) return;
-  const auto on_contract = apportion(fees, weights);
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const auto* const contract = book_->contract(keys[i].contract, keys[i].version);
-    if (contract == nullptr || contract->base != config::ShareBase::net_of_fees || on_contract[i].zero()) continue;
-    ContractUse& use = turnover_.contracts[keys[i]];
-    std::vector<Amount> held;
-    for (const auto& [party, amount] : use.parts) held.push_back(amount);
-    const auto shares = apportion(on_contract[i], held);
-    Document document = document_of(std::string(kind_fee_share), transfer(Code::reprice, {}));
-    auto& legs = document.transfers[0].legs;
-    std::size_t n = 0;
-    for (auto& [party, amount] : use.parts) {
-      const Amount share = back ? -shares[n] : shares[n];
-      ++n;
-      turnover_.parties[party].fees -= back ? -on_contract[i] : on_contract[i];
-      if (party == "vat") continue;
-      amount -= share;
-      use.base -= share;
-      if (party == "platform" || share.zero()) continue;
-      legs.push_back({ledger::party_account(party), share});
-      legs.push_back({std::string(ledger::account_fees), -share});
+  for (const auto& [key, shares] : share_fees(turnover_, *book_)) {
+    std::map<std::string, Amount> sums;  // by account
+    for (const auto& [party, share] : shares) {
+      if (party == "platform") continue;  // its part is on E420 already
+      sums[ledger::party_account(party)] += share;
+      sums[std::string(ledger::account_fees)] -= share;
     }
-    std::map<std::string, Amount> sums;
-    for (const auto& leg : legs) sums[leg.account] += leg.amount;
-    legs.clear();
+    std::vector<ledger::Leg> legs;
     for (const auto& [account, amount] : sums)
       if (!amount.zero()) legs.push_back({account, amount});
-    if (!legs.empty()) plan(id("fee_share", keys[i].site + ":" + keys[i].contract + ":" + std::to_string(keys[i].version)), std::move(document));
+    if (!legs.empty())
+      plan(id("fee_share", key.site + ":" + key.contract + ":" + std::to_string(key.version)),
+           document_of(std::string(kind_fee_share), transfer(Code::reprice, std::move(legs))));
   }
 }
 

@@ -55,6 +55,40 @@ PartyAmounts rate_tiers(const std::vector<VersionBase>& versions) {
   return out;
 }
 
+std::map<ContractKey, PartyAmounts> share_fees(Turnover& turnover, const ledger::Book& book) {
+  std::map<ContractKey, PartyAmounts> out;
+  const bool back = turnover.fees.negative();  // more came back than was paid
+  const Amount fees = back ? -turnover.fees : turnover.fees;
+  std::vector<Amount> weights;
+  Amount charged;
+  for (const auto& [key, use] : turnover.contracts) {
+    weights.push_back(std::max(use.gross, Amount{}));
+    charged += weights.back();
+  }
+  if (fees.zero() || charged.zero()) return out;
+  const auto on_contract = apportion(fees, weights);
+  std::size_t at = 0;
+  for (auto& [key, use] : turnover.contracts) {
+    const Amount lies = on_contract[at++];
+    const auto* const contract = book.contract(key.contract, key.version);
+    if (contract == nullptr || contract->base != config::ShareBase::net_of_fees || lies.zero()) continue;
+    std::vector<Amount> held;
+    for (const auto& [party, amount] : use.parts) held.push_back(amount);
+    const auto shares = apportion(lies, held);
+    std::size_t n = 0;
+    for (auto& [party, amount] : use.parts) {
+      const Amount share = back ? -shares[n] : shares[n];
+      ++n;
+      turnover.parties[party].fees -= back ? -lies : lies;
+      if (party == "vat") continue;
+      amount -= share;
+      use.base -= share;
+      if (!share.zero()) out[key][party] = share;
+    }
+  }
+  return out;
+}
+
 PartyAmounts trueup(const PartyAmounts& scratch, const PartyAmounts& booked) {
   PartyAmounts out = scratch;
   for (const auto& [party, amount] : booked) out[party] -= amount;

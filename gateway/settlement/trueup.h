@@ -24,6 +24,11 @@ PartyAmounts rate_tiers(const std::vector<VersionBase>& versions);
 // From scratch less what was booked, by party; zeros left out. It sums to zero.
 PartyAmounts trueup(const PartyAmounts& scratch, const PartyAmounts& booked);
 
+// The period's payment fees (Turnover::fees) lie on everything that was charged in it. Who shares net of them
+// bears his part of what lies on his contract, which is taken off parts and base; the rest stays with the
+// platform. What each party bears by contract, the platform too, VAT never; and PartyUse::fees is filled in.
+std::map<ContractKey, PartyAmounts> share_fees(Turnover& turnover, const ledger::Book& book);
+
 // floor(amount * ppm / 1,000,000), zero for what is not positive.
 money::Amount withheld(money::Amount amount, std::uint32_t ppm);
 

@@ -132,6 +132,8 @@ class Quarter {
     std::string why;
     const auto reader = ledger_->reader(why);
     if (!reader || !write_result(*reader, dir_ + "/result.jsonl")) stop("the store cannot be read: " + why);
+    const auto audit = settlement::audit_statements(*reader, *ledger_->book());
+    if (!audit.ok) stop("verify: " + audit.place + ": " + audit.why);
     const auto verdict = ledger::verify(dir_ + "/ledger.db", "", 0, journal_.get());
     if (!verdict.ok) stop("verify: " + verdict.place + ": " + verdict.why);
   }
