@@ -53,7 +53,13 @@ class AdminDoors {
   ~AdminDoors() = default;
 };
 
-enum class Readiness : std::uint8_t { starting, ready, draining };
+enum class Readiness : std::uint8_t {
+  starting,
+  ready,
+  behind,  // the ledger's store has not taken `store.backlog` records: nothing is admitted until it has
+  draining
+};
+std::string_view name(Readiness readiness);
 
 // Shared by all workers; outlives them. The atomics are swapped by the control thread.
 struct Services {

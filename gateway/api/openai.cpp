@@ -151,7 +151,7 @@ std::unique_ptr<net::Operation> Api::on_request(net::Request request, net::Respo
       if (readiness == Readiness::ready) {
         text(200, "text/plain; charset=utf-8", reload.empty() ? "ready\n" : "ready; the last reload was refused: " + reload + "\n");
       } else {
-        text(503, "text/plain; charset=utf-8", readiness == Readiness::draining ? "draining\n" : "starting\n");
+        text(503, "text/plain; charset=utf-8", std::string(name(readiness)) + '\n');
       }
     }
     return nullptr;
@@ -198,6 +198,16 @@ void Api::models(const net::Request& request, net::Responder& responder, std::st
   responder.body(text, true);
 }
 
+std::string_view name(Readiness readiness) {
+  switch (readiness) {
+    case Readiness::starting: return "starting";
+    case Readiness::ready: return "ready";
+    case Readiness::behind: return "behind";
+    case Readiness::draining: return "draining";
+  }
+  return "starting";
+}
+
 std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::Responder& responder,
                                               engines::Operation operation, std::string body) {
   const auto live = services_.live.load();
@@ -209,9 +219,11 @@ std::unique_ptr<net::Operation> Api::customer(const net::Request& request, net::
     return nullptr;
   }
   if (const auto readiness = services_.readiness.load(); readiness != Readiness::ready) {
-    const bool starting = readiness == Readiness::starting;
-    refuse(responder, 503, starting ? "The gateway is starting. Try again." : "The gateway is going down for a moment. Try again.",
-           {}, starting ? "starting" : "draining", retry_after(starting ? 1 : 5));
+    const char* const why = readiness == Readiness::starting ? "The gateway is starting. Try again."
+                            : readiness == Readiness::behind ? "The gateway's books are behind. Try again in a while."
+                                                             : "The gateway is going down for a moment. Try again.";
+    const std::string code = readiness == Readiness::behind ? "ledger_behind" : std::string(name(readiness));
+    refuse(responder, 503, why, {}, code, retry_after(readiness == Readiness::starting ? 1 : 5));
     return nullptr;
   }
   if (!json_type(request.head.find("Content-Type"))) {

@@ -92,7 +92,7 @@ int trial_balance(const Call& call) {
 
 bool read_words(const std::vector<std::string>& words, Call& call, std::string& wrong) {
   static const std::vector<std::string> valued = {"--gateway", "--config", "--period", "--format", "--party", "--out", "--html", "--id", "--reason", "--evidence", "--at", "--key", "--held",
-                                                  "--amount", "--tenant", "--request", "--cost", "--day", "--site", "--wait", "--layout"};
+                                                  "--role", "--amount", "--tenant", "--request", "--cost", "--day", "--site", "--wait", "--layout"};
   for (std::size_t i = 0; i < words.size(); ++i) {
     if (!words[i].starts_with("--")) {
       call.words.push_back(words[i]);
@@ -135,6 +135,7 @@ int run_command(const std::vector<std::string>& words) {
   if (command == "export") return export_command(call);
   if (command == "audit") return audit(call);
   if (command == "backup") return call.words.size() == 1 ? backup(call) : takes("backup --out DIR [--config FILE]");
+  if (command == "store") return store(call);
   return usage("unknown command " + (command.empty() ? std::string("(none)") : command));
 }
 

@@ -11,5 +11,6 @@ int run_command(const std::vector<std::string>& words);
 struct Call;
 int audit(const Call& call);   // verify, prove, check, checkpoints
 int backup(const Call& call);
+int store(const Call& call);   // setup, copy
 
 }  // namespace trib::app

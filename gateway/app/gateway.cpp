@@ -89,9 +89,11 @@ class Engines {
       }
     });
   }
-  // `backed_up`: the furthest LSN that a backup of the store covers.
-  void start_posting(ledger::Ledger& ledger, metering::TrimRule rule, std::function<metering::Lsn()> backed_up) {
-    poster_ = std::thread([this, &ledger, rule = std::move(rule), backed_up = std::move(backed_up)]() mutable {
+  // `backed_up`: the furthest LSN that a backup of the store covers. `lag` is told how many durable records
+  // the store has not taken, at each turn.
+  void start_posting(ledger::Ledger& ledger, metering::TrimRule rule, std::function<metering::Lsn()> backed_up,
+                     std::function<void(std::uint64_t)> lag) {
+    poster_ = std::thread([this, &ledger, rule = std::move(rule), backed_up = std::move(backed_up), lag = std::move(lag)]() mutable {
       ::pthread_setname_np(::pthread_self(), "poster");
       std::string told;
       while (!stop_.load()) {
@@ -107,6 +109,8 @@ class Engines {
           if (!failure.empty()) telemetry::log(telemetry::Level::error, "posting_failed", {{"why", failure}});
           told = failure;
         }
+        const metering::Lsn posted = ledger.posted();
+        lag(journal_.durable() - std::min(posted, journal_.durable()));
         // A full batch is followed at once; a small one waits for company, as posting is by the batch.
         if (did && ledger.posted() + batch_records < journal_.durable()) continue;
         std::unique_lock lock(mutex_);
@@ -172,6 +176,7 @@ class Gateway {
   void checkpoints_grew();
   int listen();
   void announce();
+  void note_lag(std::uint64_t records);  // on the poster's thread
   void serve_signals();
   void reload();
   void drain();
@@ -267,9 +272,9 @@ int Gateway::open_ledger() {
   std::string why;
   ledger::LedgerOptions options;
   options.path = config_->store_path;
-  if (const auto slash = options.path.rfind('/'); slash != std::string::npos && slash > 0)
+  if (const auto slash = options.path.rfind('/'); !ledger::is_postgres(options.path) && slash != std::string::npos && slash > 0)
     system_disk().make_dirs(options.path.substr(0, slash));
-  if (!lock_file(options.path + ".lock"))
+  if (!ledger::is_postgres(options.path) && !lock_file(options.path + ".lock"))  // there the poster's own lock holds others off
     return fail(1, config_->file + ": store.url: " + options.path + " is in use by another gateway; stop it, or name another store");
   ledger_ = ledger::Ledger::open(options, system_clock(), *journal_, why);
   if (ledger_ == nullptr) return fail(1, "store: " + why);
@@ -306,7 +311,7 @@ int Gateway::open_ledger() {
   receipts_ = ledger::ReceiptIntake::open(*ledger_, *journal_, system_clock(), why);
   if (receipts_ == nullptr) return fail(1, "store: " + why);
   engines_->start_posting(*ledger_, metering::TrimRule(gateway.journal.keep_ms, gateway.deadlines.total_ms + 60'000, keys_ms),
-                          [this] { return auditor_->backed_up(); });
+                          [this] { return auditor_->backed_up(); }, [this](std::uint64_t records) { note_lag(records); });
   return open_doors();
 }
 
@@ -534,6 +539,8 @@ void Gateway::announce() {
                           [of_tenants] { return of_tenants([](const tenancy::Tenant::View& v) { return std::int64_t{v.in_flight}; }); });
   registry_.sampled_gauge("tributary_holds_micro_cny", "Their sum in millionths of a CNY, floored tenant by tenant.", {},
                           [of_tenants] { return of_tenants([](const tenancy::Tenant::View& v) { return v.held.mu(); }); });
+  registry_.sampled_gauge("tributary_ledger_behind", "1 while requests are refused because the store has not taken store.backlog records.", {},
+                          [this] { return services_->readiness.load() == api::Readiness::behind ? 1 : 0; });
   registry_.sampled_gauge("tributary_checkpoints_refused", "Answers of sites that a checkpoint contradicts what they hold.", {},
                           [this] { return static_cast<std::int64_t>(hub_->checkpoints_refused()); });
   registry_.sampled_gauge("tributary_receipts_taken", "Receipts of sites taken into the journal since the start.", {},
@@ -556,6 +563,21 @@ void Gateway::announce() {
   sites.port = rigs_.front()->sites_port();
   std::cout << "ready customers=" << (config_->gateway.tls ? "https://" : "http://") << customers.text()
             << " sites=https://" << sites.text() << std::endl;
+}
+
+// The journal holds what the store has not taken, and the disk has an end: admission stops before it does.
+void Gateway::note_lag(std::uint64_t records) {
+  if (!rigs_ready_.load()) return;
+  const auto shown = services_->readiness.load();
+  auto from = api::Readiness::ready, to = api::Readiness::behind;
+  if (shown == from && records > config_->store_backlog) {
+    if (services_->readiness.compare_exchange_strong(from, to))
+      telemetry::log(telemetry::Level::warning, "ledger_behind",
+                     {{"records", static_cast<std::int64_t>(records)}, {"why", "the store has not taken store.backlog records: requests are refused"}});
+  } else if (shown == to && records <= config_->store_backlog / 2) {
+    if (services_->readiness.compare_exchange_strong(to, from))
+      telemetry::log(telemetry::Level::info, "ledger_caught_up", {{"records", static_cast<std::int64_t>(records)}});
+  }
 }
 
 void Gateway::serve_signals() {

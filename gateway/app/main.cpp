@@ -43,6 +43,11 @@ Of a running gateway (--gateway URL or $TRIBUTARY_URL, else http://127.0.0.1:808
   tributary audit checkpoints [--out FILE] what was signed
   tributary backup --out DIR [--config FILE]  a copy of the store while it works; with --config, offline
 
+Of a store that no gateway works on (sqlite:PATH or postgresql://USER@HOST/DATABASE, without a password):
+  tributary store setup STORE [--role NAME]  its tables; on PostgreSQL as the database's owner, with what the gateway's
+                                           role (default tributary) needs and no more
+  tributary store copy FROM TO             all rows into an empty store, of either kind: a backup put back, a move
+
 Of nothing but files:
   tributary audit check FILE [--key PUB] [--held FILE]   a proof, or checkpoints, against the public key
 

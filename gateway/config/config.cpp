@@ -122,6 +122,7 @@ std::shared_ptr<const ConfigSnapshot> parse_gateway(const std::string& file,
   snapshot->file = file;
   snapshot->gateway = read_gateway(top.section("gateway"));
   snapshot->store_path = read_store(top.section("store"), snapshot->gateway.data);
+  snapshot->store_backlog = top.section("store").count32("backlog");
   snapshot->grace_days = top.section("settlement").count32("grace_days");
   snapshot->exports = read_exports(top.section("settlement").section("exports"));
   snapshot->audit = read_audit(top.section("audit"));

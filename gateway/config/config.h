@@ -313,13 +313,17 @@ struct ConfigSnapshot {
   unsigned grace_days = 3;  // after a month's end, before it can be reconciled
   ExportsConfig exports;
   AuditConfig audit;
-  std::string store_path;  // of "sqlite:PATH", relative to the working directory
+  std::string store_path;  // of "sqlite:PATH", relative to the working directory; or a postgresql:// URL as it is
+  std::uint64_t store_backlog = 1'000'000;  // records not posted beyond which no request is admitted
   RoutingConfig routing;
   std::vector<ModelConfig> models;
   std::vector<ContractConfig> contracts;
   std::vector<SiteConfig> sites;
   std::vector<TenantConfig> tenants;
 };
+
+// Why a postgresql:// URL is not one to keep in a file or on a command line; empty: it is. Never repeats it.
+std::string store_url_problem(std::string_view url);
 
 struct AgentEngineConfig {
   std::string url;               // already running

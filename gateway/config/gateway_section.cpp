@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "gateway/config/scalar.h"
 #include "gateway/config/sections.h"
@@ -83,8 +84,25 @@ constexpr Key rows[] = {
     {"settlement.grace_days", Type::count, "3", "0", "28",
      "Days after a month's end before its books can be reconciled: for late facts and disputes."},
     {"store.url", Type::text, "sqlite:DATA/ledger.db", "", "",
-     "`sqlite:PATH`, relative to the working directory; DATA is `gateway.data`."},
+     "`sqlite:PATH`, relative to the working directory; DATA is `gateway.data`. Or `postgresql://USER@HOST/DATABASE`, "
+     "without a password in it (docs/durability.md)."},
+    {"store.backlog", Type::count, "1000000", "1000", "1000000000",
+     "Durable records that the store has not taken, such as while it is away, beyond which requests are refused with 503 "
+     "until it has caught up to half of that."},
 };
+
+// %41 is A; what is not an escape stays.
+std::string unescaped(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned value = 0;
+    const bool escape = text[i] == '%' && i + 2 < text.size() &&
+                        std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16).ptr == text.data() + i + 3;
+    out += escape ? static_cast<char>(value) : text[i];
+    if (escape) i += 2;
+  }
+  return out;
+}
 
 Deadlines read_deadlines(const Section& in) {
   Deadlines out;
@@ -215,14 +233,29 @@ GatewayConfig read_gateway(const Section& in) {
   return out;
 }
 
+std::string store_url_problem(std::string_view url) {
+  const auto begin = url.find("://");
+  if (begin == std::string_view::npos) return "is not a store that is known; write postgresql://USER@HOST/DATABASE";
+  const auto rest = url.substr(begin + 3);
+  const auto end = rest.find_first_of("/?");
+  const auto authority = rest.substr(0, end);
+  const auto at = authority.rfind('@');
+  const bool in_front = at != std::string_view::npos && authority.substr(0, at).find(':') != std::string_view::npos;
+  const auto query = rest.find('?');
+  const bool behind = query != std::string_view::npos && unescaped(rest.substr(query)).find("password=") != std::string::npos;
+  if (in_front || behind) return "must not hold a password, which logs and backups would keep; put it in a file that PGPASSFILE or ?passfile= names";
+  return {};
+}
+
 std::string read_store(const Section& in, const std::string& data) {
   if (!in.given("url")) return data + "/ledger.db";
   const std::string url = in.text("url");
-  if (url.substr(0, 11) == "postgresql:" || url.substr(0, 9) == "postgres:") {
-    in.fail("url", "PostgreSQL is not honoured by this version; write sqlite:PATH");
+  if (url.substr(0, 13) == "postgresql://" || url.substr(0, 11) == "postgres://") {
+    if (const auto why = store_url_problem(url); !why.empty()) in.fail("url", why);
+    return url;
   }
   if (url.substr(0, 7) != "sqlite:" || url.size() == 7) {
-    in.fail("url", "is not a store that is known; write sqlite:PATH, such as sqlite:var/ledger.db");
+    in.fail("url", "is not a store that is known; write sqlite:PATH, such as sqlite:var/ledger.db, or postgresql://USER@HOST/DATABASE");
   }
   const std::string path = url.substr(7);
   if (path[0] == ':' || path.find_first_of("?#") != std::string::npos) {

@@ -1,4 +1,4 @@
-// The ledger of one shard over SQLite. Money reaches it from the journal alone: FINALs and COMMANDs,
+// The ledger of one shard over its store. Money reaches it from the journal alone: FINALs and COMMANDs,
 // by the poster, one database transaction a batch, exactly once. Reading goes over connections of its
 // own and never waits for the poster.
 #pragma once
@@ -23,7 +23,7 @@ namespace trib::ledger {
 class Poster;
 
 struct LedgerOptions {
-  std::string path;     // of the SQLite file; made when missing
+  std::string path;     // of the SQLite file, made when missing; or a postgresql:// URL, set up before
   std::string vfs;      // name of a registered SQLite VFS with shared memory; empty: the default
   std::uint16_t shard = 0;
   std::size_t batch_requests_max = 10'000;

@@ -414,7 +414,7 @@ TEST_CASE("a request's ceiling holds for every token it may be billed") {
 
 TEST_CASE("while it starts or goes down, requests are turned away") {
   House house;
-  for (const auto& [readiness, code] : {std::pair{api::Readiness::starting, "starting"}, {api::Readiness::draining, "draining"}}) {
+  for (const auto& [readiness, code] : {std::pair{api::Readiness::starting, "starting"}, {api::Readiness::draining, "draining"}, {api::Readiness::behind, "ledger_behind"}}) {
     house.services->readiness.store(readiness);
     const auto reply = house.ask("POST", chat, key + json_type, hello);
     CHECK(reply.status == 503);

@@ -214,11 +214,19 @@ TEST_CASE("refused: the gateway") {
        "f.yaml:1:30: gateway.admin.token_env: the token in $BLANK holds a blank or a byte outside "
        "ASCII, or "
        "is too long; a bearer token cannot"},
-      {"store: {url: \"postgresql://u@h/db\"}\n",
-       "f.yaml:1:14: store.url: PostgreSQL is not honoured by this version; write sqlite:PATH"},
+      {"store: {url: \"postgresql://u:secret@h/db\"}\n",
+       "f.yaml:1:14: store.url: must not hold a password, which logs and backups would keep; put it in a file that PGPASSFILE or "
+       "?passfile= names"},
+      {"store: {url: \"postgres://u@h/db?p%61ssword=secret\"}\n",
+       "f.yaml:1:14: store.url: must not hold a password, which logs and backups would keep; put it in a file that PGPASSFILE or "
+       "?passfile= names"},
+      {"store: {url: \"postgresql:db\"}\n",
+       "f.yaml:1:14: store.url: is not a store that is known; write sqlite:PATH, such as "
+       "sqlite:var/ledger.db, or postgresql://USER@HOST/DATABASE"},
+      {"store: {backlog: 10}\n", "f.yaml:1:18: store.backlog: \"10\" is out of bounds; 1000 to 1000000000"},
       {"store: {url: var/ledger.db}\n",
        "f.yaml:1:14: store.url: is not a store that is known; write sqlite:PATH, such as "
-       "sqlite:var/ledger.db"},
+       "sqlite:var/ledger.db, or postgresql://USER@HOST/DATABASE"},
       {"store: {url: \"sqlite::memory:\"}\n",
        "f.yaml:1:14: store.url: must name a plain file that lasts; write sqlite:PATH, such as "
        "sqlite:var/ledger.db"},
