@@ -5,7 +5,7 @@
 namespace trib::ledger::driver {
 namespace {
 
-constexpr std::chrono::seconds pause_after_failure{1};
+constexpr std::int64_t pause_after_failure = 1'000'000'000;  // nanoseconds
 constexpr int answers_due_max = 256;
 constexpr std::int32_t lock_class = 0x74726962;  // "trib"
 
@@ -59,8 +59,8 @@ std::unique_ptr<Connection> open_postgres(const std::string& address, ledger::Co
 }
 
 bool PgConnection::connect(std::string& why) {
-  const auto now = std::chrono::steady_clock::now();
-  if (now < next_try_) {
+  const auto now = system_clock().mono_ns();
+  if (now < next_try_ns_) {
     why = error_;
     return false;
   }
@@ -78,7 +78,7 @@ bool PgConnection::connect(std::string& why) {
   } else {
     error_ = line_of(PQerrorMessage(conn_.get()));
   }
-  next_try_ = now + pause_after_failure;
+  next_try_ns_ = now + pause_after_failure;
   why = error_ = told_url(address_) + ": " + error_;
   conn_.reset();
   return false;
@@ -94,7 +94,7 @@ bool PgConnection::become_writer(std::uint16_t shard, std::string& why) {
   why = error_ = told_url(address_) + ": " +
                  (state_ == lock_not_available ? "another gateway writes shard " + std::to_string(shard) + " of this store; a shard has one writer at a time"
                                                : error_);
-  next_try_ = std::chrono::steady_clock::now() + pause_after_failure;
+  next_try_ns_ = system_clock().mono_ns() + pause_after_failure;
   conn_.reset();
   return false;
 }

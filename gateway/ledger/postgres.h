@@ -4,7 +4,6 @@
 #pragma once
 #include <libpq-fe.h>
 
-#include <chrono>
 #include <string>
 #include <vector>
 
@@ -73,7 +72,7 @@ class PgConnection final : public Connection {
   int answers_due_ = 0;    // of the pipeline
   PgBulk* bulk_ = nullptr;
   std::vector<std::string> forgotten_;
-  std::chrono::steady_clock::time_point next_try_{};
+  std::int64_t next_try_ns_ = 0;  // of the monotonic clock
 };
 
 class PgStatement final : public Statement {
