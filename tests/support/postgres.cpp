@@ -35,12 +35,6 @@ std::string newest_binaries() {
   return out + "/bin";
 }
 
-std::string escaped(const std::string& path) {
-  std::string out;
-  for (const char c : path) out += c == '/' ? std::string("%2F") : std::string(1, c);
-  return out;
-}
-
 void must(ledger::Connection& db, const std::string& sql) {
   if (!db.run(sql.c_str())) give_up(sql + ": " + db.error());
 }
@@ -51,6 +45,12 @@ void connect(ledger::Connection& db, const std::string& url) {
 }
 
 }  // namespace
+
+std::string escaped(const std::string& path) {
+  std::string out;
+  for (const char c : path) out += c == '/' ? std::string("%2F") : std::string(1, c);
+  return out;
+}
 
 bool Postgres::wanted() {
   const char* const store = std::getenv("TRIBUTARY_TEST_STORE");

@@ -20,6 +20,7 @@ class Postgres {
   Postgres(const Postgres&) = delete;
   Postgres& operator=(const Postgres&) = delete;
 
+  const std::string& socket_dir() const { return dir_; }
   std::string make_database();  // empty, but for the tables; its name
   std::string gateway_url(const std::string& database) const;  // of the role that the gateway is
   std::string owner_url(const std::string& database) const;    // a superuser
@@ -34,5 +35,7 @@ class Postgres {
   pid_t server_ = -1;
   int databases_ = 0;
 };
+
+std::string escaped(const std::string& path);  // as a host in a URL
 
 }  // namespace trib::test

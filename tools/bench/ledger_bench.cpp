@@ -1,9 +1,11 @@
 // How fast the poster turns released FINALs into the ledger: batches of 10,000 with everything on
 // (rating, splitting, leaves, chain, synchronous commits), and what a request costs on the disk.
 //
-//   ledger_bench DIR [requests, default 1000000] [tenants, default 100]
+//   ledger_bench DIR [requests, default 1000000] [tenants, default 100] [--postgres]
 //
-// DIR is created and what it holds of a journal and a ledger is deleted. Prints one line a measurement.
+// On SQLite, or with --postgres on a private PostgreSQL in DIR (fsync on); beside it what one row a commit does
+// on the same engine, and whether the speed stays as the rows grow. DIR is created and what it holds of a journal
+// and a ledger is deleted. Prints one line a measurement.
 #include <time.h>
 
 #include <algorithm>
@@ -11,10 +13,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "gateway/ledger/ledger.h"
+#include "tests/support/postgres.h"
 
 using namespace trib;
 
@@ -97,17 +101,69 @@ std::uint64_t size_of(const std::string& path) {
   return ec ? 0 : size;
 }
 
-int run(const std::string& dir, std::uint64_t requests, std::uint64_t tenants) {
-  std::filesystem::remove_all(dir + "/journal");
-  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(dir + "/ledger.db" + suffix);
-  std::filesystem::create_directories(dir);
+struct Options {
+  std::string dir;
+  bool postgres = false;
+  std::uint64_t requests = 1'000'000, tenants = 100;
+};
+
+// A place for the ledger and one for the comparison, on the same engine with the same promise.
+struct Stores {
+  std::unique_ptr<test::Postgres> server;
+  std::string ledger, plain;
+  explicit Stores(const Options& options) {
+    if (options.postgres) {
+      std::filesystem::remove_all(options.dir + "/postgres");
+      server = std::make_unique<test::Postgres>(std::filesystem::absolute(options.dir + "/postgres").string(), true);
+      const std::string database = server->make_database();
+      ledger = server->gateway_url(database);
+      plain = server->owner_url(database);
+      return;
+    }
+    ledger = options.dir + "/ledger.db";
+    plain = options.dir + "/plain.db";
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      std::filesystem::remove(ledger + suffix);
+      std::filesystem::remove(plain + suffix);
+    }
+  }
+};
+
+// One row of a request's size a commit: what a ledger without batches does.
+bool row_a_commit(const std::string& address) {
+  constexpr int rows = 3'000;
+  ledger::Connection db;
+  std::string why;
+  if (!db.open(address, {}, ledger::Connection::Mode::write, why) || !db.become_writer(1, why) ||
+      !db.run(ledger::tables_text(db.engine(), "CREATE TABLE plain(id INTEGER PRIMARY KEY, body BLOB NOT NULL)").c_str())) {
+    std::fprintf(stderr, "plain: %s %s\n", why.c_str(), db.error().c_str());
+    return false;
+  }
+  ledger::Statement insert = db.prepare("INSERT INTO plain(id, body) VALUES(?, ?)");
+  const std::string body(400, 'x');
+  const auto begin = Steady::now();
+  for (int i = 0; i < rows; ++i) {
+    if (db.begin() && insert.reset().bind(i).blob(body).done() && db.commit()) continue;
+    std::fprintf(stderr, "plain: %s\n", db.error().c_str());
+    return false;
+  }
+  std::printf("row a commit  %.0f rows/s\n", rows / ms_since(begin) * 1000);
+  return true;
+}
+
+int run(const Options& wanted) {
+  std::filesystem::remove_all(wanted.dir + "/journal");
+  std::filesystem::create_directories(wanted.dir);
+  const Stores stores(wanted);
+  std::printf("store         %s, every commit synced\n", wanted.postgres ? "PostgreSQL" : "SQLite");
+  if (!row_a_commit(stores.plain)) return 1;
   metering::JournalOptions journal_options;
-  journal_options.dir = dir + "/journal";
+  journal_options.dir = wanted.dir + "/journal";
   metering::JournalError error;
   const auto journal = metering::open_journal(system_disk(), system_clock(), journal_options, error);
   if (!journal) return std::fprintf(stderr, "journal: %s\n", error.why.c_str()), 1;
   ledger::LedgerOptions options;
-  options.path = dir + "/ledger.db";
+  options.path = stores.ledger;
   options.wait = [&] { journal->pump(); };
   std::string why;
   const auto ledger = ledger::Ledger::open(options, system_clock(), *journal, why);
@@ -115,12 +171,13 @@ int run(const std::string& dir, std::uint64_t requests, std::uint64_t tenants) {
   if (const auto problem = ledger->publish(make_config(), begin_ms)) return std::fprintf(stderr, "%s\n", problem->why.c_str()), 1;
 
   SeededRng rng(1);
-  std::vector<double> batch_ms;
-  double posting_ms = 0, posting_cpu_ms = 0;
-  std::uint64_t made = 0;
-  while (made < requests) {
+  std::vector<double> batch_ms, part_rates;
+  double posting_ms = 0, posting_cpu_ms = 0, part_ms = 0;
+  std::uint64_t made = 0, part_from = 0;
+  const std::uint64_t part = std::max<std::uint64_t>(wanted.requests / 10, 10'000);
+  while (made < wanted.requests) {
     for (int i = 0; i < 10'000; ++i) {
-      if (journal->append(make_final(made++, tenants, rng)) == 0) return std::fprintf(stderr, "the journal is full\n"), 1;
+      if (journal->append(make_final(made++, wanted.tenants, rng)) == 0) return std::fprintf(stderr, "the journal is full\n"), 1;
     }
     while (journal->pump()) {
     }
@@ -129,16 +186,26 @@ int run(const std::string& dir, std::uint64_t requests, std::uint64_t tenants) {
     if (!ledger->post_once()) return std::fprintf(stderr, "post: %s\n", ledger->failure().c_str()), 1;
     batch_ms.push_back(ms_since(begin));
     posting_ms += batch_ms.back();
+    part_ms += batch_ms.back();
     posting_cpu_ms += cpu_ms() - cpu_begin;
+    if (made - part_from < part && made < wanted.requests) continue;
+    part_rates.push_back(static_cast<double>(made - part_from) / part_ms * 1000);
+    std::printf("rows          %9llu  %.0f requests/s\n", static_cast<unsigned long long>(made), part_rates.back());
+    std::fflush(stdout);
+    part_ms = 0;
+    part_from = made;
+    journal->trim(ledger->posted());  // so that the disk holds the rows, not the requests twice
   }
   std::sort(batch_ms.begin(), batch_ms.end());
   const auto at = [&](std::size_t percent) { return batch_ms[std::min(batch_ms.size() - 1, batch_ms.size() * percent / 100)]; };
-  std::printf("posted        %llu requests in batches of 10000, %.0f requests/s, %.2f us CPU each\n",
+  std::printf("posted        %llu requests in batches of 10000, %.0f requests/s, %.2f us CPU each in this process\n",
               static_cast<unsigned long long>(made), static_cast<double>(made) / posting_ms * 1000,
               posting_cpu_ms * 1000 / static_cast<double>(made));
+  std::printf("flat          the slowest tenth has %.2f of the first one's speed\n",
+              *std::min_element(part_rates.begin(), part_rates.end()) / part_rates.front());
   std::printf("batch         p50 %.1f ms  p99 %.1f ms  max %.1f ms\n", at(50), at(99), batch_ms.back());
-  std::printf("store         %.0f bytes a request\n",
-              static_cast<double>(size_of(options.path)) / static_cast<double>(made));
+  if (!wanted.postgres)
+    std::printf("store         %.0f bytes a request\n", static_cast<double>(size_of(stores.ledger)) / static_cast<double>(made));
   auto begin = Steady::now();
   const bool zero = ledger->trial_balance().sum.zero();
   std::printf("trial balance %.2f ms, sum %s\n", ms_since(begin), zero ? "0" : "NOT 0");
@@ -152,7 +219,16 @@ int run(const std::string& dir, std::uint64_t requests, std::uint64_t tenants) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return std::fprintf(stderr, "usage: ledger_bench DIR [requests] [tenants]\n"), 2;
-  const auto number = [&](int i, std::uint64_t otherwise) { return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise; };
-  return run(argv[1], number(2, 1'000'000), std::max<std::uint64_t>(number(3, 100), 1));
+  Options options;
+  int words = 0;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--postgres") options.postgres = true;
+    else if (words == 0) ++words, options.dir = word;
+    else if (words == 1) ++words, options.requests = std::strtoull(argv[i], nullptr, 10);
+    else ++words, options.tenants = std::max<std::uint64_t>(std::strtoull(argv[i], nullptr, 10), 1);
+  }
+  if (words == 0 || words > 3 || options.requests == 0)
+    return std::fprintf(stderr, "usage: ledger_bench DIR [requests] [tenants] [--postgres]\n"), 2;
+  return run(options);
 }

@@ -75,7 +75,11 @@ struct World {
   enum On { as_wanted, on_file };
   explicit World(On where = as_wanted) : database(where == as_wanted && Postgres::wanted() ? Postgres::instance().make_database() : std::string()) {}
   std::string database;
-  std::string path() const { return database.empty() ? dir.file("ledger.db") : Postgres::instance().gateway_url(database); }
+  std::string address;  // instead of its own, where a test brings a server or stands between
+  std::string path() const {
+    if (!address.empty()) return address;
+    return database.empty() ? dir.file("ledger.db") : Postgres::instance().gateway_url(database);
+  }
   // For a test that does what the gateway's role may not.
   std::string owner_path() const { return database.empty() ? path() : Postgres::instance().owner_url(database); }
   void lose_store() {
