@@ -175,7 +175,8 @@ bool check_rights(Connection& db, std::string& why) {
     why = "asking for the role's rights: " + db.error();
     return false;
   }
-  why = "the role " + std::string(select.text()) + " may change rows of " + std::string(select.text()) +
+  const std::string role(select.text()), table(select.text());  // in this order
+  why = "the role " + role + " may change rows of " + table +
         ", which nobody may: give the gateway a role of its own with `tributary store setup URL --role NAME`";
   return false;
 }

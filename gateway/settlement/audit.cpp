@@ -32,7 +32,11 @@ class Audit {
   ledger::Reader& reader_;
   const ledger::Book& book_;
   std::map<ledger::Period, Month> months_;
-  std::map<std::string, money::Amount> carried_;  // by party: what its statement before carried
+  struct Carried {
+    ledger::Period period = 0, before_period = 0;  // of the last statement, and of the one of an earlier month
+    money::Amount amount, before;
+  };
+  std::map<std::string, Carried> carried_;  // by party
   StatementAudit out_;
 };
 
@@ -55,7 +59,7 @@ bool Audit::read(Month& month, ledger::Period period) {
 bool Audit::same(const Statement& kept, Month& month, const std::string& place) {
   const PartyUse& use = month.turnover.parties[kept.party];
   const std::string account = ledger::party_account(kept.party);
-  const auto carried = carried_.find(kept.party);
+  const auto carry = carried_[kept.party];
   Statement made = kept;  // the figures that rows and legs give
   made.no = ledger::period_text(kept.period) + "/" + kept.party;
   made.seal_hash = month.seal;
@@ -68,7 +72,12 @@ bool Audit::same(const Statement& kept, Month& month, const std::string& place) 
   made.tokens_out = use.tokens_out;
   made.batch_from = use.batch_from;
   made.batch_to = use.batch_to;
-  made.opening_carry = carried == carried_.end() ? month.opening[account] : carried->second;
+  made.opening_carry = month.opening[account];
+  if (carry.period != 0 && carry.period < kept.period) {
+    made.opening_carry = carry.amount;
+  } else if (carry.before_period != 0) {  // another statement of the same month
+    made.opening_carry = carry.before;
+  }
   made.share_base = made.gross_revenue + made.refunds + made.vat_excluded + made.payment_fees;
   made.closing_carry = month.stands[account] - kept.net_payable;
   for (const auto& amount : statement_amounts) {
@@ -89,7 +98,13 @@ bool Audit::statement(const ledger::CommandRow& row) {
   const auto [month, fresh] = months_.try_emplace(kept->period);
   if (fresh && !read(month->second, kept->period)) return false;
   if (!same(*kept, month->second, place)) return false;
-  carried_[kept->party] = kept->closing_carry;
+  Carried& carry = carried_[kept->party];
+  if (carry.period != 0 && carry.period < kept->period) {
+    carry.before_period = carry.period;
+    carry.before = carry.amount;
+  }
+  carry.period = kept->period;
+  carry.amount = kept->closing_carry;
   money::Amount locked;
   for (const auto& transfer : document->transfers)
     for (const auto& leg : transfer.legs)

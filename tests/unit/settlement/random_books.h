@@ -36,8 +36,9 @@ struct RandomBooks : Books {
     for (std::uint64_t i = 0; i < attempts; ++i) {
       const bool last = i + 1 == attempts;
       const std::uint64_t site = rng.below(3);
-      add_attempt(out, sites[site], vendors[rng.below(4)], last || rng.below(2) ? rng.below(600) + (last ? 1 : 0) : 0, last ? "none" : "reset",
-                  site == 0 ? "c" : "d");
+      const char* const vendor = vendors[rng.below(4)];  // drawn before what it delivered, with any compiler
+      const std::uint64_t delivered = last || rng.below(2) ? rng.below(600) + (last ? 1 : 0) : 0;
+      add_attempt(out, sites[site], vendor, delivered, last ? "none" : "reset", site == 0 ? "c" : "d");
     }
     return out;
   }
