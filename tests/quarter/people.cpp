@@ -74,8 +74,8 @@ Order People::about_customer() {
 // Some hours of a model's requests by any of its prices; early in a month, of the month before as well.
 Order People::reprice(std::int64_t wall_ms) {
   const auto& model = terms_.config.models[rng_.below(terms_.config.models.size())];
-  const std::int64_t to = wall_ms - static_cast<std::int64_t>(rng_.below(2 * 86'400'000));
-  const std::int64_t from = to - static_cast<std::int64_t>(1 + rng_.below(2 * 86'400'000));
+  const std::int64_t to = wall_ms - static_cast<std::int64_t>(rng_.below(9 * 86'400'000));
+  const std::int64_t from = to - static_cast<std::int64_t>(1 + rng_.below(9 * 86'400'000));
   return {"reprice", {{"model", model.id}, {"from", ledger::time_text(from)}, {"to", ledger::time_text(to)}, {"version", std::to_string(1 + rng_.below(model.prices.size()))}}};
 }
 
