@@ -1,8 +1,10 @@
 #include "gateway/settlement/audit.h"
 
+#include <iterator>
 #include <map>
 
 #include "gateway/settlement/booked.h"
+#include "gateway/settlement/reckon.h"
 #include "gateway/settlement/statement.h"
 #include "gateway/settlement/trueup.h"
 
@@ -32,11 +34,7 @@ class Audit {
   ledger::Reader& reader_;
   const ledger::Book& book_;
   std::map<ledger::Period, Month> months_;
-  struct Carried {
-    ledger::Period period = 0, before_period = 0;  // of the last statement, and of the one of an earlier month
-    money::Amount amount, before;
-  };
-  std::map<std::string, Carried> carried_;  // by party
+  std::map<std::string, std::map<ledger::Period, money::Amount>> carried_;  // by party: what each month's statement carried
   StatementAudit out_;
 };
 
@@ -59,25 +57,14 @@ bool Audit::read(Month& month, ledger::Period period) {
 bool Audit::same(const Statement& kept, Month& month, const std::string& place) {
   const PartyUse& use = month.turnover.parties[kept.party];
   const std::string account = ledger::party_account(kept.party);
-  const auto carry = carried_[kept.party];
+  const auto& carried = carried_[kept.party];
+  const auto not_before = carried.lower_bound(kept.period);
   Statement made = kept;  // the figures that rows and legs give
   made.no = ledger::period_text(kept.period) + "/" + kept.party;
   made.seal_hash = month.seal;
-  made.gross_revenue = use.gross;
-  made.refunds = use.refunds;
-  made.payment_fees = use.fees;
-  made.vat_excluded = -use.vat;
-  made.requests = use.requests;
-  made.tokens_in = use.tokens_in;
-  made.tokens_out = use.tokens_out;
-  made.batch_from = use.batch_from;
-  made.batch_to = use.batch_to;
-  made.opening_carry = month.opening[account];
-  if (carry.period != 0 && carry.period < kept.period) {
-    made.opening_carry = carry.amount;
-  } else if (carry.before_period != 0) {  // another statement of the same month
-    made.opening_carry = carry.before;
-  }
+  fill(made, use);
+  made.share_amount = kept.share_amount;  // with what documents moved of it
+  made.opening_carry = not_before == carried.begin() ? month.opening[account] : std::prev(not_before)->second;
   made.share_base = made.gross_revenue + made.refunds + made.vat_excluded + made.payment_fees;
   made.closing_carry = month.stands[account] - kept.net_payable;
   for (const auto& amount : statement_amounts) {
@@ -98,13 +85,7 @@ bool Audit::statement(const ledger::CommandRow& row) {
   const auto [month, fresh] = months_.try_emplace(kept->period);
   if (fresh && !read(month->second, kept->period)) return false;
   if (!same(*kept, month->second, place)) return false;
-  Carried& carry = carried_[kept->party];
-  if (carry.period != 0 && carry.period < kept->period) {
-    carry.before_period = carry.period;
-    carry.before = carry.amount;
-  }
-  carry.period = kept->period;
-  carry.amount = kept->closing_carry;
+  carried_[kept->party][kept->period] = kept->closing_carry;
   money::Amount locked;
   for (const auto& transfer : document->transfers)
     for (const auto& leg : transfer.legs)

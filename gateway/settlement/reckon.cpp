@@ -22,19 +22,6 @@ std::map<std::string, Amount> accrued(const ledger::TrialBalance& trial, Whose w
   return out;
 }
 
-void fill(Statement& to, const PartyUse& use) {
-  to.gross_revenue = use.gross;
-  to.refunds = use.refunds;
-  to.payment_fees = use.fees;
-  to.vat_excluded = -use.vat;
-  to.share_amount = use.share;
-  to.requests = use.requests;
-  to.tokens_in = use.tokens_in;
-  to.tokens_out = use.tokens_out;
-  to.batch_from = use.batch_from;
-  to.batch_to = use.batch_to;
-}
-
 // `stands`: of its account at the end of the month; the lock of the month before lies within it. Pays whole
 // fen of it, unless that is less than the least that any of its versions of the month pays out.
 void finish(Statement& statement, Amount stands, const Turnover& turnover, const ledger::Book& book) {
@@ -50,6 +37,19 @@ void finish(Statement& statement, Amount stands, const Turnover& turnover, const
 }
 
 }  // namespace
+
+void fill(Statement& to, const PartyUse& use) {
+  to.gross_revenue = use.gross;
+  to.refunds = use.refunds;
+  to.payment_fees = use.fees;
+  to.vat_excluded = -use.vat;
+  to.share_amount = use.share;
+  to.requests = use.requests;
+  to.tokens_in = use.tokens_in;
+  to.tokens_out = use.tokens_out;
+  to.batch_from = use.batch_from;
+  to.batch_to = use.batch_to;
+}
 
 std::string accruing_party(std::string_view account, Whose whose) {
   const std::string_view code = account.substr(0, account.find('/'));
