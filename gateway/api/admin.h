@@ -86,7 +86,8 @@ class Admin final : public AdminDoors {
   Answer statements(const std::string& query);
   Answer statement(const std::string& period, const std::string& party, const std::string& query);
   Answer statement_page(const std::string& no);
-  void moved(const settlement::Entry& entry);  // admin_ledger.cpp, and the next six
+  void moved(const settlement::Entry& entry);  // admin_ledger.cpp, and the next seven
+  std::optional<money::Amount> set_aside_free(const settlement::Order& order, std::optional<tenancy::Hold>& aside);
   Answer order(const std::string& what, const AdminRequest& request);
   Answer orders();
   Answer documents(const std::string& query);

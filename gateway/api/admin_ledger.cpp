@@ -1,4 +1,6 @@
 // Finance's desk: orders by name, the documents they made, and invoices.
+#include <algorithm>
+
 #include "gateway/api/admin.h"
 #include "gateway/api/admin_answer.h"
 #include "gateway/settlement/settlement.h"
@@ -36,7 +38,9 @@ Answer refusal(const Entry& entry) {
 bool fine(const Entry& entry) { return entry.result == Entry::Result::posted || entry.result == Entry::Result::repeated; }
 
 bj::object invoice_json(const settlement::Invoice& one) {
-  bj::array lines;
+  bj::array lines, carried;
+  for (const auto& line : one.carried)
+    carried.push_back(bj::object{{"model", line.model}, {"price_version", line.price_version}, {"charged", line.charged.text()}});
   for (const auto& line : one.lines) {
     lines.push_back(bj::object{{"model", line.model}, {"price_version", line.price_version}, {"tax_percent", line.tax_percent}, {"tax_inclusive", line.tax_inclusive},
                                {"charged", line.charged.text()}, {"amount", line.amount.text()}, {"net", line.net.text()}, {"tax", line.tax.text()},
@@ -45,7 +49,7 @@ bj::object invoice_json(const settlement::Invoice& one) {
   return {{"no", one.no}, {"version", one.version}, {"period", ledger::period_text(one.period)}, {"tenant", one.tenant}, {"currency", "CNY"},
           {"item_code", one.item_code}, {"opening_carry", one.opening_carry.text()}, {"charged", one.charged.text()}, {"amount", one.amount.text()},
           {"net", one.net.text()}, {"tax", one.tax.text()}, {"closing_carry", one.closing_carry.text()}, {"vat_accrued", one.vat_accrued.text()},
-          {"receivable", one.receivable.text()}, {"made_at", ledger::time_text(one.made_ms)}, {"seal_hash", one.seal_hash}, {"lines", std::move(lines)}};
+          {"receivable", one.receivable.text()}, {"made_at", ledger::time_text(one.made_ms)}, {"seal_hash", one.seal_hash}, {"lines", std::move(lines)}, {"carried", std::move(carried)}};
 }
 
 }  // namespace
@@ -53,6 +57,24 @@ bj::object invoice_json(const settlement::Invoice& one) {
 // The live figures of customers have followed already: the ledger tells them what it posts.
 void Admin::moved(const Entry& entry) {
   telemetry::log(telemetry::Level::info, "ledger_document", {{"id", entry.id}, {"kind", entry.document.kind}});
+}
+
+// What running requests do not hold of a customer's balance, at most what an order asks for; none: he has no live account.
+// It is set aside while the order is posted.
+std::optional<money::Amount> Admin::set_aside_free(const settlement::Order& order, std::optional<tenancy::Hold>& aside) {
+  const auto tenant_id = order.args.find("tenant"), asked = order.args.find("amount");
+  const auto tenant = tenant_id == order.args.end() ? nullptr : parts_.live()->tenants->tenant(tenant_id->second);
+  if (!tenant) return std::nullopt;
+  const auto most = asked == order.args.end() ? std::nullopt : money::Amount::parse(asked->second);
+  constexpr int tries = 8;  // requests may take their holds meanwhile
+  for (int i = 0; i < tries && !aside; ++i) {
+    const auto view = tenant->view();
+    const money::Amount free = std::max(view.balance - view.held, money::Amount{});
+    const money::Amount wanted = most && !most->negative() ? std::min(free, *most) : free;
+    aside = tenant->set_aside(wanted);
+    if (aside) return wanted;
+  }
+  return money::Amount{};
 }
 
 Answer Admin::order(const std::string& what, const AdminRequest& request) {
@@ -78,6 +100,7 @@ Answer Admin::order(const std::string& what, const AdminRequest& request) {
       if (!repeated) return error(409, "Of the balance only " + (view.balance - view.held).text() + " is available; running requests hold the rest.", "refused");
     }
   }
+  if (what == "chargeback-payment") order.available = set_aside_free(order, aside);
   const auto entry = settlement::enter(parts_.ledger, order, parts_.clock.wall_ms());
   if (!fine(entry)) return refusal(entry);
   if (entry.result == Entry::Result::posted) moved(entry);

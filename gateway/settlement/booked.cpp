@@ -1,5 +1,7 @@
 #include "gateway/settlement/booked.h"
 
+#include <algorithm>
+
 #include "gateway/base/json_writer.h"
 #include "gateway/settlement/desk.h"
 
@@ -77,7 +79,13 @@ std::string attached_text(const Attached& attached) {
   out.close(']').key("customers").open('[');
   for (const auto& one : attached.customers)
     out.open('[').text(one.tenant).text(one.model).integer(one.price_version).text(one.gross.text()).text(one.vat.text()).close(']');
-  return out.close(']').close('}').take();
+  out.close(']');
+  if (!attached.requests.empty()) {
+    out.key("requests").open('[');
+    for (const auto& one : attached.requests) out.text(one);
+    out.close(']');
+  }
+  return out.close('}').take();
 }
 
 std::optional<Attached> read_attached(const std::string& text) {
@@ -108,10 +116,50 @@ std::optional<Attached> read_attached(const std::string& text) {
       fine = read_list(in, out.customers, [&](CustomerChange& one) {
         return read_tuple(in, string(one.tenant), string(one.model), number(one.price_version), amount(one.gross), amount(one.vat));
       });
+    } else if (key == "requests") {
+      fine = read_list(in, out.requests, [&](std::string& one) { return in.read_string(one); });
     }
     if (!fine) return std::nullopt;
   }
   if (!in.finish() || out.asked.empty()) return std::nullopt;
+  return out;
+}
+
+std::vector<SupplyChange> supply_of(const ledger::RequestRow& request, const std::vector<ledger::Part>& parts, bool taken_back) {
+  std::map<std::uint16_t, SupplyChange> by_attempt;
+  for (const ledger::Part& part : parts) {
+    const auto attempt = std::find_if(request.attempts.begin(), request.attempts.end(), [&](const auto& a) { return a.sent.n == part.attempt; });
+    if (attempt == request.attempts.end()) continue;
+    const Amount amount = taken_back ? -part.amount : part.amount;
+    SupplyChange& change = by_attempt[part.attempt];
+    change.site = attempt->sent.site;
+    change.contract = part.contract;
+    change.version = part.contract_version;
+    change.gross += amount;
+    change.parts[part.party] += amount;
+  }
+  std::vector<SupplyChange> out;
+  for (auto& [attempt, change] : by_attempt) out.push_back(std::move(change));
+  return out;
+}
+
+void SupplySum::add(const std::vector<SupplyChange>& changes) {
+  for (const SupplyChange& change : changes) {
+    std::vector<std::string> parties;
+    for (const auto& [party, amount] : change.parts) parties.push_back(party);
+    SupplyChange& sum = sums_[{change.site, change.contract, change.version, std::move(parties)}];
+    sum.gross += change.gross;
+    for (const auto& [party, amount] : change.parts) sum.parts[party] += amount;
+  }
+}
+
+std::vector<SupplyChange> SupplySum::take() {
+  std::vector<SupplyChange> out;
+  for (auto& [key, sum] : sums_) {
+    std::tie(sum.site, sum.contract, sum.version, std::ignore) = key;
+    out.push_back(std::move(sum));
+  }
+  sums_.clear();
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "gateway/ledger/ledger.h"
@@ -35,12 +36,28 @@ struct Attached {
   std::vector<ledger::Part> parts;           // of a request: what each party gives back, by attempt
   std::vector<SupplyChange> supply;
   std::vector<CustomerChange> customers;
+  std::vector<std::string> requests;         // of a payment that was charged back: of which it took all that was left
   friend bool operator==(const Attached&, const Attached&) = default;
 };
 inline constexpr std::size_t attached_list_max = 10'000;
 
 std::string attached_text(const Attached& attached);  // canonical JSON
 std::optional<Attached> read_attached(const std::string& text);
+
+// What a request's parts change, by the attempt that they were earned with; `taken_back`: negated.
+std::vector<SupplyChange> supply_of(const ledger::RequestRow& request, const std::vector<ledger::Part>& parts, bool taken_back);
+
+// Changes of many requests, summed where the same parties have a part: gross counts for each of them.
+class SupplySum {
+ public:
+  void add(const std::vector<SupplyChange>& changes);
+  std::size_t size() const { return sums_.size(); }
+  std::vector<SupplyChange> take();
+
+ private:
+  using Key = std::tuple<std::string, std::string, std::uint32_t, std::vector<std::string>>;  // site, contract, version, parties
+  std::map<Key, SupplyChange> sums_;
+};
 
 // The documents of the desk, applied ones, in order. False: the store failed.
 bool desk_documents(ledger::Reader& reader, const std::function<bool(const ledger::CommandRow&, const ledger::Document&, const Attached&)>& visit);

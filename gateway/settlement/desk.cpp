@@ -20,6 +20,7 @@ struct Action {
         {{"dispute", {"request", "reason", "evidence"}, {"id"}, "a request's amount into suspense (35)"}, &DeskCall::dispute},
         {{"resolve", {"request", "for"}, {"id", "reason", "evidence"}, "its dispute, for the customer (30) or the supplier (35)"}, &DeskCall::resolve},
         {{"chargeback", {"request", "evidence"}, {"cost", "id", "reason"}, "what a customer's bank took back for a request (43, 44)"}, &DeskCall::chargeback},
+        {{"chargeback-payment", {"tenant", "payment", "evidence"}, {"amount", "id", "reason"}, "what a customer's bank took back of a top-up (43, 44)"}, &DeskCall::chargeback_payment},
         {{"clawback", {"party", "amount", "by", "id"}, {"reason", "evidence"}, "a party's debt (A120) out of its payable, or paid (44)"}, &DeskCall::clawback},
         {{"refund", {"tenant", "amount", "id"}, {"reason", "evidence"}, "a customer's balance back to him (51)"}, &DeskCall::refund},
         {{"payment", {"tenant", "amount", "id"}, {"evidence"}, "a customer's payment of what was invoiced (50)"}, &DeskCall::payment},
@@ -175,30 +176,44 @@ void DeskCall::known_account(const std::string& account) {
     wrong("nothing was ever booked on " + account + "; tributary trial-balance lists the accounts");
 }
 
-std::vector<Link> DeskCall::chain(const std::string& prefix) {
+std::vector<Link> DeskCall::links(const std::string& prefix, std::uint32_t& next) {
   std::vector<Link> out;
-  std::uint32_t n = 1;
-  for (;; ++n) {
-    auto row = reader_->command(prefix + ":" + std::to_string(n));
+  for (next = 1;; ++next) {
+    auto row = reader_->command(prefix + ":" + std::to_string(next));
     if (!row) break;
     if (row->result != "applied") continue;
     auto document = ledger::read_document(row->body);
     auto attached = document ? read_attached(document->attach) : std::nullopt;
     if (!attached) end(Entry::Result::failed, "command " + row->id + " cannot be read");
-    Link& link = out.emplace_back(Link{std::move(*row), std::move(*document), std::move(*attached)});
-    if (link.attached.asked == asked_) {
-      Entry entry;
-      entry.result = Entry::Result::repeated;
-      entry.id = link.row.id;
-      entry.document = std::move(link.document);
-      throw Ended{std::move(entry)};
-    }
-    const auto named = link.attached.facts.find("id");
-    if (!arg("id").empty() && named != link.attached.facts.end() && named->second == arg("id"))
-      end(Entry::Result::conflict, "the id \"" + arg("id") + "\" stands for another order, " + link.row.id + "; give this one an id of its own");
+    out.emplace_back(Link{std::move(*row), std::move(*document), std::move(*attached)});
   }
   sound();
-  next_[prefix] = n;
+  return out;
+}
+
+void DeskCall::end_repeated(Link& link) {
+  Entry entry;
+  entry.result = Entry::Result::repeated;
+  entry.id = link.row.id;
+  entry.document = std::move(link.document);
+  throw Ended{std::move(entry)};
+}
+
+void DeskCall::end_other_order(const Link& link) {
+  end(Entry::Result::conflict, "the id \"" + arg("id") + "\" stands for another order, " + link.row.id + "; give this one an id of its own");
+}
+
+bool DeskCall::same_id(const Link& link) const {
+  const auto named = link.attached.facts.find("id");
+  return !arg("id").empty() && named != link.attached.facts.end() && named->second == arg("id");
+}
+
+std::vector<Link> DeskCall::chain(const std::string& prefix) {
+  auto out = links(prefix, next_[prefix]);
+  for (Link& link : out) {
+    if (link.attached.asked == asked_) end_repeated(link);
+    if (same_id(link)) end_other_order(link);
+  }
   return out;
 }
 

@@ -29,6 +29,7 @@ std::string setting(ledger::Reader& reader, std::string_view name);          // 
 struct Order {
   std::string what;                         // the name of a form
   std::map<std::string, std::string> args;  // as people give them: amounts in CNY, times as dates
+  std::optional<money::Amount> available = {};  // of the customer's balance, beside what running requests hold; none: all
 };
 
 struct Form {
@@ -49,9 +50,9 @@ struct Entry {
     failed,    // not known to be durable: the same order again is safe
   };
   Result result{};
-  std::string id;   // the document's
+  std::string id;   // the document's; of several, the last one's
   std::string why;  // unless it is posted or repeated: what is wrong, and the mend
-  ledger::Document document;  // posted or repeated
+  ledger::Document document;  // posted or repeated; of several, with the transfers of all
   // credit - debit of each customer's account (L200) that this call moved, for who keeps figures in memory.
   std::map<std::string, money::Amount> moved() const;
 };

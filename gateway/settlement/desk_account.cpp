@@ -136,6 +136,12 @@ Entry DeskCall::reverse_transfer() {
     refused("a transfer of code " + std::to_string(found->code) + " (" + found->reason + ") is not reversed by itself; " +
             (of_request ? "reverse its request: tributary ledger reverse " + found->doc_id : std::string("post what corrects it")));
   }
+  for (const Leg& leg : found->legs) {
+    const std::string topup = "topup:" + ledger::tenant_of(leg.account) + ":";
+    if (found->doc_id.rfind(topup, 0) != 0 || leg.account.rfind("L200/", 0) != 0) continue;
+    for (const Link& link : payments(ledger::tenant_of(leg.account)).links)
+      if (link.attached.facts.at("payment") == found->doc_id.substr(topup.size())) refused("the top-up was charged back: " + link.row.id);
+  }
   Draft made = draft(kind_reversal, booking(found->period));
   DocumentTransfer& legs = transfer(made, Code::reversal, found->effective_at, found->doc_id);
   legs.reverses = number;

@@ -26,6 +26,7 @@ struct Sale {
   std::vector<Part> left;           // what each part still holds, by attempt and party
   Amount gross;                     // their sum
   bool disputed = false, credited = false;  // its amount waits in L250; goodwill was given for it
+  bool documents = false;           // there is one about it
   std::string chain;                // "request:ID", of which its documents are numbers
 };
 
@@ -53,12 +54,14 @@ class DeskCall {
   Entry dispute();
   Entry resolve();
   Entry chargeback();
-  Entry goodwill();
+  Entry chargeback_payment();  // desk_payment.cpp
+  Entry goodwill();           // desk_request.cpp
   Entry reprice();            // desk_reprice.cpp
   Entry payout();             // desk_party.cpp
   Entry payout_returned();
   Entry penalty();
   Entry early_exit();
+  Amount earned_towards(const ledger::ContractVersion& contract, const std::string& site, Period month);
   Entry forfeit();
   Entry clawback();
   Entry refund();             // desk_account.cpp
@@ -87,9 +90,14 @@ class DeskCall {
   // All applied links of a chain, the last being the newest; the number after them. Ends when one of them is
   // this very order, or has its id.
   std::vector<Link> chain(const std::string& prefix);
+  std::vector<Link> links(const std::string& prefix, std::uint32_t& next);  // as they are
+  void end_repeated(Link& link);
+  void end_other_order(const Link& link);
+  bool same_id(const Link& link) const;
   std::string next_id(const std::string& prefix);
   Sale sale(const std::string& request);
-  std::vector<Part> parts_now(const ledger::RequestRow& request, const std::string& chain, std::uint32_t& price_version);
+  Sale sale(ledger::RequestRow request, const std::vector<Link>& own);  // `own`: its chain
+  std::vector<Part> parts_now(const ledger::RequestRow& request, const std::vector<const Link*>& documents, std::uint32_t& price_version);
   std::vector<Part> rerated(const ledger::RequestRow& request, std::uint32_t price_version);
 
   // A document of one order.
@@ -102,10 +110,27 @@ class DeskCall {
   void take(Draft& draft, const Sale& sale, const std::vector<Part>& parts, DocumentTransfer& transfer);
   void add_supply(Draft& draft, const Sale& sale, const std::vector<Part>& parts);
   void add_customer(Draft& draft, const Sale& sale, const std::vector<Part>& parts);
+  // Takes back parts of a request's charge: whose they are by its contracts' rules, or out of its dispute.
+  void charge_back(Draft& draft, const Sale& sale, const std::vector<Part>& parts, std::map<std::string, Amount>& due, DocumentTransfer& from);
+  // Each gives what it has, the rest becomes its debt; the bank has taken all of it.
+  void collect_all(Draft& draft, const std::map<std::string, Amount>& due, DocumentTransfer& from, DocumentTransfer& debt);
   void give_back_quantities(Draft& draft, const Sale& sale);
   // What a party gives back: out of its reserve, then of what is payable, then as a debt.
   void collect(Draft& draft, const std::string& party, Amount due, DocumentTransfer& from_party, DocumentTransfer& as_debt);
   Entry post(const std::string& id, Draft draft);
+  // Chargebacks of payments: a chain of its own for each customer, "chargeback:TENANT".
+  struct Payments {
+    std::vector<Link> links;
+    std::map<std::string, std::vector<std::size_t>> by_request;  // indexes of links
+    std::uint32_t next = 0;
+  };
+  const Payments& payments(const std::string& tenant);
+  Amount paid_by(const std::string& tenant, const std::string& payment);  // and not reversed
+  Draft from_balance(const std::string& account, const std::string& reference, Amount amount);
+  // Documents that take `rest` back of requests, and what could not be taken.
+  void from_requests(const std::string& tenant, const std::string& reference, Amount& rest, std::vector<Draft>& out);
+  void from_month(const std::vector<RequestId>& requests, const std::string& reference, Amount& rest, std::vector<Draft>& out);
+  Entry post_chain(const std::string& prefix, std::uint32_t number, std::vector<Draft> drafts);
   // For orders that are known by the caller's id alone: ends when it is there.
   std::string own_id(const std::string& prefix);
 
@@ -117,7 +142,10 @@ class DeskCall {
   const std::shared_ptr<const ledger::Book> book_;
   std::unique_ptr<ledger::Reader> reader_;
   std::optional<ledger::TrialBalance> trial_;
-  std::map<std::string, Amount> taken_;  // by account, of what collect() has used already
+  Amount& left_on(const std::string& account);  // after what collect() has used already
+  std::map<std::string, Amount> left_;
+  std::map<std::string, Payments> payments_;  // by tenant
+  std::size_t charged_back_ = 0;              // requests, by this order
   std::map<std::string, std::uint32_t> next_;  // by chain
   std::map<Period, Period> booked_in_;         // by the month of the fact
   friend struct Action;
@@ -125,5 +153,8 @@ class DeskCall {
 
 // Adds to the leg of the account, or a new one; legs of nothing are left out at the end.
 void add_leg(DocumentTransfer& transfer, const std::string& account, Amount debit);
+
+// `amount` of them, less than their sum: each its part, the units that are missing to the largest remainders.
+std::vector<Part> portion(std::vector<Part> parts, Amount amount);
 
 }  // namespace trib::settlement

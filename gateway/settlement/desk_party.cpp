@@ -105,6 +105,22 @@ Entry DeskCall::penalty() {
   return post(next_id(prefix), std::move(made));
 }
 
+// What a month has brought a site of its guarantee: its parts under the contract, with what documents changed of them. Of a
+// month that is closed nothing is missing.
+Amount DeskCall::earned_towards(const ledger::ContractVersion& contract, const std::string& site, Period month) {
+  if (booking(month) != month) return contract.guarantee;
+  Turnover turnover;
+  read_turnover(*reader_, *book_, month, turnover, {});
+  add_booked(*reader_, *book_, month, turnover);
+  sound();
+  Amount out;
+  for (const auto& [key, use] : turnover.contracts) {
+    const auto part = use.parts.find("site:" + site);
+    if (key.site == site && key.contract == contract.contract && part != use.parts.end()) out += part->second;
+  }
+  return out;
+}
+
 Entry DeskCall::early_exit() {
   const std::string &contract_id = arg("contract"), &site = arg("site"), &by = arg("by");
   const std::int64_t when = at();
@@ -118,9 +134,7 @@ Entry DeskCall::early_exit() {
   const std::string account = ledger::party_account("site:" + site);
   known_account(account);
   ledger::RiskFacts facts{*book_, {}, {{site, contract_id}}, {}, when};
-  for (const auto& row : reader_->trial_balance(ledger::period_of(when)).accounts)
-    if (row.account == account) facts.accrued[site] = row.credit_total;
-  sound();
+  facts.accrued[site] = earned_towards(*contract, site, ledger::period_of(when));
   std::optional<Amount> cost;
   for (const auto& risk : ledger::contract_risks(facts))
     if (risk.contract == contract && risk.site == site) cost = risk.early_exit_cost;

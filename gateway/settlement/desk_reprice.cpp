@@ -56,11 +56,10 @@ struct Range {
   }
 };
 
-using SupplyKey = std::tuple<std::string, std::string, std::uint32_t>;
 using CustomerKey = std::tuple<std::string, std::string, std::uint32_t>;
 
 struct Difference {
-  std::map<SupplyKey, SupplyChange> supply;
+  SupplySum supply;
   std::map<CustomerKey, CustomerChange> customers;
   struct Month {
     std::map<std::string, Amount> legs;  // by account
@@ -80,12 +79,8 @@ struct Difference {
       month.legs[ledger::customer_account(row.tenant)] += amount;
       customer.gross += amount;
       if (part.party == "vat") customer.vat += amount;
-      const auto attempt = std::find_if(request.attempts.begin(), request.attempts.end(), [&](const auto& a) { return a.sent.n == part.attempt; });
-      if (attempt == request.attempts.end()) continue;
-      SupplyChange& change = supply[{attempt->sent.site, part.contract, part.contract_version}];
-      change.gross += amount;
-      change.parts[part.party] += amount;
     }
+    supply.add(supply_of(request, parts, taken_back));
   }
 };
 
@@ -98,14 +93,10 @@ std::vector<Part> DeskCall::rerated(const ledger::RequestRow& request, std::uint
 }
 
 // As the last re-price that holds it has rated it; one that came after a document about it left it out.
-std::vector<Part> DeskCall::parts_now(const ledger::RequestRow& request, const std::string& of, std::uint32_t& price_version) {
+std::vector<Part> DeskCall::parts_now(const ledger::RequestRow& request, const std::vector<const Link*>& documents, std::uint32_t& price_version) {
   price_version = request.row.price_version;
   std::optional<metering::Lsn> first;  // its oldest document
-  for (std::uint32_t n = 1; !first; ++n) {
-    const auto row = reader_->command(of + ":" + std::to_string(n));
-    if (!row) break;
-    if (row->result == "applied") first = row->lsn;
-  }
+  for (const Link* const link : documents) first = std::min(first.value_or(link->row.lsn), link->row.lsn);
   const std::string prefix = "reprice:" + request.row.model;
   for (std::uint32_t n = 1;; ++n) {
     auto row = reader_->command(prefix + ":" + std::to_string(n));
@@ -133,8 +124,10 @@ Entry DeskCall::reprice() {
   for (const Link& link : chain("reprice:" + model)) before.emplace_back(link);
 
   std::set<std::string> touched;  // requests with documents of their own
-  desk_documents(*reader_, [&](const ledger::CommandRow& row, const Document&, const Attached&) {
+  desk_documents(*reader_, [&](const ledger::CommandRow& row, const Document&, const Attached& attached) {
     if (row.id.rfind("request:", 0) == 0) touched.insert(row.id.substr(8, 32));
+    touched.insert(attached.requests.begin(), attached.requests.end());
+    if (const auto part_of = attached.facts.find("part_of"); part_of != attached.facts.end()) touched.insert(part_of->second);
     return true;
   });
   const Range range(arg("tenant"), *from, *to);
@@ -180,11 +173,7 @@ Entry DeskCall::reprice() {
   facts["to_ms"] = std::to_string(range.to_ms);
   facts["requests"] = std::to_string(sums.requests);
   facts["skipped"] = std::to_string(sums.skipped);
-  for (auto& [key, change] : sums.supply) {
-    std::tie(change.site, change.contract, change.version) = key;
-    std::erase_if(change.parts, [](const auto& one) { return one.second.zero(); });
-    made.attached.supply.push_back(std::move(change));
-  }
+  made.attached.supply = sums.supply.take();
   for (auto& [key, change] : sums.customers) {
     std::tie(change.tenant, change.model, change.price_version) = key;
     made.attached.customers.push_back(std::move(change));

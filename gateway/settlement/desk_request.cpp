@@ -24,44 +24,62 @@ bool has_accounts(const std::string& party) { return party != "platform" && part
 
 }  // namespace
 
+std::vector<Part> portion(std::vector<Part> parts, Amount amount) {
+  std::vector<Amount> weights;
+  for (const Part& part : parts) weights.push_back(part.amount);
+  const auto shares = apportion(amount, weights);
+  for (std::size_t i = 0; i < parts.size(); ++i) parts[i].amount = shares[i];
+  return parts;
+}
+
 Sale DeskCall::sale(const std::string& text) {
   const auto id = RequestId::parse(text);
   if (!id) wrong("a request id is 32 lower-case hex digits, as x-request-id gives it");
   auto request = reader_->request(*id);
   sound();
   if (!request) wrong("no request " + text + " is in the ledger");
+  if (request->row.state != ledger::State::billed) refused("request " + text + " was not charged: it is " + std::string(name(request->row.state)));
+  return sale(std::move(*request), chain("request:" + text));
+}
+
+Sale DeskCall::sale(ledger::RequestRow request, const std::vector<Link>& own) {
   Sale out;
-  out.request = std::move(*request);
+  out.request = std::move(request);
+  const std::string text = out.request.row.id.text();
   out.chain = "request:" + text;
-  if (out.request.row.state != ledger::State::billed) refused("request " + text + " was not charged: it is " + std::string(name(out.request.row.state)));
-  out.left = parts_now(out.request, out.chain, out.price_version);
-  for (const Link& link : chain(out.chain)) {
-    const std::string& kind = link.document.kind;
+  std::vector<const Link*> documents;
+  for (const Link& link : own) documents.push_back(&link);
+  const Payments& of_tenant = payments(out.request.row.tenant);
+  if (const auto found = of_tenant.by_request.find(text); found != of_tenant.by_request.end())
+    for (const std::size_t i : found->second) documents.push_back(&of_tenant.links[i]);
+  out.documents = !documents.empty();
+  out.left = parts_now(out.request, documents, out.price_version);
+  bool all = false;  // taken back with a payment
+  for (const Link* const link : documents) {
+    const std::string& kind = link->document.kind;
+    const auto& whole = link->attached.requests;
+    all = all || std::find(whole.begin(), whole.end(), text) != whole.end();
+    const auto part_of = link->attached.facts.find("part_of");
+    const bool its_parts = link->row.id.rfind(out.chain + ":", 0) == 0 || (part_of != link->attached.facts.end() && part_of->second == text);
     if (kind == kind_dispute) out.disputed = true;
-    if (kind == kind_upheld || kind == kind_rejected || kind == kind_chargeback) out.disputed = false;
+    if (kind == kind_upheld || kind == kind_rejected) out.disputed = false;
     if (kind == kind_goodwill) out.credited = true;
-    if (kind != kind_reversal && kind != kind_upheld && kind != kind_chargeback) continue;
-    for (const Part& gone : link.attached.parts) {
+    if (!its_parts || (kind != kind_reversal && kind != kind_upheld && kind != kind_chargeback)) continue;
+    for (const Part& gone : link->attached.parts) {
       const auto part = std::find_if(out.left.begin(), out.left.end(), [&](const Part& p) { return p.attempt == gone.attempt && p.party == gone.party; });
-      if (part == out.left.end()) end(Entry::Result::failed, "command " + link.row.id + " names a part that " + text + " has not");
+      if (part == out.left.end()) end(Entry::Result::failed, "command " + link->row.id + " names a part that " + text + " has not");
       part->amount -= gone.amount;
     }
   }
+  for (Part& part : out.left)
+    if (all) part.amount = {};
   out.gross = sum(out.left);
+  if (out.gross.zero()) out.disputed = false;
   return out;
 }
 
 void DeskCall::add_supply(Draft& draft, const Sale& sale, const std::vector<Part>& parts) {
-  std::map<std::uint16_t, SupplyChange> by_attempt;
-  for (const Part& part : parts) {
-    SupplyChange& change = by_attempt[part.attempt];
-    change.site = attempt_of(sale, part.attempt).sent.site;
-    change.contract = part.contract;
-    change.version = part.contract_version;
-    change.gross -= part.amount;
-    change.parts[part.party] -= part.amount;
-  }
-  for (auto& [attempt, change] : by_attempt) draft.attached.supply.push_back(std::move(change));
+  for (SupplyChange& change : supply_of(sale.request, parts, true)) draft.attached.supply.push_back(std::move(change));
 }
 
 void DeskCall::add_customer(Draft& draft, const Sale& sale, const std::vector<Part>& parts) {
@@ -98,13 +116,7 @@ Entry DeskCall::reverse() {
   if (sold.gross.zero()) refused("nothing is left of the charge of " + id + "; it was reversed or charged back");
   const Amount back = amount_if("amount").value_or(sold.gross);
   if (back > sold.gross) refused("only " + sold.gross.text() + " is left of the charge of " + id);
-  std::vector<Part> parts = sold.left;
-  if (back < sold.gross) {
-    std::vector<Amount> weights;
-    for (const Part& part : parts) weights.push_back(part.amount);
-    const auto shares = apportion(back, weights);
-    for (std::size_t i = 0; i < parts.size(); ++i) parts[i].amount = shares[i];
-  }
+  const std::vector<Part> parts = back < sold.gross ? portion(sold.left, back) : sold.left;
   Draft made = draft(kind_reversal, booking(sold.request.row.period));
   made.attached.parts = parts;
   DocumentTransfer& legs = transfer(made, Code::reversal, sold.request.row.final_ms, id);
@@ -151,13 +163,18 @@ Entry DeskCall::resolve() {
   return post(next_id(sold.chain), std::move(made));
 }
 
+Amount& DeskCall::left_on(const std::string& account) {
+  const auto [left, fresh] = left_.try_emplace(account);
+  if (fresh) left->second = stands(account);
+  return left->second;
+}
+
 void DeskCall::collect(Draft& draft, const std::string& party, Amount due, DocumentTransfer& from_party, DocumentTransfer& as_debt) {
   const auto take_from = [&](const std::string& account) {
-    const auto [left, fresh] = taken_.try_emplace(account);
-    if (fresh) left->second = stands(account);
-    const Amount amount = std::min(due, std::max(left->second, Amount{}));
+    Amount& left = left_on(account);
+    const Amount amount = std::min(due, std::max(left, Amount{}));
     if (amount.zero()) return;
-    left->second -= amount;
+    left -= amount;
     due -= amount;
     add_leg(from_party, account, amount);
     const auto guarded = [&](const ledger::Stands& floor) { return floor.account == account; };
@@ -165,11 +182,42 @@ void DeskCall::collect(Draft& draft, const std::string& party, Amount due, Docum
   };
   if (due.negative()) {  // it bore a part of what was sold: that comes back to it
     add_leg(from_party, ledger::party_account(party), due);
+    left_on(ledger::party_account(party)) -= due;
     return;
   }
   take_from(ledger::reserve_account(party));
   take_from(ledger::party_account(party));
   if (!due.zero()) add_leg(as_debt, ledger::clawback_account(party), due);
+}
+
+void DeskCall::charge_back(Draft& draft, const Sale& sold, const std::vector<Part>& parts, std::map<std::string, Amount>& due, DocumentTransfer& from) {
+  add_customer(draft, sold, parts);
+  if (sold.disputed) {
+    add_leg(from, std::string(ledger::account_disputed), sum(parts));
+    return;
+  }
+  std::vector<Part> by_split;
+  for (const Part& part : parts) {
+    const auto* const contract = book_->contract(part.contract, part.contract_version);
+    const auto rule = contract == nullptr ? config::Chargeback::by_split : contract->chargeback;
+    if (rule == config::Chargeback::by_split) by_split.push_back(part);
+    const bool own = rule == config::Chargeback::by_split || part.party == "vat";
+    due[own ? part.party : rule == config::Chargeback::platform ? "platform" : "site:" + attempt_of(sold, part.attempt).sent.site] += part.amount;
+  }
+  add_supply(draft, sold, by_split);
+}
+
+void DeskCall::collect_all(Draft& draft, const std::map<std::string, Amount>& due, DocumentTransfer& from, DocumentTransfer& debt) {
+  for (const auto& [party, amount] : due) {
+    if (amount.zero()) continue;
+    if (has_accounts(party)) collect(draft, party, amount, from, debt);
+    else add_leg(from, ledger::party_account(party), amount);
+  }
+  for (DocumentTransfer* const one : {&from, &debt}) {
+    Amount whole;
+    for (const Leg& leg : one->legs) whole += leg.amount;
+    add_leg(*one, std::string(ledger::account_bank), -whole);
+  }
 }
 
 Entry DeskCall::chargeback() {
@@ -184,26 +232,10 @@ Entry DeskCall::chargeback() {
   DocumentTransfer& from = transfer(made, Code::chargeback, when, id);
   DocumentTransfer& debt = transfer(made, Code::clawback, when, id);
   DocumentTransfer& fee = transfer(made, Code::fee, when, id);
-
   std::map<std::string, Amount> due;  // by party
-  std::vector<Part> by_split;
-  const auto contract_of = [&](const Part& part) { return book_->contract(part.contract, part.contract_version); };
-  if (sold.disputed) {
-    add_leg(from, std::string(ledger::account_disputed), sold.gross);
-  } else {
-    for (const Part& part : sold.left) {
-      const auto* const contract = contract_of(part);
-      const auto rule = contract == nullptr ? config::Chargeback::by_split : contract->chargeback;
-      if (rule == config::Chargeback::by_split) by_split.push_back(part);
-      const bool own = rule == config::Chargeback::by_split || part.party == "vat";
-      due[own ? part.party : rule == config::Chargeback::platform ? "platform" : "site:" + attempt_of(sold, part.attempt).sent.site] += part.amount;
-    }
-    add_supply(made, sold, by_split);
-  }
-  add_customer(made, sold, sold.left);
-
+  charge_back(made, sold, sold.left, due, from);
   if (!cost.zero()) {
-    const auto* const contract = contract_of(sold.left.back());
+    const auto* const contract = book_->contract(sold.left.back().contract, sold.left.back().contract_version);
     const auto rule = contract == nullptr ? config::ChargebackCost::platform : contract->chargeback_cost;
     Amount borne;  // by others than the platform
     if (rule == config::ChargebackCost::site) {
@@ -217,7 +249,8 @@ Entry DeskCall::chargeback() {
         parties.push_back(part.party);
         weights.push_back(part.amount);
       }
-      const auto shares = sum(sold.left).zero() || weights.empty() ? std::vector<Amount>{} : apportion(cost, weights);
+      const bool nobody = std::all_of(weights.begin(), weights.end(), [](Amount weight) { return weight.zero(); });
+      const auto shares = nobody ? std::vector<Amount>{} : apportion(cost, weights);
       for (std::size_t i = 0; i < shares.size(); ++i) {
         if (!has_accounts(parties[i])) continue;
         due[parties[i]] += shares[i];
@@ -227,16 +260,7 @@ Entry DeskCall::chargeback() {
     add_leg(fee, std::string(ledger::account_fees), cost - borne);
     add_leg(fee, std::string(ledger::account_bank), borne - cost);
   }
-  for (const auto& [party, amount] : due) {
-    if (amount.zero()) continue;
-    if (has_accounts(party)) collect(made, party, amount, from, debt);
-    else add_leg(from, ledger::party_account(party), amount);
-  }
-  for (DocumentTransfer* const one : {&from, &debt}) {
-    Amount whole;
-    for (const Leg& leg : one->legs) whole += leg.amount;
-    add_leg(*one, std::string(ledger::account_bank), -whole);
-  }
+  collect_all(made, due, from, debt);
   return post(next_id(sold.chain), std::move(made));
 }
 
@@ -251,7 +275,7 @@ Entry DeskCall::goodwill() {
     id = next_id(sold->chain);
     const std::string text = sold->request.row.id.text();
     if (sold->request.row.tenant != tenant) wrong("request " + text + " is not one of " + tenant);
-    if (next_[sold->chain] != 1) refused("there are documents about " + text + " already; goodwill stands alone");
+    if (next_[sold->chain] != 1 || sold->documents) refused("there are documents about " + text + " already; goodwill stands alone");
     if (given > sold->gross) refused("the charge of " + text + " was " + sold->gross.text() + " only");
   } else {
     id = own_id("goodwill:" + arg("id"));
@@ -271,15 +295,10 @@ Entry DeskCall::goodwill() {
   add_leg(credit, ledger::customer_account(tenant), -given);
   if (about) {  // who shares net of refunds bears his part of it
     DocumentTransfer& share = transfer(made, Code::reprice, sold->request.row.final_ms, sold->request.row.id.text());
-    std::vector<Amount> weights;
-    for (const Part& part : sold->left) weights.push_back(part.amount);
-    const auto shares = apportion(given, weights);
     std::vector<Part> borne;
-    for (std::size_t i = 0; i < shares.size(); ++i) {
-      Part part = sold->left[i];
+    for (const Part& part : portion(sold->left, given)) {
       const auto* const contract = book_->contract(part.contract, part.contract_version);
       if (part.party == "vat" || contract == nullptr || contract->base != config::ShareBase::net_of_refunds) continue;
-      part.amount = shares[i];
       borne.push_back(part);
       if (part.party == "platform") continue;  // it has the expense already
       add_leg(share, ledger::party_account(part.party), part.amount);

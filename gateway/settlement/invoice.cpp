@@ -65,6 +65,26 @@ bool read_line(json::Cursor& in, InvoiceLine& out) {
   return in.ok();
 }
 
+void write_lines(json::Writer& out, const char* name, const std::vector<InvoiceLine>& lines) {
+  out.key(name).open('[');
+  for (const InvoiceLine& line : lines) {
+    out.open('{').text("model", line.model).integer("price_version", line.price_version).integer("tax_percent", line.tax_percent);
+    out.boolean("tax_inclusive", line.tax_inclusive);
+    write_amounts(out, line, line_amounts);
+    for (const auto& [count_name, count] : {std::pair("requests", line.requests), std::pair("tokens_in", line.tokens_in), std::pair("tokens_out", line.tokens_out)})
+      out.integer(count_name, static_cast<std::int64_t>(count));
+    out.close('}');
+  }
+  out.close(']');
+}
+
+bool read_lines(json::Cursor& in, std::vector<InvoiceLine>& out) {
+  constexpr std::size_t lines_max = 10'000;
+  bool fine = in.enter_array();
+  while (fine && in.next_element()) fine = out.size() < lines_max && read_line(in, out.emplace_back());
+  return fine && in.ok();
+}
+
 }  // namespace
 
 std::string invoice_text(const Invoice& invoice) {
@@ -72,20 +92,13 @@ std::string invoice_text(const Invoice& invoice) {
   out.open('{').text("no", invoice.no).integer("version", invoice.version).integer("period", invoice.period);
   out.text("tenant", invoice.tenant).text("item_code", invoice.item_code);
   write_amounts(out, invoice, invoice_amounts);
-  out.integer("made_ms", invoice.made_ms).text("seal_hash", invoice.seal_hash).key("lines").open('[');
-  for (const InvoiceLine& line : invoice.lines) {
-    out.open('{').text("model", line.model).integer("price_version", line.price_version).integer("tax_percent", line.tax_percent);
-    out.boolean("tax_inclusive", line.tax_inclusive);
-    write_amounts(out, line, line_amounts);
-    for (const auto& [name, count] : {std::pair("requests", line.requests), std::pair("tokens_in", line.tokens_in), std::pair("tokens_out", line.tokens_out)})
-      out.integer(name, static_cast<std::int64_t>(count));
-    out.close('}');
-  }
-  return out.close(']').close('}').take();
+  out.integer("made_ms", invoice.made_ms).text("seal_hash", invoice.seal_hash);
+  write_lines(out, "lines", invoice.lines);
+  if (!invoice.carried.empty()) write_lines(out, "carried", invoice.carried);
+  return out.close('}').take();
 }
 
 std::optional<Invoice> read_invoice(const std::string& text) {
-  constexpr std::size_t lines_max = 10'000;
   json::Cursor in(text, {.depth = 4, .unique_keys = true});
   Invoice out;
   std::string_view key;
@@ -110,9 +123,8 @@ std::optional<Invoice> read_invoice(const std::string& text) {
     } else if (key == "period") {
       fine = in.read_integer(value) && value > 0;
       out.period = static_cast<ledger::Period>(value);
-    } else if (key == "lines") {
-      fine = in.enter_array();
-      while (fine && in.next_element()) fine = out.lines.size() < lines_max && read_line(in, out.lines.emplace_back());
+    } else if (key == "lines" || key == "carried") {
+      fine = read_lines(in, key == "lines" ? out.lines : out.carried);
     }
     if (!fine) return std::nullopt;
   }

@@ -24,7 +24,8 @@ struct InvoiceLine {
 };
 
 // opening_carry + the lines' charged = total of the lines without a tax on top + closing_carry: what is less
-// than a fen goes to the next invoice. The lines' amount, net and tax sum to the invoice's.
+// than a fen goes to the next invoice. The lines' amount, net and tax sum to the invoice's. Without lines
+// closing_carry = opening_carry holds what is carried, too; the next one opens with what is not.
 struct Invoice {
   std::string no;  // "2026-11/acme"
   std::uint32_t version = 1;
@@ -37,6 +38,7 @@ struct Invoice {
   std::int64_t made_ms = 0;     // Unix ms
   std::string seal_hash;        // of the closed period, hex
   std::vector<InvoiceLine> lines;  // by model, then price version
+  std::vector<InvoiceLine> carried;  // instead of them where they come to less than a fen: they are lines of the next invoice
   friend bool operator==(const Invoice&, const Invoice&) = default;
 };
 

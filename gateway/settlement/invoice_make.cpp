@@ -141,7 +141,7 @@ class Invoicing {
   }
 
   // Why not, or empty.
-  std::string reckon(const std::string& tenant, const std::map<Key, LineSum>& lines, Invoice& out) {
+  std::string reckon(const std::string& tenant, std::map<Key, LineSum> lines, Invoice& out) {
     out.no = ledger::period_text(period_) + "/" + tenant;
     out.period = period_;
     out.tenant = tenant;
@@ -152,6 +152,14 @@ class Invoicing {
     if (const auto last = last_.find(tenant); last != last_.end()) {
       out.opening_carry = last->second.closing_carry;
       if (last->second.lines.empty()) out.vat_accrued = last->second.vat_accrued;  // nothing of it was invoiced
+      for (const InvoiceLine& line : last->second.carried) {
+        LineSum& sum = lines[{line.model, line.price_version}];
+        sum.charged += line.charged;
+        sum.requests += line.requests;
+        sum.tokens_in += line.tokens_in;
+        sum.tokens_out += line.tokens_out;
+        out.opening_carry -= line.charged;
+      }
     }
     for (const auto& [key, sum] : lines) {
       const auto& [model, version] = key;
@@ -168,6 +176,7 @@ class Invoicing {
       out.closing_carry = out.opening_carry + out.charged;
       out.opening_carry = out.closing_carry;
       out.charged = {};
+      out.carried = std::move(out.lines);
       out.lines.clear();
       return {};
     }

@@ -5,83 +5,12 @@
 
 #include "gateway/settlement/booked.h"
 #include "gateway/settlement/trueup.h"
-#include "tests/unit/settlement/books.h"
+#include "tests/unit/settlement/desk_books.h"
 
 using namespace trib;
 using namespace trib::settlement;
 using namespace trib::test;
 using ledger::Posting;
-using Result = Entry::Result;
-
-namespace {
-
-struct Desk : Books {
-  explicit Desk(const std::function<void(config::ConfigSnapshot&)>& change = [](config::ConfigSnapshot&) {}) : Books(change) {
-    must("set", {{"name", "goodwill_budget"}, {"value", "100"}, {"id", "1"}}, noon);
-  }
-
-  Entry ask(const std::string& what, std::map<std::string, std::string> args, std::int64_t wall_ms = noon + ledger::day_ms) {
-    return enter(*ledger, {what, std::move(args)}, wall_ms);
-  }
-  Entry must(const std::string& what, std::map<std::string, std::string> args, std::int64_t wall_ms = noon + ledger::day_ms) {
-    Entry out = ask(what, std::move(args), wall_ms);
-    INFO(what << ": " << out.why);
-    REQUIRE(out.result == Result::posted);
-    return out;
-  }
-  std::string why(const std::string& what, std::map<std::string, std::string> args, std::int64_t wall_ms = noon + ledger::day_ms) {
-    const Entry out = ask(what, std::move(args), wall_ms);
-    CHECK(out.result != Result::posted);
-    return out.why;
-  }
-  std::map<std::string, std::string> accounts() {
-    std::map<std::string, std::string> out;
-    for (const auto& row : ledger->trial_balance().accounts)
-      if (const Amount net = row.credit - row.debit; !net.zero()) out[row.account] = net.text();
-    return out;
-  }
-  std::map<std::string, ledger::Quantity> quantities() {
-    std::map<std::string, ledger::Quantity> out;
-    for (const auto& row : ledger->quantities())
-      if (row.amount != ledger::Quantity{}) out[row.account + " " + row.site + " " + row.model] = row.amount;
-    return out;
-  }
-  std::vector<ledger::RequestRow> billed(Period period = november) {
-    std::vector<ledger::RequestRow> out;
-    read()->usage(period, [&](const ledger::RequestRow& row) {
-      if (row.row.state == ledger::State::billed) out.push_back(row);
-      return true;
-    });
-    return out;
-  }
-  // All that is the party's or is owed by it.
-  Amount worth(const std::string& party) {
-    if (party == "platform" || party == "vat") return stands(ledger::party_account(party));
-    return stands(ledger::party_account(party)) + stands(ledger::reserve_account(party)) + stands(ledger::stated_account(party)) + stands(ledger::clawback_account(party));
-  }
-  void guarded() {
-    for (const auto& row : ledger->trial_balance().accounts) {
-      INFO(row.account);
-      if (ledger::account_kind(row.account)->not_below_zero) CHECK_FALSE((row.credit - row.debit).negative());
-    }
-    CHECK(ledger->trial_balance().sum.zero());
-  }
-};
-
-std::string text_of(const ledger::RequestRow& row) { return row.row.id.text(); }
-
-void vat_inside(config::ConfigSnapshot& config) {
-  config.models[0].prices[0].tax = config::PriceTax{6, true};
-  config.contracts[1].base = config::ShareBase::net_of_vat;
-}
-
-std::map<std::string, Amount> parts_of(const ledger::RequestRow& row) {
-  std::map<std::string, Amount> out;
-  for (const auto& part : row.parts) out[part.party] += part.amount;
-  return out;
-}
-
-}  // namespace
 
 TEST_CASE("invariant 8: reversal + original = 0 on every account and quantity", "[invariant]") {
   Desk books(vat_inside);
@@ -221,6 +150,54 @@ TEST_CASE("a chargeback lies on whom the contract names, its cost too, and a deb
   books.sound();
 }
 
+TEST_CASE("a chargeback of a disputed request comes out of the dispute, and ends it") {
+  Desk books(vat_inside);
+  books.serve(20, noon);
+  for (const auto& row : books.billed()) {
+    const std::string id = text_of(row);
+    const auto accounts = books.accounts();
+    std::map<std::string, Amount> before;
+    for (const auto& [party, amount] : parts_of(row)) before[party] = books.worth(party) - amount;
+    books.must("dispute", {{"request", id}, {"reason", "r"}, {"evidence", "e"}});
+    const std::string gross = row.row.gross->text();
+    const Entry entry = books.must("chargeback", {{"request", id}, {"evidence", "case"}});
+    CHECK(legs_of(entry) == Legs{{"43 L250/disputed", gross}, {"43 A100", "-" + gross}});
+    CHECK(books.stands("L250/disputed").zero());
+    for (const auto& [party, amount] : before) CHECK(books.worth(party) == amount);
+    CHECK(books.why("resolve", {{"request", id}, {"for", "supplier"}}).find("not in dispute") != std::string::npos);
+  }
+  books.close(november, december_4);
+  for (const auto& [party, one] : books.stated(november)) {
+    CHECK(adds_up(one));
+    CHECK((one.share_amount + one.chargebacks).zero());
+  }
+  books.sound();
+}
+
+TEST_CASE("a chargeback's cost that nobody is left to bear is the platform's") {
+  Desk books([](config::ConfigSnapshot& config) {
+    vat_inside(config);
+    config.models[0].prices[0].tax = config::PriceTax{90, true};
+    for (auto& contract : config.contracts) {
+      contract.base = config::ShareBase::net_of_vat;
+      contract.chargeback_cost = config::ChargebackCost::by_split;
+    }
+  });
+  books.serve(20, noon);
+  std::size_t alone = 0;  // nothing is left but VAT
+  for (const auto& row : books.billed()) {
+    const std::string id = text_of(row);
+    books.must("reverse", {{"request", id}, {"amount", (*row.row.gross - Amount::pico(1)).text()}, {"id", "1"}});  // the largest part keeps a unit
+    const Entry entry = books.must("chargeback", {{"request", id}, {"evidence", "case"}, {"cost", "0.5"}});
+    const auto legs = legs_of(entry);
+    if (!legs.contains("43 L240")) continue;
+    ++alone;
+    CHECK(legs == Legs{{"43 L240", "0.000000000001"}, {"43 A100", "-0.000000000001"}, {"54 E420", "0.5"}, {"54 A100", "-0.5"}});
+  }
+  CHECK(alone > 0);
+  books.sound();
+}
+
 TEST_CASE("invariant 27: penalties stay within their cap, whatever the schedule", "[invariant]") {
   SeededRng rng(9);
   for (int round = 0; round < 12; ++round) {
@@ -284,6 +261,32 @@ TEST_CASE("requests are re-priced exactly, once, and reversed as they are then")
   for (const auto& row : rows)
     if (text_of(row) != reversed) books.must("reverse", {{"request", text_of(row)}});
   CHECK(books.accounts() == empty);
+  books.sound();
+}
+
+TEST_CASE("a re-price tells each party of the gross that it has a part of, before and after a referrer's end") {
+  const std::int64_t until = noon + 5 * ledger::day_ms;
+  Desk books([&](config::ConfigSnapshot& config) { config.contracts[0].referrer_until_ms = until; });
+  books.serve(20, noon);
+  books.serve(20, ledger::day_end_ms(until) + 1);
+  config::ModelPrice price{"m", {}};
+  price.price.from_ms = december_4;
+  price.price.input = price.price.cache_write = price.price.cached_input = price.price.output = price.price.reasoning = money::Price::pico_per_unit(3'000'001);
+  REQUIRE(books.ledger->publish(price, noon).result == ledger::Publishing::published);
+  std::map<std::string, Amount> gross;  // at the new price, by party, an attempt counts once
+  for (const auto& row : books.billed())
+    for (const auto& part : row.parts)
+      for (const auto& attempt : row.attempts)
+        if (attempt.sent.n == part.attempt) gross[part.party] += ledger::gross(*books.ledger->book()->price("m", 2), attempt.billed);
+  REQUIRE(gross.at("referrer:lianmeng") < gross.at("site:dc-one") + gross.at("site:cafe-one"));
+  books.must("reprice", {{"model", "m"}, {"from", "2026-11-01"}, {"to", "2026-12-01"}, {"version", "2"}}, ledger::period_end_ms(november) - 1);
+  for (const auto& unknown : {"L250/vendor", "L250/site"}) settlement::explain(*books.ledger, std::string(unknown) + ":2026-11", "r", "e", december_4);
+  books.close(november, december_4);
+  for (const auto& [party, one] : books.stated(november)) {
+    INFO(party);
+    CHECK(one.gross_revenue == gross.at(party));
+    CHECK(adds_up(one));
+  }
   books.sound();
 }
 

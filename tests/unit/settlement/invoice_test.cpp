@@ -139,3 +139,84 @@ TEST_CASE("no VAT rate, no invoice; a month's corrections are on it") {
   CHECK(invoiced(books, november).at("bolt").charged == charged);
   books.sound();
 }
+
+TEST_CASE("a credit of an earlier month makes a line negative; what outweighs the month's sales is carried, its VAT too") {
+  for (const bool outweighs : {false, true}) {
+    INFO((outweighs ? "outweighs" : "does not"));
+    Books books([](config::ConfigSnapshot& config) {
+      tax(config, 6, true);
+      auto more = config.models[0];
+      more.id = "n";
+      config.models.push_back(more);
+    });
+    set_code(books);
+    std::uint64_t number = 0;
+    const auto serve = [&](const char* model, std::uint64_t output, std::int64_t wall_ms) {
+      auto final = test::request({static_cast<std::uint64_t>(wall_ms) << 16, ++number}, wall_ms, {0, 0, 0, output, 0});
+      final.admit.model = model;
+      final.admit.tenant = "acme";
+      final.admit.price_version = 1;
+      add_attempt(final, "dc-one", "nvidia", output);
+      books.journal.append(final);
+      books.post_all();
+      return final.admit.id.text();
+    };
+    const auto invoice = [&](Period period, std::int64_t now) {
+      for (const auto& entry : make_invoices(*books.ledger, period, now)) {
+        INFO(entry.why);
+        REQUIRE(entry.result == Result::posted);
+      }
+      return invoiced(books, period).at("acme");
+    };
+    const std::string sold = serve("m", 40'000, noon);  // 0.32 CNY
+    books.close(november, december_4);
+    const auto first = invoice(november, december_4);
+    CHECK(first.amount == cny("0.32"));
+    CHECK(first.tax == cny("0.02"));
+    const Amount accrued = books.stands("L240");
+    const std::int64_t in_december = december_4 - ledger::day_ms;
+    serve("n", outweighs ? 10'000 : 60'000, in_december);  // 0.08 or 0.48
+    REQUIRE(enter(*books.ledger, {"reverse", {{"request", sold}}}, december_4).result == Result::posted);
+    const Amount vat = books.stands("L240") - accrued;  // of December: the credit's taken off
+    books.close(december, january_4);
+    const auto second = invoice(december, january_4);
+    if (!outweighs) {
+      REQUIRE(second.lines.size() == 2);
+      CHECK(second.lines[0].model == "m");
+      CHECK(second.lines[0].requests == 0);
+      CHECK(second.lines[0].charged == -cny("0.32000004"));
+      CHECK(second.lines[0].amount == -cny("0.32"));  // -0.33, towards minus infinity, and the fen that is missing to 0.16
+      CHECK(second.lines[0].tax == -cny("0.02"));
+      CHECK(second.lines[0].net == -cny("0.3"));
+      CHECK(second.lines[1].amount == cny("0.48"));
+      CHECK(second.amount == cny("0.16"));
+      CHECK(second.tax == second.lines[0].tax + second.lines[1].tax);
+      CHECK(adds_up(second));
+      CHECK(books.stands("L240") == Amount{});
+    } else {
+      CHECK(second.lines.empty());
+      CHECK(second.amount.zero());
+      CHECK(second.closing_carry == cny("0.00000004") + cny("0.08000001") - cny("0.32000004"));
+      CHECK(second.vat_accrued == vat);
+      CHECK(vat.negative());
+      const auto third_period = ledger::next_period(december);
+      const std::int64_t february_4 = ledger::period_end_ms(third_period) + 3 * ledger::day_ms;
+      serve("n", 60'000, january_4);
+      const Amount customer = books.stands("L200/acme");
+      books.close(third_period, february_4);
+      const auto third = invoice(third_period, february_4);
+      CHECK(third.opening_carry == first.closing_carry);
+      CHECK(third.amount == floor_fen(second.closing_carry + cny("0.48000006")));
+      REQUIRE(third.lines.size() == 2);  // the credit under its own model and price, the sales of both months
+      CHECK(third.lines[0].charged == -cny("0.32000004"));
+      CHECK(third.lines[1].charged == cny("0.56000007"));
+      CHECK(third.lines[1].requests == 2);
+      CHECK(invoice_text(*read_invoice(invoice_text(second))) == invoice_text(second));
+      CHECK(books.stands("L240") == Amount{});
+      CHECK(books.stands("L200/acme") == customer + third.vat_accrued - third.tax);
+      CHECK(third.vat_accrued == vat + Amount::pico(cny("0.48000006").pico() * 6 / 106));
+      CHECK(adds_up(third));
+    }
+    books.sound();
+  }
+}
