@@ -158,7 +158,9 @@ bool Reader::decode(Statement& from, RequestRow& out) {
 std::optional<RequestRow> Reader::request(const RequestId& id) {
   Statement select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE request_id = ?");
   const std::string bytes = id_bytes(id);
-  if (!select.reset().blob(bytes).row()) return std::nullopt;
+  const Statement::Step step = select.reset().blob(bytes).step();
+  if (step == Statement::Step::failed) failed("request");
+  if (step != Statement::Step::row) return std::nullopt;
   RequestRow out;
   if (!decode(select, out)) return std::nullopt;
   return out;
@@ -181,9 +183,12 @@ std::vector<QuantityTotal> Reader::quantities(std::optional<Period> period) {
 std::optional<CommandRow> Reader::command(const std::string& id) {
   Statement select = db_.prepare("SELECT " + command_columns +
                                  " FROM command WHERE shard IN (SELECT shard FROM cursor) AND id = ?");
-  if (!select.reset().bind(id).row()) return std::nullopt;
+  const Statement::Step step = select.reset().bind(id).step();
+  if (step == Statement::Step::failed) failed("command");
+  if (step != Statement::Step::row) return std::nullopt;
   CommandRow out;
   read(select, out);
+  if (select.damaged()) damaged("command " + id);
   return out;
 }
 
@@ -226,11 +231,13 @@ bool Reader::walk_transfers(Statement select, const Visit<TransferRow>& visit) {
     const std::int64_t shard = select.integer();
     read(select, row);
     legs.reset().bind(shard).bind(static_cast<std::int64_t>(row.id));
-    while (legs.row()) {
+    Statement::Step step{};
+    while ((step = legs.step()) == Statement::Step::row) {
       Leg& leg = row.legs.emplace_back();
       leg.account = legs.text();
       leg.amount = legs.amount();
     }
+    if (step == Statement::Step::failed) return failed("legs");
     return (!select.damaged() && !legs.damaged()) || damaged("transfer " + std::to_string(row.id));
   });
 }

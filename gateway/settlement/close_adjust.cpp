@@ -46,10 +46,12 @@ void Call::add_trueups() {
     if (contract == nullptr) continue;
     if (use.base <= Amount{}) continue;  // reversals of other months outweigh it: it stays as it is booked
     const Group group(key.site, key.contract);
-    VersionBase version{contract, key.site, {}, use.base};
+    // A step may share with a vendor that the contract's own shares leave out.
+    const auto vendor = turnover_.vendors.find(key.site);
+    VersionBase version{contract, key.site, vendor == turnover_.vendors.end() ? std::string() : vendor->second, use.base};
     for (const auto& [party, amount] : use.parts) {
       if (party == "vat") continue;
-      if (party.rfind("vendor:", 0) == 0) version.vendor = party.substr(7);
+      if (version.vendor.empty() && party.rfind("vendor:", 0) == 0) version.vendor = party.substr(7);
       booked[group][party] += amount;
     }
     groups[group].push_back(version);

@@ -272,6 +272,7 @@ void add_leg(DocumentTransfer& transfer, const std::string& account, Amount debi
 }
 
 Entry DeskCall::post(const std::string& id, Draft draft) {
+  sound();  // what it was reckoned from
   auto& transfers = draft.document.transfers;
   for (auto& one : transfers) {
     std::erase_if(one.legs, [](const Leg& leg) { return leg.amount.zero(); });

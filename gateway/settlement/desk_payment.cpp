@@ -160,7 +160,7 @@ void DeskCall::from_month(const std::vector<RequestId>& requests, const std::str
     std::uint32_t next = 0;
     auto request = reader_->request(id);
     sound();
-    TRIB_ASSERT(request.has_value());
+    if (!request) end(Entry::Result::failed, "request " + id.text() + " cannot be read");
     const Sale sold = sale(std::move(*request), links("request:" + id.text(), next));
     if (sold.credited || sold.gross.zero()) continue;
     if (!made) {

@@ -24,6 +24,7 @@ void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& 
     if (attempt == request.attempts.end()) continue;  // differs() tells
     const auto* const contract = book.contract(part.contract, part.contract_version);
     const bool net_of_vat = contract != nullptr && contract->base == config::ShareBase::net_of_vat;
+    if (!attempt->sent.vendor.empty()) out.vendors[attempt->sent.site] = attempt->sent.vendor;
     ContractUse& use = out.contracts[{attempt->sent.site, part.contract, part.contract_version}];
     use.parts[part.party] += part.amount;
     use.gross += part.amount;

@@ -35,6 +35,7 @@ struct ContractKey {
 struct Turnover {
   std::map<std::string, PartyUse> parties;  // "platform", "vat", "site:dc-one" ...
   std::map<ContractKey, ContractUse> contracts;
+  std::map<std::string, std::string> vendors;  // by site, of its last request that names one
   money::Amount charged;
   money::Amount fees;  // payment fees of the period, from documents
   std::uint64_t requests = 0, quarantined = 0;

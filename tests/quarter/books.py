@@ -409,5 +409,5 @@ class Books:
                 one["share_amount"] -= amount
             return
         one[{"trueup": "tier_trueup", "guarantee": "guarantee_topup", "withhold": "reserve_withheld",
-             "release": "reserve_released", "penalty": "penalties", "forfeiture": "penalties", "chargeback": "chargebacks",
+             "release": "reserve_released", "penalty": "penalties", "early_exit": "penalties", "forfeiture": "penalties", "chargeback": "chargebacks",
              "clawback": "chargebacks", "manual": "prior_period_adj"}.get(move.code, "share_amount")] += amount

@@ -18,6 +18,7 @@ class Desk(Books):
         super().__init__()
         self.wrong = []  # orders that the ledger took otherwise
         self.settings, self.penalties, self.payouts, self.debts = {}, collections.Counter(), {}, collections.Counter()
+        self.payments, self.exits = {}, set()  # what is left of each top-up, by (tenant, id)
 
     def order(self, fact):
         """Posts it, or raises Refused; the ledger must have done the same."""
@@ -114,19 +115,8 @@ class Desk(Books):
         cost = pico(self.args.get("cost") or "0")
         if request.credited or not gross:
             raise Refused
-        period, due, by_split = self.booking(request.period), collections.Counter(), []
-        legs, debts = collections.Counter(), collections.Counter()
-        if request.disputed:
-            legs["L250/disputed"] += gross
-        else:
-            for part in left:
-                rule = part.contract["chargeback"]
-                if rule == "by_split":
-                    by_split.append(part)
-                own = rule == "by_split" or part.party == "vat"
-                due[part.party if own else "platform" if rule == "platform" else "site:" + request.sites[part.attempt]] += part.amount
-            self.changed(request, by_split, -1, period)
-        self.charged(request, request.price, left, -1, period)
+        period, due, legs = self.booking(request.period), collections.Counter(), collections.Counter()
+        self.charge_back(request, left, due, legs, period)
         borne = 0
         rule = left[-1].contract["chargeback_cost"]
         if cost and rule == "site":
@@ -134,10 +124,33 @@ class Desk(Books):
             borne = cost
         elif cost and rule == "by_split":
             bear = [p for p in left if p.party != "vat" and p.amount >= 0]
-            for part, amount in zip(bear, share(cost, [p.amount for p in bear]) if bear else []):
+            for part, amount in zip(bear, share(cost, [p.amount for p in bear]) if any(p.amount for p in bear) else []):
                 if has_accounts(part.party):
                     due[part.party] += amount
                     borne += amount
+        self.collect(due, legs, period, request.final_ms)
+        self.move("fee", period, request.final_ms, {"E420": cost - borne, "A100": borne - cost})
+        request.disputed = False
+        self.take(request, left)
+
+    def charge_back(self, request, parts, due, legs, period):
+        """Whose these parts are, by the contracts' rules; out of the dispute, where there is one."""
+        self.charged(request, request.price, parts, -1, period)
+        if request.disputed:
+            legs["L250/disputed"] += sum(p.amount for p in parts)
+            return
+        by_split = []
+        for part in parts:
+            rule = part.contract["chargeback"]
+            if rule == "by_split":
+                by_split.append(part)
+            own = rule == "by_split" or part.party == "vat"
+            due[part.party if own else "platform" if rule == "platform" else "site:" + request.sites[part.attempt]] += part.amount
+        self.changed(request, by_split, -1, period)
+
+    def collect(self, due, legs, period, when):
+        """Out of the reserve, then of what is payable, then as a debt."""
+        debts = collections.Counter()
         for party, amount in sorted(due.items()):
             if not has_accounts(party) or amount < 0:
                 legs[accruing(party)] += amount
@@ -149,11 +162,47 @@ class Desk(Books):
             debts["A120/" + party] += amount
         for of in (legs, debts):
             of["A100"] -= sum(of.values())
-        self.move("chargeback", period, request.final_ms, legs)
-        self.move("clawback", period, request.final_ms, debts)
-        self.move("fee", period, request.final_ms, {"E420": cost - borne, "A100": borne - cost})
-        request.disputed = False
-        self.take(request, left)
+        self.move("chargeback", period, when, legs)
+        self.move("clawback", period, when, debts)
+
+    def topup(self, fact):
+        self.payments[fact["tenant"], fact["id"]] = fact["pico"]
+        self.simple("topup", fact["wall_ms"], {"A100": fact["pico"], "L200/" + fact["tenant"]: -fact["pico"]})
+
+    def order_chargeback_payment(self):
+        tenant, key = self.args["tenant"], (self.args["tenant"], self.args["payment"])
+        amount = pico(self.args["amount"]) if self.args.get("amount") else self.payments.get(key, 0)
+        if not amount or amount > self.payments.get(key, 0):
+            raise Refused
+        balance = min(amount, max(self.stands("L200/" + tenant), 0))
+        rest, taken = amount - balance, []
+        for _, request in sorted(((r.final_ms, i), r) for i, r in self.requests.items() if r.tenant == tenant)[::-1]:
+            left = [p._replace(amount=p.amount - request.taken[p.attempt, p.party]) for p in request.now]
+            gross = sum(p.amount for p in left)
+            if not rest:
+                break
+            if not request.price or request.credited or not gross:
+                continue
+            if gross > rest:
+                left = [p._replace(amount=a) for p, a in zip(left, share(rest, [p.amount for p in left]))]
+            taken.append((request, left, gross <= rest))
+            rest -= min(gross, rest)
+        if rest:
+            raise Refused
+        self.payments[key] -= amount
+        self.simple("chargeback", self.wall_ms, {"L200/" + tenant: balance, "A100": -balance})
+        months = collections.OrderedDict()
+        for one in taken:
+            months.setdefault(period_of(one[0].final_ms), []).append(one)
+        for month in months.values():
+            for i in range(0, len(month), 1000):
+                document, due, legs = month[i:i + 1000], collections.Counter(), collections.Counter()
+                period = self.booking(document[0][0].period)
+                for request, parts, whole in document:
+                    self.charge_back(request, parts, due, legs, period)
+                    request.disputed = request.disputed and not whole
+                    self.take(request, parts)
+                self.collect(due, legs, period, document[0][0].final_ms)
 
     def order_goodwill(self):
         given, tenant = pico(self.args["amount"]), self.args["tenant"]
@@ -252,6 +301,37 @@ class Desk(Books):
         self.penalties[key] += taken
         self.simple("penalty", self.wall_ms, {"L210/" + site: taken, "R300": -taken})
 
+    def order_early_exit(self):
+        site, by = self.args["site"], self.args["by"]
+        when = int(self.args.get("at_ms", self.wall_ms))
+        contract, versions = self.contracts[self.args["contract"]].at(when), self.contracts[self.args["contract"]].terms
+        if not contract or not contract.get("early_exit") or contract["early_exit"]["by"] not in ("either", by):
+            raise Refused
+        key, end = (contract["id"], contract["from_ms"], site), versions[-1].get("to_ms")
+        if key in self.exits or end is None or not any(account == "L210/" + site for account, _ in self.credit):
+            raise Refused
+        month, missing = period_of(when), 0
+        if month > self.closed_through:
+            earned = sum(p.amount for r in self.by_period[month] for p in r.parts
+                         if p.party == "site:" + site and r.sites[p.attempt] == site and p.contract["id"] == contract["id"])
+            earned += sum(s.parts.get("site:" + site, 0) for s in self.supply[month] if s.site == site and s.contract["id"] == contract["id"])
+            missing = max(contract["guarantee"] - earned, 0)
+        later, last = 0, period_of(end - 1)
+        while following(month) <= last:
+            later, month = later + 1, following(month)
+        cost = (missing + later * contract["guarantee"]) * contract["early_exit"]["ppm"] // 1_000_000
+        if not cost:
+            raise Refused
+        self.exits.add(key)
+        account = "L210/" + site
+        self.simple("early_exit", when, {account: cost, "R300": -cost} if by == "site" else {"E410": cost, account: -cost})
+
+    def order_suspense(self):
+        source, moved = self.args["from"], pico(self.args["amount"])
+        if self.stands(source) < moved:
+            raise Refused
+        self.simple("suspense", self.wall_ms, {source: moved, self.args["to"]: -moved})
+
     def order_forfeit(self):
         party, lost = self.args["party"], pico(self.args["amount"])
         account = reserve(party) if self.args["from"] == "reserve" else accruing(party)
@@ -291,18 +371,23 @@ class Desk(Books):
             self.invoice_of(period, tenant, sorted(lines.items()))
 
     def invoice_of(self, period, tenant, lines):
-        carry, accrued = self.invoice_carry.get(tenant, (0, 0))
+        carry, accrued, carried = self.invoice_carry.get(tenant, (0, 0, []))
         accrued += sum(vat for _, (_, vat, _) in lines)
-        charged = sum(gross for _, (gross, _, _) in lines)
+        merged = {key: list(line) for key, line in lines}
+        for key, line in carried:
+            own = merged.setdefault(key, [0, 0, 0])
+            merged[key] = [own[0] + line[0], own[1], own[2] + line[2]]
+        lines = sorted(merged.items())
+        charged = sum(gross for _, (gross, _, _) in lines)  # what was carried, too
         lines = [line for line in lines if line[1][0] or line[1][2]]
         total = floor_fen(carry + charged)
         made = self.invoices[period, tenant] = collections.Counter(amount=0, net=0, tax=0)
         if total <= 0:
             made["closing_carry"] = carry + charged
-            self.invoice_carry[tenant] = carry + charged, accrued
+            self.invoice_carry[tenant] = carry, accrued, lines
             return
         made["closing_carry"] = carry + charged - total
-        self.invoice_carry[tenant] = made["closing_carry"], 0
+        self.invoice_carry[tenant] = made["closing_carry"], 0, []
         amounts = [floor_fen(gross) for _, (gross, _, _) in lines]
         order = sorted(range(len(lines)), key=lambda i: (-(lines[i][1][0] - amounts[i]), i))
         for i in order[:(total - sum(amounts)) // FEN]:

@@ -69,6 +69,7 @@ ContractConfig contract(Rng& rng, unsigned number, std::int64_t from_ms) {
   out.chargeback_cost = static_cast<config::ChargebackCost>(number / 3 % 3);
   out.penalties = {{"availability", 990'000, fen(1 + rng.below(30)), fen(1 + rng.below(60))}, {"availability", 900'000, fen(20), fen(50)}};
   out.policies.pay_loser = number % 2 == 1;
+  if (number % 2 == 0) out.early_exit = config::EarlyExit{static_cast<config::EarlyExit::By>(rng.below(3)), static_cast<std::uint32_t>(1 + rng.below(900'000))};
   return out;
 }
 
@@ -108,6 +109,8 @@ void Facts::contract(const ContractConfig& c) {
   for (const auto& step : c.tiers.steps) out.open('{').raw("over", pico_text(step.over)).raw("shares", shares_json(step.shares)).close('}');
   out.close(']').raw("guarantee", pico_text(c.guarantee)).integer("holdback_ppm", c.holdback.ppm).integer("holdback_days", c.holdback.days);
   out.raw("min_payout", pico_text(c.min_payout)).text("chargeback", ledger::name(c.chargeback)).text("chargeback_cost", ledger::name(c.chargeback_cost)).boolean("pay_loser", c.policies.pay_loser);
+  out.maybe("to_ms", c.to_ms);
+  if (c.early_exit) out.key("early_exit").open('{').text("by", ledger::name(c.early_exit->by)).integer("ppm", c.early_exit->ppm).close('}');
   out.key("penalties").open('[');
   for (const auto& one : c.penalties) {
     out.open('{').text("cause", one.cause).integer("below_ppm", one.below_ppm);
@@ -153,9 +156,10 @@ Terms make_terms(Rng& rng, unsigned sites, unsigned tenants) {
   for (unsigned c = 0; c < contracts; ++c) {
     out.config.contracts.push_back(contract(rng, c, january));
     if (c % 2 == 0) out.config.contracts.push_back(contract(rng, c, january + static_cast<std::int64_t>(1 + rng.below(85 * 86'400)) * 1000));
+    if (c % 3 != 0 || c % 4 == 2) out.config.contracts.back().to_ms = january + static_cast<std::int64_t>(130 + rng.below(200)) * day;  // a term that ends later
   }
   for (unsigned s = 0; s < sites; ++s)
-    out.sites.push_back({"site-" + std::to_string(s), "vendor-" + std::to_string(rng.below(vendors)), "contract-" + std::to_string(s % contracts)});
+    out.sites.push_back({"site-" + std::to_string(s), s % 9 == 4 ? std::string() : "vendor-" + std::to_string(rng.below(vendors)), "contract-" + std::to_string(s % contracts)});
   for (unsigned t = 0; t < tenants; ++t) out.tenants.push_back("tenant-" + std::to_string(t));
   return out;
 }
@@ -165,7 +169,7 @@ metering::Final make_request(Rng& rng, const Terms& terms, std::int64_t ends_ms)
   out.wall_ms = ends_ms;
   out.admit.wall_ms = std::max(january, ends_ms - static_cast<std::int64_t>(rng.below(600'000)));
   out.admit.id = mint_request_id(out.admit.wall_ms, 0, rng);
-  out.admit.tenant = terms.tenants[rng.below(terms.tenants.size())];
+  out.admit.tenant = terms.tenants[rng.below(rng.below(4) == 0 ? 2 : terms.tenants.size())];  // two have many
   out.admit.operation = "chat";
   out.admit.hold = money::Amount::pico(1'000'000'000'000'000'000);  // no overruns
   out.status = 200;

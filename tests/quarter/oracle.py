@@ -22,7 +22,7 @@ def take(books, fact):
     elif kind == "site":
         books.sites[fact["id"]] = fact
     elif kind == "topup":
-        books.simple("topup", fact["wall_ms"], {"A100": fact["pico"], "L200/" + fact["tenant"]: -fact["pico"]})
+        books.topup(fact)
     elif kind == "request":
         books.request(fact)
     elif kind == "order":

@@ -14,6 +14,7 @@ class People {
   People(Rng& rng, const Terms& terms) : rng_(rng), terms_(terms) {}
   void saw(const metering::Final& final);                          // a request that an order may be about
   void told(const settlement::Order& order, bool posted);          // what came of one
+  void paid(const std::string& tenant, const std::string& topup);
   settlement::Order next(std::int64_t wall_ms);
 
  private:
@@ -25,12 +26,14 @@ class People {
   settlement::Order about_request();
   settlement::Order about_party(std::int64_t wall_ms);
   settlement::Order about_customer();
+  settlement::Order chargeback_payment();
   settlement::Order reprice(std::int64_t wall_ms);
 
   Rng& rng_;
   const Terms& terms_;
   std::vector<Served> served_;
   std::vector<std::string> disputed_;
+  std::vector<std::pair<std::string, std::string>> payments_;  // tenant, top-up
   std::uint64_t orders_ = 0;
 };
 

@@ -2,79 +2,27 @@
 // at every operation of either, in every way. After the next start the books are sound and nothing that
 // was acknowledged is missing.
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <set>
 
-#include "tests/support/disk_vfs.h"
-#include "tests/support/mem_disk.h"
-#include "tests/unit/ledger/world.h"
+#include "tests/unit/ledger/crash_world.h"
 
 using namespace trib;
 using namespace trib::ledger;
+using test::ManualClock;
 using test::MemDisk;
 using test::noon;
+using test::Process;
+using test::Site;
 
 namespace {
 
 constexpr std::uint64_t requests = 7;
 const money::Amount topup_amount = *money::Amount::parse("3.5");
 
-class ManualClock final : public Clock {
- public:
-  std::int64_t mono_ns() const override { return ns_; }
-  std::int64_t wall_ms() const override { return noon + ns_ / 1'000'000; }
-  void forward_ms(std::int64_t ms) { ns_ += ms * 1'000'000; }
-
- private:
-  std::int64_t ns_ = 1;
-};
-
 struct Told {  // what somebody was told
   std::set<std::uint64_t> finals;  // the last byte left
   std::set<std::string> topups;
-};
-
-// A process: journal and ledger as the gateway opens them, on a disk that may break.
-struct Process {
-  ManualClock& clock;
-  std::unique_ptr<metering::Journal> journal;
-  std::unique_ptr<Ledger> ledger;
-  std::string why;
-
-  Process(MemDisk& disk, ManualClock& clock_in, const std::string& vfs) : clock(clock_in) {
-    if (disk.make_dirs("var")) return;
-    metering::JournalOptions options;
-    options.dir = "var/journal";
-    options.segment_bytes = 4096;
-    metering::JournalError error;
-    journal = metering::open_journal(disk, clock, options, error);
-    if (!journal) {
-      why = "journal: " + error.why;
-      return;
-    }
-    std::vector<metering::OpenRequest> open;
-    if (metering::open_requests(*journal, open)) return;
-    LedgerOptions of_ledger;
-    of_ledger.path = "var/ledger.db";
-    of_ledger.vfs = vfs;
-    of_ledger.batch_requests_max = 3;
-    of_ledger.command_ms_max = 50;
-    of_ledger.wait = [this] {
-      journal->pump();
-      clock.forward_ms(10);
-    };
-    ledger = Ledger::open(of_ledger, clock, *journal, why);
-    if (!ledger) return;
-    for (const auto& request : open) journal->append(metering::recover(request, noon + 60'000));
-    post_all();
-  }
-  void post_all() {
-    do {
-      while (journal->pump()) {
-      }
-    } while (ledger->post_once());
-  }
 };
 
 metering::Final final_number(std::uint64_t n) {
@@ -190,19 +138,6 @@ void check(MemDisk& disk, ManualClock& clock, const std::string& vfs, const Told
   }
 }
 
-enum class Way { power, kill, io_error, full_once, full };
-
-constexpr std::pair<Way, const char*> ways[] = {
-    {Way::power, "the power is cut"}, {Way::kill, "kill -9"}, {Way::io_error, "EIO once"}, {Way::full_once, "ENOSPC once"}, {Way::full, "ENOSPC for good"}};
-
-struct Site {  // a disk with its VFS
-  MemDisk disk;
-  ManualClock clock;
-  test::DiskVfs vfs;
-  static inline int count = 0;
-  explicit Site(std::uint64_t seed) : disk(seed), vfs("matrix-" + std::to_string(++count), disk, clock, seed) {}
-};
-
 }  // namespace
 
 TEST_CASE("invariants 11 and 12: journal and SQLite broken at every operation, in every way: nothing acknowledged is lost, every ADMIT ends once",
@@ -222,24 +157,15 @@ TEST_CASE("invariants 11 and 12: journal and SQLite broken at every operation, i
     REQUIRE(undisturbed.rows.size() == requests);
     REQUIRE(undisturbed.rows.at(4).row.outcome == metering::Outcome::recovered);
   }
-  // In the fast tests each operation meets a power cut and one of the others; TRIBUTARY_WHOLE: all of them.
-  const bool whole = std::getenv("TRIBUTARY_WHOLE") != nullptr;
   std::uint64_t runs = 0;
-  for (const auto& [way, what] : ways) {
+  for (const auto& [way, what] : test::ways) {
     for (std::uint64_t k = 1; k <= operations; ++k) {
-      if (!whole && way != Way::power && static_cast<std::uint64_t>(way) != 1 + k % 4) continue;
+      if (!test::meets(way, k)) continue;
       Site site(k);
       Told told;
-      switch (way) {
-        case Way::power: site.disk.cut_power_at(k); break;
-        case Way::kill: site.disk.fail_from(k, std::errc::io_error); break;
-        case Way::io_error: site.disk.fail_at(k, std::errc::io_error); break;
-        case Way::full_once: site.disk.fail_at(k, std::errc::no_space_on_device); break;
-        case Way::full: site.disk.fail_from(k, std::errc::no_space_on_device); break;
-      }
+      test::break_at(site.disk, way, k);
       live(site.disk, site.clock, site.vfs.name(), told);
-      // A killed process leaves what the kernel has; after the others the power goes too, every second time.
-      way == Way::power || (way != Way::kill && k % 2 == 0) ? site.disk.crash() : site.disk.kill();
+      test::end_of(site.disk, way, k);
       INFO(what << " at operation " << k << " of " << operations);
       check(site.disk, site.clock, site.vfs.name(), told, undisturbed);
       ++runs;

@@ -27,6 +27,30 @@ ledger::Document move(const char* kind, ledger::Code code, const std::string& de
 
 }  // namespace
 
+TEST_CASE("a step shares with the site's vendor, though the contract's own shares leave him out") {
+  Books books([](config::ConfigSnapshot& config) {
+    config.contracts[0].shares = {335'000, 650'000, 0, 15'000};
+    config.contracts[0].tiers.steps.push_back({cny("0.001"), {250'000, 650'000, 85'000, 15'000}});
+    config.contracts[0].tiers.mode = config::Tiers::Mode::whole;
+  });
+  books.serve(60, noon);
+  Amount base;
+  books.read()->usage(november, [&](const ledger::RequestRow& row) {
+    for (const auto& part : row.parts)
+      if (part.contract == "c") base += part.amount;
+    return true;
+  });
+  books.close(november, december_4);
+  CHECK(books.stands("L250/vendor").zero());
+  const auto vendor = books.stated(november).at("vendor:nvidia");
+  const Amount due = Amount::pico(base.pico() * 85 / 1000);
+  CHECK(vendor.tier_trueup <= due + Amount::pico(2));  // two sites, each by the largest remainder
+  CHECK(vendor.tier_trueup >= due - Amount::pico(2));
+  CHECK(vendor.share_amount.zero());
+  CHECK(adds_up(vendor));
+  books.sound();
+}
+
 TEST_CASE("a month goes to its payment a state at a time, and says what is missing") {
   Books books;
   books.serve(60, noon);
