@@ -83,7 +83,11 @@ Order People::about_customer() {
 
 // A third of them whole: what is left of the balance and of all requests, or refused where there is less.
 Order People::chargeback_payment() {
-  const auto& [tenant, topup] = payments_[rng_.below(rng_.below(2) ? payments_.size() : std::min<std::size_t>(payments_.size(), 4))];
+  std::size_t i = rng_.below(payments_.size());
+  if (rng_.below(2)) {  // the last one of somebody who has many requests
+    for (i = payments_.size() - 1; i > 0 && payments_[i].first != terms_.tenants[0] && payments_[i].first != terms_.tenants[1];) --i;
+  }
+  const auto& [tenant, topup] = payments_[i];
   Order out{"chargeback-payment", {{"tenant", tenant}, {"payment", topup}}};
   const auto kind = rng_.below(3);
   if (kind > 0) out.args["amount"] = amount(kind == 1 ? 200'000'000'000 : 20'000'000'000'000);
