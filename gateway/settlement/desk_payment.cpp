@@ -2,7 +2,6 @@
 // documents for each customer, "chargeback:TENANT:1", "chargeback:TENANT:2"...; one order makes as many as it needs.
 #include <algorithm>
 
-#include "gateway/ledger/terms.h"
 #include "gateway/settlement/desk_call.h"
 
 namespace trib::settlement {
@@ -53,17 +52,17 @@ const DeskCall::Payments& DeskCall::payments(const std::string& tenant) {
 }
 
 Amount DeskCall::paid_by(const std::string& tenant, const std::string& payment) {
-  const std::string id = "topup:" + tenant + ":" + payment;
-  const auto row = reader_->command(id);
-  const auto topup = row && row->result == "applied" ? ledger::read_topup(row->body) : std::nullopt;
-  if (!topup || topup->tenant != tenant) wrong("there is no top-up " + payment + " of " + tenant + "; a payment is known by the id that its top-up was given");
+  bool found = false;
   Amount out;
-  reader_->transfers_of(id, [&](const ledger::TransferRow& one) {
-    for (const Leg& leg : one.legs)
+  reader_->transfers_of("topup:" + tenant + ":" + payment, [&](const ledger::TransferRow& one) {
+    for (const Leg& leg : one.legs) {
+      found = found || leg.account == ledger::customer_account(tenant);
       if (leg.account == ledger::account_bank) out += leg.amount;
+    }
     return true;
   });
   sound();
+  if (!found) wrong("there is no top-up " + payment + " of " + tenant + "; a payment is known by the id that its top-up was given");
   if (out.zero()) refused("the top-up " + payment + " of " + tenant + " was reversed");
   return out;
 }

@@ -28,6 +28,19 @@ class Desk(GatewayCase):
         self.assertEqual(before, self.balance())
         self.assertIn("nothing is left", self.tributary("ledger", "reverse", answer.request_id, "--reason", "another", code=1))
 
+    def test_a_payment_that_the_bank_took_back_leaves_the_balance_once(self):
+        self.world.admin.call("POST", "/admin/v1/tenants/acme/topups", {"id": "pay", "amount": "3"})
+        before = self.balance()
+        words = ("ledger", "chargeback-payment", "acme", "pay", "--evidence", "case 1", "--amount", "1.25")
+        self.assertIn("posted: chargeback:acme:1", self.tributary(*words))
+        self.assertEqual(before - pico("1.25"), self.balance())
+        self.assertIn("was posted already", self.tributary(*words))
+        self.assertIn("only 1.75 is left", self.tributary("ledger", "chargeback-payment", "acme", "pay", "--evidence", "x", "--amount", "2", "--id", "2", code=1))
+        self.tributary("ledger", "chargeback-payment", "acme", "pay", "--evidence", "the rest", "--id", "2")
+        self.assertEqual(before - pico("3"), self.balance())
+        answer = self.world.customer.chat("hello")  # nothing is held any more
+        self.assertEqual(before - pico("3") - pico(self.world.rated(answer.request_id)["charge"]), self.balance())
+
     def test_orders_say_what_they_take_and_what_is_wrong(self):
         self.assertIn("tributary ledger payout STATEMENT", self.tributary("ledger", "orders"))
         self.assertIn("usage: tributary ledger refund", self.tributary("ledger", "refund", "acme", code=2))
