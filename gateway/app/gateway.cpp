@@ -13,7 +13,6 @@
 #include <deque>
 #include <iostream>
 
-#include "gateway/api/admin.h"
 #include "gateway/api/api.h"
 #include "gateway/app/auditor.h"
 #include "gateway/app/prober.h"
@@ -682,7 +681,7 @@ int Gateway::run(const std::string& file) {
     for (int i = 0; i < 100 && !prober_->first_round_done(); ++i) ::usleep(10'000);
     announce();
     auditor_->start(config_->audit.checkpoint_ms, [this] { checkpoints_grew(); });
-    reconciler_->start(config_->grace_days, [this] { return api::dials_in(fleet_); });
+    reconciler_->start(config_->grace_days, [this] { return fleet_.dialling_in(); });
     serve_signals();
     drain();
     if (journal_failed_.load()) code = 1;
