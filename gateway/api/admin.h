@@ -48,9 +48,6 @@ struct AdminParts {
   std::function<void(const std::string& site)> close_tunnels;    // after a suspension or revocation
 };
 
-// Whether a site's agent dials in, as the fleet stands now.
-std::function<bool(const std::string&)> dials_in(const fleet::Fleet& fleet);
-
 class Admin final : public AdminDoors {
  public:
   explicit Admin(AdminParts parts) : parts_(std::move(parts)) {}

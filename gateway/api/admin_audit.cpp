@@ -61,18 +61,11 @@ Answer Admin::audit_verify() {
   const auto checkpoints = parts_.checkpoints.from(1, SIZE_MAX);
   const auto reader = parts_.ledger.reader(why);
   if (reader == nullptr) return error(503, why);
-  auto verdict = ledger::verify(*reader, 0, &parts_.journal, checkpoints);
-  settlement::StatementAudit audit;
-  if (verdict.ok) {
-    audit = settlement::audit_statements(*reader, *parts_.ledger.book());
-    verdict.ok = audit.ok;
-    verdict.place = audit.place;
-    verdict.why = audit.why;
-  }
+  const auto verdict = settlement::verify_books(*reader, parts_.ledger.options().shard, &parts_.journal, checkpoints);
   return ok(bj::object{{"ok", verdict.ok},
                        {"place", text_or_null(verdict.place)},
                        {"why", text_or_null(verdict.why)},
-                       {"statements", audit.statements},
+                       {"statements", verdict.statements},
                        {"batches", verdict.batches},
                        {"requests", verdict.requests},
                        {"transfers", verdict.transfers},

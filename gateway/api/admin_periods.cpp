@@ -70,7 +70,7 @@ Answer Admin::period(const std::string& text, bool close) {
   if (!period) return error(400, "A period is written as YYYY-MM.");
   while (parts_.ledger.post_once()) {
   }
-  const settlement::CloseRules rules{parts_.live()->config->grace_days, dials_in(parts_.fleet)};
+  const settlement::CloseRules rules{parts_.live()->config->grace_days, parts_.fleet.dialling_in()};
   const auto now = parts_.clock.wall_ms();
   const auto progress = progress_of(text);
   const auto closing = close ? settlement::advance(parts_.ledger, parts_.signing, *period, now, rules, progress)

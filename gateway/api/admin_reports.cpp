@@ -25,13 +25,6 @@ std::optional<std::int64_t> day_begin(const std::string& text) {
 
 }  // namespace
 
-std::function<bool(const std::string&)> dials_in(const fleet::Fleet& fleet) {
-  auto sites = std::make_shared<std::set<std::string>>();
-  for (const auto& site : fleet.sites())
-    if (!site.dialled) sites->insert(site.id);
-  return [sites](const std::string& site) { return sites->contains(site); };
-}
-
 // The range is `day`, `period`, or the running month.
 std::string Admin::read_question(const AdminRequest& request, settlement::ReportQuestion& question) {
   const auto asked = read_query(request.query);
@@ -59,7 +52,7 @@ std::string Admin::read_question(const AdminRequest& request, settlement::Report
     if (text.size() > 6 || text.find_first_not_of("0123456789") != std::string::npos) return "`wait` is a number of seconds.";
     question.waiting_ms = std::stoll(text) * 1000;
   }
-  question.dials_in = dials_in(parts_.fleet);
+  question.dials_in = parts_.fleet.dialling_in();
   question.hold_ms_max = parts_.live()->config->gateway.deadlines.total_ms + hold_margin_ms;
   question.journal = &parts_.journal;
   std::set<std::string> served;

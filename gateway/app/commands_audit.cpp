@@ -14,6 +14,7 @@
 #include "gateway/config/config.h"
 #include "gateway/ledger/ledger.h"
 #include "gateway/metering/metering.h"
+#include "gateway/settlement/settlement.h"
 
 namespace trib::app {
 namespace {
@@ -27,14 +28,13 @@ constexpr const char* audit_words =
 
 bj::value text_or_null(const std::string& text) { return text.empty() ? bj::value(nullptr) : bj::value(text); }
 
-int print_verdict(bool ok, const std::string& place, const std::string& why, std::uint64_t requests, std::uint64_t batches,
-                  std::uint64_t checkpoints) {
-  if (ok) {
-    std::cout << "ok: " << requests << " requests in " << batches << " batches under " << checkpoints
-              << " signed checkpoints, every row, batch and balance as sealed\n";
+int print_verdict(const settlement::BooksVerdict& verdict) {
+  if (verdict.ok) {
+    std::cout << "ok: " << verdict.requests << " requests in " << verdict.batches << " batches under " << verdict.checkpoints
+              << " signed checkpoints, every row, batch and balance as sealed, " << verdict.statements << " statements as their rows give them\n";
     return 0;
   }
-  std::cout << "differs at " << place << ": " << why << '\n';
+  std::cout << "differs at " << verdict.place << ": " << verdict.why << '\n';
   return 1;
 }
 
@@ -70,18 +70,19 @@ int verify_offline(const Call& call) {
   std::optional<std::vector<ledger::Checkpoint>> checkpoints{std::in_place};
   if (const auto ec = read_file(system_disk(), path, text, 1u << 30); !ec) checkpoints = ledger::read_checkpoints(text, whole, why);
   else if (ec != std::errc::no_such_file_or_directory) why = ec.message();
-  ledger::Verdict verdict;
-  if (why.empty()) {
-    verdict = ledger::verify(config->store_path, {}, 0, journal.get(), *checkpoints);
-  } else {
+  settlement::BooksVerdict verdict;
+  if (!why.empty()) {
     verdict.place = path;
     verdict.why = why;
+  } else if (const auto reader = ledger::Reader::open(config->store_path, {}, verdict.why)) {
+    verdict = settlement::verify_books(*reader, 0, journal.get(), *checkpoints);
+  } else {
+    verdict.place = "store";
   }
-  if (!call.json())
-    return print_verdict(verdict.ok, verdict.place, verdict.why, verdict.requests, verdict.batches, verdict.checkpoints);
+  if (!call.json()) return print_verdict(verdict);
   std::cout << bj::serialize(bj::object{{"ok", verdict.ok}, {"place", text_or_null(verdict.place)}, {"why", text_or_null(verdict.why)},
                                         {"requests", verdict.requests}, {"batches", verdict.batches},
-                                        {"checkpoints", verdict.checkpoints}}) << '\n';
+                                        {"checkpoints", verdict.checkpoints}, {"statements", verdict.statements}}) << '\n';
   return verdict.ok ? 0 : 1;
 }
 
@@ -90,13 +91,20 @@ int verify(const Call& call) {
   const auto reply = ask_gateway(call, "GET", "/admin/v1/audit/verify");
   if (reply.status != 200) return failed(error_of(reply));
   const auto value = bj::parse(reply.body).as_object();
-  const bool ok = value.at("ok").as_bool();
+  settlement::BooksVerdict verdict;
+  verdict.ok = value.at("ok").as_bool();
   if (call.json()) {
     std::cout << reply.body;
-    return ok ? 0 : 1;
+    return verdict.ok ? 0 : 1;
   }
   const auto number = [&](const char* name) { return value.at(name).to_number<std::uint64_t>(); };
-  return print_verdict(ok, cell(value.at("place")), cell(value.at("why")), number("requests"), number("batches"), number("checkpoints"));
+  verdict.place = cell(value.at("place"));
+  verdict.why = cell(value.at("why"));
+  verdict.requests = number("requests");
+  verdict.batches = number("batches");
+  verdict.checkpoints = number("checkpoints");
+  verdict.statements = number("statements");
+  return print_verdict(verdict);
 }
 
 int prove(const Call& call) {

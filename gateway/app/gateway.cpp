@@ -16,6 +16,7 @@
 #include "gateway/api/api.h"
 #include "gateway/app/auditor.h"
 #include "gateway/app/prober.h"
+#include "gateway/app/reconciler.h"
 #include "gateway/app/rig.h"
 
 namespace trib::app {
@@ -197,6 +198,7 @@ class Gateway {
   std::unique_ptr<ledger::CheckpointBook> checkpoints_;
   std::unique_ptr<ledger::ReceiptIntake> receipts_;
   std::unique_ptr<Auditor> auditor_;
+  std::unique_ptr<Reconciler> reconciler_;
   std::unique_ptr<api::IdempotencyTable> idempotency_;
   std::unique_ptr<api::Admin> admin_;
   std::unique_ptr<api::Services> services_;
@@ -328,6 +330,7 @@ std::string Gateway::open_audit() {
     telemetry::log(telemetry::Level::warning, "checkpoint_key_changed",
                    {{"why", "export.key is another than the one of the last checkpoint: sites that pinned that one refuse what comes"}});
   auditor_ = std::make_unique<Auditor>(*ledger_, *checkpoints_, data + "/" + backup_name, registry_);
+  reconciler_ = std::make_unique<Reconciler>(*ledger_, registry_);
   return {};
 }
 
@@ -678,6 +681,7 @@ int Gateway::run(const std::string& file) {
     for (int i = 0; i < 100 && !prober_->first_round_done(); ++i) ::usleep(10'000);
     announce();
     auditor_->start(config_->audit.checkpoint_ms, [this] { checkpoints_grew(); });
+    reconciler_->start(config_->grace_days, [this] { return fleet_.dialling_in(); });
     serve_signals();
     drain();
     if (journal_failed_.load()) code = 1;
@@ -687,6 +691,7 @@ int Gateway::run(const std::string& file) {
   for (auto& rig : rigs_) rig->join();
   if (admin_thread_ != nullptr) admin_thread_->stop();
   if (auditor_ != nullptr) auditor_->stop();
+  if (reconciler_ != nullptr) reconciler_->stop();
   if (hub_ != nullptr) hub_->clear();
   prober_.reset();
   if (engines_ != nullptr) engines_->stop();  // the journal's thread wakes the rigs: it ends before they go

@@ -1,6 +1,7 @@
 #include "gateway/fleet/sites.h"
 
 #include <algorithm>
+#include <set>
 
 namespace trib::fleet {
 
@@ -209,6 +210,13 @@ void Fleet::publish() {
   }
   next->freeze = freeze_;
   snapshot_.store(std::move(next));
+}
+
+std::function<bool(const std::string&)> Fleet::dialling_in() const {
+  auto out = std::make_shared<std::set<std::string>>();
+  for (const SiteView& site : sites())
+    if (!site.dialled) out->insert(site.id);
+  return [out](const std::string& site) { return out->contains(site); };
 }
 
 std::vector<SiteView> Fleet::sites() const {

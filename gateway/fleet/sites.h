@@ -3,6 +3,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -177,6 +178,8 @@ class Fleet {
   std::shared_ptr<const FleetSnapshot> snapshot() const;
   std::vector<SiteView> sites() const;
   std::optional<SiteView> site(const std::string& id) const;
+  // Which sites dial in, as of now: they have an agent, and so a second meter.
+  std::function<bool(const std::string& site)> dialling_in() const;
 
   void set_state(const std::string& site, SiteState state);
   void set_check_words(const std::string& site, std::string words);

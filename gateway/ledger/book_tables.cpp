@@ -130,4 +130,28 @@ bool same_row(Connection& db, const ContractVersion& contract) {
          same(select, columns.min_payout_fen) && same(select, columns.chargeback) && same(select, columns.penalties);
 }
 
+std::shared_ptr<const Book> read_book(Connection& db, std::string& why) {
+  auto book = std::make_shared<Book>();
+  Statement select = db.prepare(
+      "SELECT kind, body FROM command WHERE kind IN ('publish_price', 'publish_contract') AND result = 'applied' "
+      "ORDER BY shard, lsn");
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    const bool is_price = select.text() == "publish_price";
+    const std::string body(select.text());
+    const auto price = is_price ? read_price(body) : std::nullopt;
+    const auto contract = is_price ? std::nullopt : read_contract(body);
+    if (price) why = add(*book, *price);
+    if (contract) why = add(*book, *contract);
+    if (!price && !contract) why = "it cannot be read";
+    if (!why.empty()) {
+      why = "a published version in the store is damaged: " + why + ": " + body;
+      return nullptr;
+    }
+  }
+  if (step == Statement::Step::done) return book;
+  why = "reading the book: " + db.error();
+  return nullptr;
+}
+
 }  // namespace trib::ledger

@@ -12,6 +12,9 @@ extern const std::string add_price_sql, add_contract_sql;
 bool put(Statement& add_price, const PriceVersion& price);
 bool put(Statement& add_contract, const ContractVersion& contract);
 
+// All that was published, from its commands. Null: damaged, or the store failed; why.
+std::shared_ptr<const Book> read_book(Connection& db, std::string& why);
+
 // Whether the tables say what was published; empty, or the unit that differs.
 std::string differing_unit(Connection& db, const PriceVersion& price);
 bool same_row(Connection& db, const ContractVersion& contract);

@@ -2,7 +2,6 @@
 #include "gateway/ledger/book_tables.h"
 #include "gateway/ledger/poster.h"
 #include "gateway/ledger/schema.h"
-#include "gateway/ledger/terms.h"
 
 namespace trib::ledger {
 namespace {
@@ -97,28 +96,8 @@ bool Poster::load(std::string& why) {
 }
 
 bool Poster::load_book(std::string& why) {
-  auto book = std::make_shared<Book>();
-  Statement select = db_.prepare(
-      "SELECT kind, body FROM command WHERE kind IN ('publish_price', 'publish_contract') AND result = 'applied' "
-      "ORDER BY shard, lsn");
-  Statement::Step step{};
-  while ((step = select.step()) == Statement::Step::row) {
-    const bool is_price = select.text() == "publish_price";
-    const std::string body(select.text());
-    const auto price = is_price ? read_price(body) : std::nullopt;
-    const auto contract = is_price ? std::nullopt : read_contract(body);
-    if (price) why = ledger::add(*book, *price);
-    if (contract) why = ledger::add(*book, *contract);
-    if (!price && !contract) why = "it cannot be read";
-    if (!why.empty()) {
-      why = "a published version in the store is damaged: " + why + ": " + body;
-      return false;
-    }
-  }
-  book_ = book;
-  if (step == Statement::Step::done) return true;
-  why = "reading the book: " + db_.error();
-  return false;
+  book_ = read_book(db_, why);
+  return book_ != nullptr;
 }
 
 bool Poster::match_journal(std::string& why) {

@@ -65,6 +65,7 @@ std::string_view name(QuantityAccount account) {
     case QuantityAccount::abandoned: return "Q900/waste/abandoned";
     case QuantityAccount::unbilled: return "Q900/waste/unbilled";
     case QuantityAccount::difference: return "Q900/waste/difference";
+    case QuantityAccount::meters: return "Q900/meters";
   }
   return "unknown";
 }

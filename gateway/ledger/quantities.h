@@ -25,8 +25,9 @@ enum class QuantityAccount : std::uint8_t {
   abandoned,       // of an attempt whose customer had left
   unbilled,        // whole answers that bill nothing: those without output
   difference,      // claim less bill where nothing broke; negative: more was billed than claimed
+  meters,          // what the site signed less what the gateway counted: documents alone, against `produced`
 };
-inline constexpr std::size_t quantity_accounts = 8;
+inline constexpr std::size_t quantity_accounts = 9;
 std::string_view name(QuantityAccount account);  // "Q900/produced", "Q900/waste/failed", ...
 std::optional<QuantityAccount> parse_quantity_account(std::string_view text);
 

@@ -1,6 +1,7 @@
 #include "gateway/ledger/reader.h"
 
 #include "gateway/ledger/accounts.h"
+#include "gateway/ledger/book_tables.h"
 #include "gateway/ledger/schema.h"
 #include "gateway/ledger/seal.h"
 
@@ -88,6 +89,8 @@ metering::Lsn Reader::cursor(std::uint16_t shard) {
   Statement select = db_.prepare("SELECT lsn FROM cursor WHERE shard = ?");
   return select.reset().bind(shard).row() ? select.number<std::uint64_t>() : 0;
 }
+
+std::shared_ptr<const Book> Reader::book() { return read_book(db_, error_); }
 
 std::vector<PeriodRow> Reader::periods() {
   return all<PeriodRow>(db_.prepare("SELECT " + period_columns + " FROM period ORDER BY id"), "period");

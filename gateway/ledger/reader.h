@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/ledger/book.h"
 #include "gateway/ledger/period.h"
 #include "gateway/ledger/quantities.h"
 #include "gateway/ledger/tables.h"
@@ -80,6 +81,7 @@ class Reader {
   std::vector<SiteTotal> site_totals(std::optional<Period> period = {});
   std::vector<QuantityTotal> quantities(std::optional<Period> period = {});  // by account, site, model; they sum to zero
   std::optional<CommandRow> command(const std::string& id);
+  std::shared_ptr<const Book> book();  // as it is published; null: see error()
   std::vector<PeriodRow> periods();  // those that have left `open`, in order
   money::Amount stands(const std::string& account, Period period = 0);  // credit - debit; 0: over all
   std::optional<Sha256> seal(Period period);  // of what it holds now (seal.h)

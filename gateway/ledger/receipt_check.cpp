@@ -16,8 +16,7 @@ using Key = std::tuple<RequestId, std::uint16_t, std::string>;
 constexpr std::int64_t hour_ms = 3'600'000;
 constexpr std::int64_t late_ms = 31 * 24 * hour_ms;  // by which a receipt may be old when it comes in
 constexpr std::string_view broke_nothing = "none";
-
-std::int64_t minted_ms(const RequestId& id) { return static_cast<std::int64_t>(id.hi >> 16); }
+constexpr std::uint64_t asked_every = 4096;
 
 std::uint64_t prompt(const TokenCounts& c) { return c.input + c.cached_input + c.cache_write; }
 std::uint64_t output(const TokenCounts& c) { return c.output + c.reasoning; }
@@ -25,6 +24,26 @@ std::uint64_t output(const TokenCounts& c) { return c.output + c.reasoning; }
 Quantity quantity_of(const TokenCounts& c) {
   const auto n = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
   return {1, n(c.input), n(c.cached_input), n(c.cache_write), n(c.output), n(c.reasoning)};
+}
+
+// What a receipt says, class by class. Without tokens it says pieces of text: then of output alone.
+Quantity signed_by(const Receipt& receipt) {
+  if (receipt.tokens) return quantity_of(*receipt.tokens);
+  TokenCounts pieces;
+  pieces.output = receipt.pieces;
+  return quantity_of(pieces);
+}
+
+Quantity pieces_of(const metering::AttemptResult& result) {
+  TokenCounts pieces;
+  pieces.output = result.pieces;
+  return quantity_of(pieces);
+}
+
+Quantity less(const Quantity& a, const Quantity& b) {
+  Quantity out{};
+  for (std::size_t i = 0; i < quantity_classes; ++i) out[i] = a[i] - b[i];
+  return out;
 }
 
 struct Kept {
@@ -43,7 +62,8 @@ class Comparison {
   void look(const RequestRow& request);
   void judge(const RequestRow& request, const AttemptRow& attempt, const Kept* kept);
   void left_over(const Key& key, const Kept& kept);
-  void add(MeterLine line);
+  bool add(MeterLine line);  // whether it is explained
+  void apart(std::int64_t at_ms, const std::string& site, const std::string& model, const Quantity& more);
   MeterSum& sum(const std::string& site, const std::string& model) { return out_.sums[{site, model}]; }
   bool early(std::int64_t at_ms) const { return at_ms + ask_.waiting_ms > ask_.now_ms; }
   bool dials_in(const std::string& site) const { return ask_.dials_in && ask_.dials_in(site); }
@@ -53,6 +73,8 @@ class Comparison {
   const MeterQuestion& ask_;
   std::map<Key, Kept> receipts_;
   MeterReport out_;
+  std::uint64_t looked_ = 0;
+  bool going_on_ = true;
 };
 
 MeterReport Comparison::run() {
@@ -64,12 +86,17 @@ MeterReport Comparison::run() {
   }
   if (!read || !requests_minted(reader_, ask_.from_ms, ask_.to_ms, [&](const RequestRow& row) {
         look(row);
-        return true;
+        return ++looked_ % asked_every != 0 || !ask_.go_on || (going_on_ = ask_.go_on());
       })) {
     out_.error = "the store cannot be read";
     return std::move(out_);
   }
+  if (!going_on_) {
+    out_.error = "given up";
+    return std::move(out_);
+  }
   for (const auto& [key, kept] : receipts_) left_over(key, kept);
+  std::erase_if(out_.apart, [](const auto& one) { return one.second == Quantity{}; });
   return std::move(out_);
 }
 
@@ -148,13 +175,17 @@ void Comparison::judge(const RequestRow& request, const AttemptRow& attempt, con
   ++into.attempts[static_cast<std::size_t>(state)];
   ledger::add(into.gateway, quantity_of(gateway));
   if (attempt.billed.total() > 0) ledger::add(into.billed, quantity_of(attempt.billed));
-  if (kept != nullptr && kept->receipt.tokens) ledger::add(into.site, quantity_of(*kept->receipt.tokens));
-  if (kept != nullptr && !kept->receipt.tokens) {
-    TokenCounts pieces;
-    pieces.output = kept->receipt.pieces;
-    ledger::add(into.site, quantity_of(pieces));
+  if (kept != nullptr) {
+    const Quantity theirs = signed_by(kept->receipt);
+    ledger::add(into.site, theirs);
+    apart(minted_ms(request.row.id), attempt.sent.site, request.row.model, less(theirs, kept->receipt.tokens ? quantity_of(gateway) : pieces_of(result)));
+  } else if (state == MeterState::no_receipt) {
+    apart(minted_ms(request.row.id), attempt.sent.site, request.row.model, less({}, quantity_of(gateway)));
   }
-  if (!differs(state)) return;
+  const auto tell = [&](bool confirmed) {
+    if (ask_.judged && delivered) ask_.judged(request, attempt, confirmed);
+  };
+  if (!differs(state)) return tell(state == MeterState::equal || state == MeterState::within);
   MeterLine line;
   line.state = state;
   line.site = attempt.sent.site;
@@ -168,7 +199,12 @@ void Comparison::judge(const RequestRow& request, const AttemptRow& attempt, con
     line.signed_ = kept->receipt;
     line.root = kept->root;
   }
-  add(std::move(line));
+  tell(add(std::move(line)));
+}
+
+void Comparison::apart(std::int64_t at_ms, const std::string& site, const std::string& model, const Quantity& more) {
+  if (more == Quantity{}) return;
+  ledger::add(out_.apart[{day_end_ms(at_ms) - day_ms, site, model}], more);
 }
 
 void Comparison::left_over(const Key& key, const Kept& kept) {
@@ -192,17 +228,21 @@ void Comparison::left_over(const Key& key, const Kept& kept) {
   }
 }
 
-void Comparison::add(MeterLine line) {
+bool Comparison::add(MeterLine line) {
   if (line.state == MeterState::no_request || line.state == MeterState::twice) {
     MeterSum& into = sum(line.site, line.model);
     ++into.attempts[static_cast<std::size_t>(line.state)];
-    if (line.signed_->tokens) ledger::add(into.site, quantity_of(*line.signed_->tokens));
+    const Quantity theirs = signed_by(*line.signed_);
+    ledger::add(into.site, theirs);
+    apart(line.at_ms, line.site, line.model, theirs);
   }
   ++out_.differing;
   line.explained = reader_.command("explained:" + line.subject()).has_value() || reader_.command("explained:" + line.day_subject()).has_value();
   if (!line.explained) ++out_.unexplained;
   if (!line.explained && line.lower) ++out_.holding;
+  const bool explained = line.explained;
   if (out_.lines.size() < ask_.lines_max) out_.lines.push_back(std::move(line));
+  return explained;
 }
 
 }  // namespace
@@ -222,6 +262,8 @@ bool differs(MeterState state) { return state >= MeterState::more && state <= Me
 
 std::string MeterLine::subject() const { return "receipt:" + site + ":" + request.text() + "-" + std::to_string(attempt); }
 std::string MeterLine::day_subject() const { return "receipts:" + site + ":" + day_text(at_ms); }
+
+std::int64_t minted_ms(const RequestId& id) { return static_cast<std::int64_t>(id.hi >> 16); }
 
 MeterReport compare_meters(Reader& reader, const MeterQuestion& question) { return Comparison(reader, question).run(); }
 

@@ -1,6 +1,7 @@
 // The two meters against each other: what the gateway counted of each attempt, and what the site that served it has
 // signed. Pure reading; a receipt never moves money. Requests are those whose id was minted in the range asked for.
 #pragma once
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -58,8 +59,15 @@ struct MeterSum {
   Quantity gateway{}, billed{}, site{};  // site: what was signed
 };
 
+struct MeterDay {
+  std::int64_t begin_ms = 0;  // in Asia/Shanghai
+  std::string site, model;
+  friend auto operator<=>(const MeterDay&, const MeterDay&) = default;
+};
+
 struct MeterReport {
   std::map<std::pair<std::string, std::string>, MeterSum> sums;  // by site and model
+  std::map<MeterDay, Quantity> apart;  // signed less counted, where that is anything; nothing of `waiting` and `unsigned`
   std::vector<MeterLine> lines;      // at most lines_max, in the order of the requests; then receipts without one
   std::uint64_t differing = 0;       // all of them
   std::uint64_t unexplained = 0;     // of those
@@ -74,9 +82,14 @@ struct MeterQuestion {
   MeterRule rule;
   std::function<bool(const std::string& site)> dials_in;
   const Book* book = nullptr;           // for the contracts' rule; null: the lower count holds
+  // Each attempt that delivered something; `confirmed`: the site's receipt agrees, or the difference is explained.
+  std::function<void(const RequestRow&, const AttemptRow&, bool confirmed)> judged;
+  std::function<bool()> go_on;  // asked now and then; false: the report ends with an error
   std::size_t lines_max = 10'000;
   std::size_t receipts_max = 4'000'000; // held at once, some 250 bytes each
 };
+std::int64_t minted_ms(const RequestId& id);  // Unix ms, from the id itself
+
 MeterReport compare_meters(Reader& reader, const MeterQuestion& question);
 
 }  // namespace trib::ledger

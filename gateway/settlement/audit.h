@@ -2,6 +2,7 @@
 // kept is reckoned anew from the rows and legs of its month and must be the same to the last figure. Reads only.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "gateway/ledger/ledger.h"
@@ -15,5 +16,11 @@ struct StatementAudit {
   std::uint64_t statements = 0;  // checked
 };
 StatementAudit audit_statements(ledger::Reader& reader, const ledger::Book& book);
+
+// All of it: ledger::verify, and where that finds nothing, the statements.
+struct BooksVerdict : ledger::Verdict {
+  std::uint64_t statements = 0;
+};
+BooksVerdict verify_books(ledger::Reader& reader, std::uint16_t shard, metering::Journal* journal, std::span<const ledger::Checkpoint> checkpoints);
 
 }  // namespace trib::settlement

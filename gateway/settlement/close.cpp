@@ -3,7 +3,7 @@
 #include <set>
 
 #include "gateway/settlement/close_call.h"
-#include "gateway/settlement/report.h"
+#include "gateway/settlement/meters.h"
 
 namespace trib::settlement {
 
@@ -59,11 +59,25 @@ void Call::check_reconciled() {
   item("every request is posted", ledger_.failure());
   item("nothing in quarantine is unexplained", quarantine());
   item("nothing in suspense is unexplained", suspense());
-  item("the two meters agree, or it is explained", meters_open(*reader_, *book_, period_, wall_ms_, rules_.dials_in));
+  const auto meters = compare_days(*reader_, meter_question(ledger::period_begin_ms(period_)));
+  item("the two meters agree, or it is explained", meters_open(meters, period_));
   const auto trial = reader_->trial_balance();
   item("the trial balance is zero", trial.sum.zero() ? "" : "it sums to " + trial.sum.text());
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;
   item("the accounts say what the requests say", differs(*reader_, period_, turnover_));
+  if (!all_fine()) return;
+  for (auto& [id, document] : meter_documents(*reader_, meters, ledger::period_begin_ms(period_), ledger::period_end_ms(period_)))
+    plan(std::move(id), std::move(document));
+}
+
+ledger::MeterQuestion Call::meter_question(std::int64_t from_ms) const {
+  ledger::MeterQuestion out;
+  out.from_ms = from_ms;
+  out.to_ms = ledger::period_end_ms(period_);
+  out.now_ms = wall_ms_;
+  out.dials_in = rules_.dials_in;
+  out.book = book_.get();
+  return out;
 }
 
 std::string Call::quarantine() {
@@ -107,6 +121,7 @@ void Call::check_closed() {
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;
   item("the accounts say what the requests say", differs(*reader_, period_, turnover_));
   if (!all_fine() || !add_booked(*reader_, *book_, period_, turnover_)) return;
+  if (!find_confirmed()) return;
   add_fees();
   add_trueups();
   add_guarantees();

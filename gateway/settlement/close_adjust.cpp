@@ -4,8 +4,14 @@
 
 #include "gateway/settlement/amounts.h"
 #include "gateway/settlement/close_call.h"
+#include "gateway/settlement/meters.h"
 
 namespace trib::settlement {
+namespace {
+
+constexpr std::uint32_t estimate_days = 30;  // how long an unconfirmed estimate waits at least
+
+}  // namespace
 
 ledger::DocumentTransfer Call::transfer(Code code, std::vector<ledger::Leg> legs) const {
   ledger::DocumentTransfer out;
@@ -93,6 +99,47 @@ void Call::add_guarantees() {
   }
 }
 
+// What the sites' own receipts, or a person, say of the requests whose counts are estimates.
+bool Call::find_confirmed() {
+  std::map<std::string, Amount> waiting;  // by site
+  bool any_signs = false;
+  for (const auto& [key, use] : turnover_.contracts)
+    any_signs |= use.estimated > Amount{} && rules_.dials_in && rules_.dials_in(key.site);
+  if (any_signs) {
+    auto question = meter_question(turnover_.estimated_from_ms);
+    question.judged = [&](const ledger::RequestRow& request, const ledger::AttemptRow& attempt, bool confirmed) {
+      if (!confirmed || request.row.period != period_ || request.row.source != metering::CountSource::estimate) return;
+      for (const ledger::Part& part : request.parts)
+        if (part.attempt == attempt.sent.n && part.party == "site:" + attempt.sent.site)
+          confirmed_[{attempt.sent.site, part.contract, part.contract_version}] += part.amount;
+    };
+    const auto found = compare_days(*reader_, question);
+    out_.error = found.error;
+  }
+  for (const auto& [key, use] : turnover_.contracts) {
+    if (use.estimated.zero()) continue;
+    if (explained("estimates:" + key.site + ":" + ledger::period_text(period_))) confirmed_[key] = use.estimated;
+    waiting[key.site] += unconfirmed(key, use);
+  }
+  for (const auto& [site, amount] : waiting) {
+    const std::string subject = "estimates:" + site + ":" + ledger::period_text(period_);
+    if (!amount.zero())
+      out_.items.push_back({"estimated counts of " + site, true,
+                            "CNY " + amount.text() + " of its part rest on them and wait in its reserve; where its records confirm them, before this step: "
+                            "tributary period explain " + subject + " --reason TEXT --evidence DOC"});
+  }
+  return out_.error.empty();
+}
+
+// At most what the site still has of the month under that version.
+Amount Call::unconfirmed(const ContractKey& key, const ContractUse& use) const {
+  const auto confirmed = confirmed_.find(key);
+  const auto earned = use.parts.find("site:" + key.site);
+  if (earned == use.parts.end()) return {};
+  const Amount open = use.estimated - (confirmed == confirmed_.end() ? Amount{} : confirmed->second);
+  return std::max(Amount{}, std::min(open, earned->second));
+}
+
 // A part of what was earned waits. What one version withholds is released after its own days, so each
 // number of days has a transfer of its own.
 void Call::add_reserves() {
@@ -102,7 +149,9 @@ void Call::add_reserves() {
     if (contract == nullptr) continue;
     for (const auto& [party, amount] : use.parts) {
       if (party == "platform" || party == "vat" || party.back() == ':') continue;
-      reserve[party][contract->holdback.days] += withheld(amount, contract->holdback.ppm);
+      const Amount waits = party == "site:" + key.site ? unconfirmed(key, use) : Amount{};
+      reserve[party][contract->holdback.days] += withheld(amount - waits, contract->holdback.ppm);
+      reserve[party][std::max(contract->holdback.days, estimate_days)] += waits;
     }
   }
   // The adjustments of this close by the terms of the party's latest version.

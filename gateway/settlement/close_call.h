@@ -46,11 +46,14 @@ class Call {
   void check_paid();
   std::string quarantine();
   std::string suspense();
+  ledger::MeterQuestion meter_question(std::int64_t from_ms) const;  // to the month's end
+  bool find_confirmed();
 
   void add_fees();
   void add_trueups();
   void add_guarantees();
   void add_reserves();
+  Amount unconfirmed(const ContractKey& key, const ContractUse& use) const;
   void add_releases();
   std::string id(std::string_view kind, const std::string& rest) const;  // "KIND:2026-11:REST"
   void plan(std::string id, Document document) { planned_.emplace_back(std::move(id), std::move(document)); }
@@ -71,6 +74,7 @@ class Call {
   Turnover turnover_;
   using Group = std::pair<std::string, std::string>;  // a site and a contract's id
   std::map<Group, PartyAmounts> trueups_;
+  std::map<ContractKey, Amount> confirmed_;  // of the sites' parts of estimated counts
   PartyAmounts adjusted_;  // what this close adds to a party's share, before the reserve
   std::vector<std::pair<std::string, Document>> planned_;
   Closing out_;

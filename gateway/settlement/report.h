@@ -66,8 +66,4 @@ std::span<const ReportKind> report_kinds();
 // None: there is no such report. Blocks; reads the store on a connection of its own.
 std::optional<Report> make_report(ledger::Ledger& ledger, std::string_view name, const ReportQuestion& question);
 
-// The same of a closed month for its checklist: empty, or what the meters leave open (reports' `receipts`).
-std::string meters_open(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, std::int64_t wall_ms,
-                        const std::function<bool(const std::string& site)>& dials_in);
-
 }  // namespace trib::settlement

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "gateway/base/json_writer.h"
+#include "gateway/settlement/meters.h"
 #include "gateway/settlement/report_call.h"
 #include "gateway/settlement/report_file.h"
 
@@ -37,51 +38,6 @@ std::string signed_json(const ledger::MeterLine& line) {
   return out.text("command", line.root).close('}').take();
 }
 
-std::string output_text(const std::optional<metering::TokenCounts>& tokens, std::uint64_t pieces) {
-  if (!tokens) return std::to_string(pieces) + " pieces and no count of tokens";
-  return std::to_string(tokens->input + tokens->cached_input + tokens->cache_write) + " in, " + std::to_string(tokens->output + tokens->reasoning) + " out";
-}
-
-std::string why(const ledger::MeterLine& line) {
-  const std::string who = line.site + " ", at = " at " + ledger::time_text(line.at_ms);
-  const auto ours = [&] { return output_text(ledger::counted(line.gateway->result, line.gateway->billed), line.gateway->result.pieces); };
-  const auto theirs = [&] { return output_text(line.signed_->tokens, line.signed_->pieces); };
-  switch (line.state) {
-    case ledger::MeterState::more: return who + "signed more than the gateway counted" + at + ": " + theirs() + "; gateway: " + ours() + ". It is not paid";
-    case ledger::MeterState::less: return who + "signed less than the gateway counted" + at + ": " + theirs() + "; gateway: " + ours();
-    case ledger::MeterState::no_receipt: return who + "has signed no receipt of an attempt" + at + "; gateway: " + ours();
-    case ledger::MeterState::no_request: return who + "signed a receipt of no attempt that was sent to it" + at + ": " + theirs() + ". It is not paid";
-    case ledger::MeterState::twice: return who + "signed a second receipt of one attempt" + at + ". It is not paid";
-    default: return {};
-  }
-}
-
-ledger::MeterReport month_by_day(ledger::Reader& reader, ledger::MeterQuestion question) {
-  auto whole = ledger::compare_meters(reader, question);
-  if (whole.error.empty()) return whole;
-  ledger::MeterReport out;  // too many for one pass
-  const auto end = question.to_ms;
-  for (auto from = question.from_ms; from < end && out.error.empty(); from += ledger::day_ms) {
-    question.from_ms = from;
-    question.to_ms = std::min(from + ledger::day_ms, end);
-    auto day = ledger::compare_meters(reader, question);
-    out.error = day.error;
-    out.differing += day.differing;
-    out.unexplained += day.unexplained;
-    out.holding += day.holding;
-    for (const auto& [key, sum] : day.sums) {
-      auto& into = out.sums[key];
-      for (std::size_t i = 0; i < ledger::meter_states; ++i) into.attempts[i] += sum.attempts[i];
-      ledger::add(into.gateway, sum.gateway);
-      ledger::add(into.billed, sum.billed);
-      ledger::add(into.site, sum.site);
-    }
-    for (auto& line : day.lines)
-      if (out.lines.size() < question.lines_max) out.lines.push_back(std::move(line));
-  }
-  return out;
-}
-
 }  // namespace
 
 ledger::MeterReport ReportCall::meters() {
@@ -93,7 +49,7 @@ ledger::MeterReport ReportCall::meters() {
   question.waiting_ms = ask_.waiting_ms;
   question.dials_in = ask_.dials_in;
   question.book = book.get();
-  auto found = month_by_day(*reader_, question);
+  auto found = compare_days(*reader_, question);
   out.error = found.error;
   if (ask_.site.empty()) return found;
   std::erase_if(found.sums, [&](const auto& one) { return one.first.first != ask_.site; });
@@ -121,7 +77,7 @@ void ReportCall::receipts() {
   for (const auto& line : found.lines) {
     Finding one;
     one.subject = line.subject();
-    one.why = why(line);
+    one.why = meter_text(line);
     one.explained = line.explained;
     one.records = {{"state", quoted(name(line.state))}, {"site", quoted(line.site)}, {"model", quoted(line.model)},
                    {"day_subject", quoted(line.day_subject())}, {"gateway", gateway_json(line.gateway)}, {"receipt", signed_json(line)}};
@@ -176,25 +132,6 @@ void ReportCall::upstream() {
            key.first + " invoices " + theirs + " tokens (" + name + ") of " + key.second + ", the gateway counted " + ours + " and the site signed " + signed_text);
     }
   }
-}
-
-std::string meters_open(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, std::int64_t wall_ms,
-                        const std::function<bool(const std::string& site)>& dials_in) {
-  ledger::MeterQuestion question;
-  question.from_ms = ledger::period_begin_ms(period);
-  question.to_ms = ledger::period_end_ms(period);
-  question.now_ms = wall_ms;
-  question.dials_in = dials_in;
-  question.book = &book;
-  const auto found = month_by_day(reader, question);
-  if (!found.error.empty()) return found.error;
-  if (found.holding == 0) return {};
-  for (const auto& line : found.lines) {
-    if (line.explained || !line.lower) continue;
-    return std::to_string(found.holding) + " attempts on which the meters differ, the first: " + why(line) + "; see tributary report receipts --period " +
-           ledger::period_text(period) + ", then tributary period explain " + line.subject() + " (or " + line.day_subject() + ") --reason TEXT --evidence DOC";
-  }
-  return std::to_string(found.holding) + " attempts on which the meters differ; see tributary report receipts";
 }
 
 }  // namespace trib::settlement

@@ -14,6 +14,7 @@
 #include "gateway/settlement/close.h"
 #include "gateway/settlement/desk.h"
 #include "gateway/settlement/invoice.h"
+#include "gateway/settlement/meters.h"
 #include "gateway/settlement/report.h"
 #include "gateway/settlement/signing.h"
 #include "gateway/settlement/statement_page.h"

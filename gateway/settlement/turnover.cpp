@@ -29,6 +29,10 @@ void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& 
     use.parts[part.party] += part.amount;
     use.gross += part.amount;
     if (part.party != "vat") use.base += part.amount;
+    if (row.source == metering::CountSource::estimate && part.party == "site:" + attempt->sent.site) {
+      use.estimated += part.amount;
+      out.estimated_from_ms = std::min(out.estimated_from_ms, ledger::minted_ms(row.id));
+    }
     PartyUse& party = out.parties[part.party];
     party.share += part.amount;
     party.gross += attempt->gross;

@@ -2,6 +2,7 @@
 // usage rows, some microseconds each.
 #pragma once
 #include <compare>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -25,6 +26,7 @@ struct ContractUse {  // of one site under one version
   money::Amount gross;  // what customers were charged for it
   money::Amount base;   // what was shared
   std::map<std::string, money::Amount> parts;  // by party
+  money::Amount estimated;  // of the site's own part: what rests on counts that are estimates, as they were rated
 };
 struct ContractKey {
   std::string site, contract;
@@ -37,6 +39,7 @@ struct Turnover {
   std::map<ContractKey, ContractUse> contracts;
   std::map<std::string, std::string> vendors;  // by site, of its last request that names one
   money::Amount charged;
+  std::int64_t estimated_from_ms = INT64_MAX;  // when the first request with an estimated count was minted
   money::Amount fees;  // payment fees of the period, from documents
   std::uint64_t requests = 0, quarantined = 0;
 };

@@ -90,6 +90,15 @@ class Documents(unittest.TestCase):
             with self.subTest(door=name):
                 self.assertRegex(doors, rf"`(GET|POST) /{name}\b")
 
+    def test_invariants(self):
+        """Each of the ledger's invariants is in the name of a test, in the files that the page names."""
+        rows = re.findall(r"^\| (\d+) \| .* \| (`.*`) \|$", PAGES["docs/invariants.md"], re.MULTILINE)
+        self.assertEqual([str(n) for n in range(1, 34)], [number for number, _ in rows])
+        for number, files in rows:
+            for name in re.findall(r"`([^`]+)`", files):
+                text = (ROOT / "tests" / name).read_text("utf-8")
+                self.assertRegex(text, rf"(?i)invariants?[ _](\d+(, | and ))*{number}\b|invariant_{number}_", f"{name}: invariant {number}")
+
     def test_readme_is_short(self):
         self.assertLess(len(PAGES["README.md"].splitlines()), 200)
 
