@@ -121,8 +121,8 @@ void Call::check_closed() {
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;
   item("the accounts say what the requests say", differs(*reader_, period_, turnover_));
   if (!all_fine() || !add_booked(*reader_, *book_, period_, turnover_)) return;
-  if (!find_confirmed()) return;
   add_fees();
+  if (!find_confirmed()) return;
   add_trueups();
   add_guarantees();
   add_reserves();

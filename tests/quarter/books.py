@@ -217,6 +217,8 @@ class Books:
             for part in one.parts:
                 site = one.sites[part.attempt]
                 self.earned(out, site, part.contract, part.party, part.amount)
+                if one.fact["source"] == "estimate" and part.party == "site:" + site:
+                    out[site, part.contract["id"], part.contract["from_ms"]]["estimated"] += part.amount
         for change in self.supply[period]:
             for party, amount in change.parts.items():
                 self.earned(out, change.site, change.contract, party, amount)
@@ -225,7 +227,7 @@ class Books:
 
     def earned(self, uses, site, contract, party, amount):
         use = uses.setdefault((site, contract["id"], contract["from_ms"]),
-                              {"contract": contract, "base": 0, "gross": 0, "parts": collections.Counter(), "fees": 0})
+                              {"contract": contract, "base": 0, "gross": 0, "parts": collections.Counter(), "fees": 0, "estimated": 0})
         use["parts"][party] += amount
         use["gross"] += amount
         if party != "vat":
@@ -329,8 +331,12 @@ class Books:
     def withhold(self, period, uses, adjusted):
         end = begins(following(period))
         waits = collections.defaultdict(int)
-        for _, use in sorted(uses.items()):
+        for (site, _, _), use in sorted(uses.items()):
             for party, amount in use["parts"].items():
+                if party == "site:" + site:  # no receipt confirms an estimate: the gateway dials every site
+                    unconfirmed = max(0, min(use["estimated"], amount))
+                    waits[party, max(use["contract"]["holdback_days"], 30)] += unconfirmed
+                    amount -= unconfirmed
                 if party not in ("platform", "vat") and not party.endswith(":") and amount > 0:
                     waits[party, use["contract"]["holdback_days"]] += amount * use["contract"]["holdback_ppm"] // PPM
         for party, amount in adjusted.items():

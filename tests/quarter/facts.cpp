@@ -129,7 +129,8 @@ void Facts::site(const Site& site) {
 void Facts::request(const metering::Final& final) {
   auto out = json::object();
   out.text("fact", "request").text("id", final.admit.id.text()).text("tenant", final.admit.tenant).text("model", final.admit.model);
-  out.integer("admit_ms", final.admit.wall_ms).integer("final_ms", final.wall_ms).text("outcome", metering::name(final.outcome)).key("counts").open('[');
+  out.integer("admit_ms", final.admit.wall_ms).integer("final_ms", final.wall_ms).text("outcome", metering::name(final.outcome));
+  out.text("source", metering::name(final.source)).key("counts").open('[');
   const auto& c = final.counts;
   for (const auto n : {c.input, c.cached_input, c.cache_write, c.output, c.reasoning}) out.integer(static_cast<std::int64_t>(n));
   out.close(']').key("attempts").open('[');
@@ -173,7 +174,7 @@ metering::Final make_request(Rng& rng, const Terms& terms, std::int64_t ends_ms)
   out.admit.operation = "chat";
   out.admit.hold = money::Amount::pico(1'000'000'000'000'000'000);  // no overruns
   out.status = 200;
-  out.source = metering::CountSource::exact;
+  out.source = rng.below(10) == 0 ? metering::CountSource::estimate : metering::CountSource::exact;
   out.counts = some_tokens(rng);
   std::uint64_t kind = rng.below(40);
   std::uint64_t attempts = rng.below(5) ? 1 : 2 + rng.below(3);
