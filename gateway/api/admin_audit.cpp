@@ -60,7 +60,7 @@ Answer Admin::audit_verify() {
   // Before the reader's moment, so that the batches that they cover are in it.
   const auto checkpoints = parts_.checkpoints.from(1, SIZE_MAX);
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(503, why);
+  if (reader == nullptr) return unreadable(why);
   auto verdict = ledger::verify(*reader, 0, &parts_.journal, checkpoints);
   settlement::StatementAudit audit;
   if (verdict.ok) {

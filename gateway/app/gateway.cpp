@@ -377,7 +377,7 @@ bool Gateway::restore_tenants(const tenancy::TenantBook& book, const tenancy::Te
   bool any = false;
   for (const auto& [id, tenant] : book.all()) {
     if (!is_new(id)) continue;
-    tenant->set_balance(ledger_->tenant_balance(id));
+    tenant->set_balance(reader->stands(ledger::customer_account(id)) + reader->stands(ledger::receivable_account(id)));
     any = true;
   }
   if (!any) return true;

@@ -1,4 +1,6 @@
 // Rows that are not where they say: named before the batch is said to be wrong as a whole.
+#include <algorithm>
+
 #include "gateway/ledger/check.h"
 
 namespace trib::ledger {
@@ -32,10 +34,31 @@ bool Check::misplaced(const std::string& table, const BatchRow& row) {
     select.bind(static_cast<std::int64_t>(first)).bind(static_cast<std::int64_t>(last));
     if (!select.row()) continue;
     const std::string name = table == "usage" ? id_of_bytes(select.bytes()).text() : std::string(select.text());
-    return fail(in_batch(place.table, row.id) + ", " + place.row + " " + name,
-                "the row is not where it was written: its batch, its LSN and its shard do not go together");
+    return elsewhere(table, row.id, name);
   }
   return false;
+}
+
+bool Check::elsewhere(const std::string& table, std::uint64_t batch, const std::string& name) {
+  const auto* const place = std::find_if(std::begin(places), std::end(places), [&](const Place& one) { return table == one.table; });
+  return fail(in_batch(place->table, batch) + ", " + place->row + " " + name,
+              "the row is not where it was written: its batch, its LSN and its shard do not go together");
+}
+
+bool Check::in_place() {
+  const std::string sought[][2] = {
+      {"transfer", "SELECT batch, CAST(id AS TEXT) FROM transfer WHERE shard = ? AND id / " + std::to_string(transfers_of_batch) + " <> batch ORDER BY id"},
+      {"quarantine", "SELECT quarantine.batch, CAST(lsn AS TEXT) FROM quarantine JOIN batch ON batch.shard = quarantine.shard AND batch.id = quarantine.batch "
+                     "WHERE quarantine.shard = ? AND lsn NOT BETWEEN from_lsn AND to_lsn ORDER BY lsn"}};
+  for (const auto& [table, sql] : sought) {
+    Statement select = db_.prepare(sql + " LIMIT 1");
+    const Statement::Step step = select.reset().bind(shard_).step();
+    if (step == Statement::Step::done) continue;
+    if (step == Statement::Step::failed) return ended(step, table.c_str());
+    const auto batch = select.number<std::uint64_t>();
+    return elsewhere(table, batch, std::string(select.text()));
+  }
+  return true;
 }
 
 }  // namespace trib::ledger

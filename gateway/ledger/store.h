@@ -113,6 +113,12 @@ class Ledger {
 
   // Any thread. A reader for long walks has a connection and a moment of its own.
   std::unique_ptr<Reader> reader(std::string& why) const;
+  // What could not be read since the start, by any reader of this ledger: how often, and why the last time.
+  struct Unread {
+    std::uint64_t times = 0;
+    std::string why;
+  };
+  Unread unread() const;
   // What it has paid less what it owes (L200 and A110); zero for an unknown one.
   money::Amount tenant_balance(const std::string& tenant);
   std::vector<TenantBalance> tenant_balances();
@@ -123,6 +129,7 @@ class Ledger {
 
  private:
   Ledger(const LedgerOptions& options, Clock& clock, metering::Journal& journal);
+  void note_unread(const std::string& why) const;
   Posting outcome(const metering::Command& command, metering::Lsn lsn);
   void remember(const std::string& id, metering::Lsn lsn);  // with unsure_mutex_ held
   std::optional<CommandRow> find_command(const std::string& id);
@@ -137,9 +144,10 @@ class Ledger {
   std::function<void(const std::string&, money::Amount)> moved_;
   std::unique_ptr<Poster> poster_;
   std::atomic<metering::Lsn> posted_{0};
-  mutable std::mutex shared_mutex_;  // book_, failure_
+  mutable std::mutex shared_mutex_;  // book_, failure_, unread_
   std::shared_ptr<const Book> book_;
   std::string failure_;
+  mutable Unread unread_;
   std::mutex reader_mutex_;  // reader_
   std::unique_ptr<Reader> reader_;
   std::mutex publish_mutex_;
