@@ -10,15 +10,18 @@ namespace {
 struct Place {
   const char* table;
   const char* row;   // what verify calls one
-  const char* name;  // the column that names one
+  const char* name;  // the column that names one: a text, a request's id, or a number
   const char* order; // the column that lies within the batch's bounds
 };
 constexpr Place places[] = {
     {"usage", "request", "request_id", "lsn"},
     {"command", "command", "id", "lsn"},
-    {"quarantine", "record", "CAST(lsn AS TEXT)", "lsn"},
-    {"transfer", "transfer", "CAST(id AS TEXT)", "id"},
+    {"quarantine", "record", "lsn", "lsn"},
+    {"transfer", "transfer", "id", "id"},
 };
+
+// As the rows are read elsewhere, whatever was made of it.
+std::string number(Statement& from) { return std::to_string(static_cast<std::uint64_t>(from.integer())); }
 
 }  // namespace
 
@@ -33,8 +36,7 @@ bool Check::misplaced(const std::string& table, const BatchRow& row) {
     select.reset().bind(static_cast<std::int64_t>(row.id)).bind(shard_);
     select.bind(static_cast<std::int64_t>(first)).bind(static_cast<std::int64_t>(last));
     if (!select.row()) continue;
-    const std::string name = table == "usage" ? id_of_bytes(select.bytes()).text() : std::string(select.text());
-    return elsewhere(table, row.id, name);
+    return elsewhere(table, row.id, table == "usage" ? id_of_bytes(select.bytes()).text() : table == "command" ? std::string(select.text()) : number(select));
   }
   return false;
 }
@@ -47,8 +49,8 @@ bool Check::elsewhere(const std::string& table, std::uint64_t batch, const std::
 
 bool Check::in_place() {
   const std::string sought[][2] = {
-      {"transfer", "SELECT batch, CAST(id AS TEXT) FROM transfer WHERE shard = ? AND id / " + std::to_string(transfers_of_batch) + " <> batch ORDER BY id"},
-      {"quarantine", "SELECT quarantine.batch, CAST(lsn AS TEXT) FROM quarantine JOIN batch ON batch.shard = quarantine.shard AND batch.id = quarantine.batch "
+      {"transfer", "SELECT batch, id FROM transfer WHERE shard = ? AND id / " + std::to_string(transfers_of_batch) + " <> batch ORDER BY id"},
+      {"quarantine", "SELECT quarantine.batch, lsn FROM quarantine JOIN batch ON batch.shard = quarantine.shard AND batch.id = quarantine.batch "
                      "WHERE quarantine.shard = ? AND lsn NOT BETWEEN from_lsn AND to_lsn ORDER BY lsn"}};
   for (const auto& [table, sql] : sought) {
     Statement select = db_.prepare(sql + " LIMIT 1");
@@ -56,7 +58,7 @@ bool Check::in_place() {
     if (step == Statement::Step::done) continue;
     if (step == Statement::Step::failed) return ended(step, table.c_str());
     const auto batch = select.number<std::uint64_t>();
-    return elsewhere(table, batch, std::string(select.text()));
+    return elsewhere(table, batch, number(select));
   }
   return true;
 }

@@ -13,6 +13,7 @@ namespace {
 using metering::Command;
 
 constexpr const char* first_start_id = "first-start";
+const std::string cannot_ask = "the store cannot be read: ";
 
 struct Plan {
   Book book;  // as it will be
@@ -27,10 +28,11 @@ std::optional<std::int64_t> last_rated(Connection& db, const char* kind, const s
   return select.integer();
 }
 
-// One version of a price or a contract: nothing to do, a refusal, or a command.
-template <class Version>
-void plan_version(Plan& plan, const std::vector<Version>* published, const std::optional<Version>& next,
-                  std::optional<std::int64_t> rated_ms, const std::string& path, Command command) {
+// One version of a price or a contract: nothing to do, a refusal, or a command. When a request was rated last, `rated` is asked, for
+// what is new alone.
+template <class Version, class Rated>
+void plan_version(Plan& plan, const std::vector<Version>* published, const std::optional<Version>& next, Rated&& rated,
+                  const std::string& path, Command command) {
   if (plan.problem) return;
   if (!next) {
     plan.problem = {path, "its terms are out of bounds"};
@@ -47,6 +49,7 @@ void plan_version(Plan& plan, const std::vector<Version>* published, const std::
       return;
     }
   }
+  const std::optional<std::int64_t> rated_ms = rated();
   if (rated_ms && next->from_ms <= *rated_ms) {
     plan.problem = {path, from + " lies before what was already rated, until " + time_text(*rated_ms) + "; choose a later one"};
     return;
@@ -63,7 +66,7 @@ void plan_price(Plan& plan, Connection& db, const std::string& model, const conf
   const std::string terms = price_terms(model, price, from_ms);
   const auto found = plan.book.prices.find(model);
   const auto* published = found == plan.book.prices.end() ? nullptr : &found->second;
-  plan_version(plan, published, read_price(terms), last_rated(db, "price", model), "models." + model + ".price",
+  plan_version(plan, published, read_price(terms), [&] { return last_rated(db, "price", model); }, "models." + model + ".price",
                {"price:" + model + ":" + std::to_string(from_ms), "publish_price", wall_ms, terms});
 }
 
@@ -78,7 +81,7 @@ void plan_contract(Plan& plan, Connection& db, const config::ContractConfig& con
   const std::string terms = contract_terms(contract);
   const auto found = plan.book.contracts.find(contract.id);
   const auto* published = found == plan.book.contracts.end() ? nullptr : &found->second;
-  plan_version(plan, published, read_contract(terms), last_rated(db, "contract", contract.id), "contracts." + contract.id,
+  plan_version(plan, published, read_contract(terms), [&] { return last_rated(db, "contract", contract.id); }, "contracts." + contract.id,
                {"contract:" + contract.id + ":" + std::to_string(contract.from_ms), "publish_contract", wall_ms, terms});
 }
 
@@ -130,15 +133,15 @@ std::optional<PublishProblem> Ledger::publish(const config::ConfigSnapshot& conf
   const std::lock_guard publishing(publish_mutex_);
   while (post_once()) {
   }
+  const auto read_before = unread().times;
   Plan plan;
   plan.book = *book();
   // A price without a `from` starts with the gateway's first start, whenever it is published.
-  std::int64_t first_start_ms = wall_ms;
-  if (const auto row = find_command(first_start_id)) {
-    first_start_ms = row->wall_ms;
-  } else {
-    plan.commands.push_back({first_start_id, "first_start", wall_ms, "{}"});
+  if (!first_start_ms_) {
+    if (const auto row = find_command(first_start_id)) first_start_ms_ = row->wall_ms;
+    else plan.commands.push_back({first_start_id, "first_start", wall_ms, "{}"});
   }
+  const std::int64_t first_start_ms = first_start_ms_.value_or(wall_ms);
   {
     const std::lock_guard lock(reader_mutex_);
     Connection& db = reader_->connection();
@@ -150,8 +153,11 @@ std::optional<PublishProblem> Ledger::publish(const config::ConfigSnapshot& conf
     for (const auto* contract : contracts) plan_contract(plan, db, *contract, wall_ms);
   }
   check_tax(plan);
+  if (const auto now = unread(); now.times != read_before) return PublishProblem{"", cannot_ask + now.why};
   if (plan.problem) return plan.problem;
-  return put_in_force(plan.commands);
+  auto problem = put_in_force(plan.commands);
+  if (!problem) first_start_ms_ = first_start_ms;
+  return problem;
 }
 
 template <class Fill>
@@ -159,6 +165,7 @@ Published Ledger::publish_one(Fill&& fill) {
   const std::lock_guard publishing(publish_mutex_);
   while (post_once()) {
   }
+  const auto read_before = unread().times;
   Plan plan;
   plan.book = *book();
   {
@@ -166,6 +173,8 @@ Published Ledger::publish_one(Fill&& fill) {
     fill(plan, reader_->connection());
   }
   check_tax(plan);
+  // Nothing is planned on a store that does not say what was rated already.
+  if (const auto now = unread(); now.times != read_before) return {Publishing::failed, cannot_ask + now.why, 0};
   if (plan.problem) return {Publishing::refused, plan.problem->path + ": " + plan.problem->why, 0};
   if (plan.commands.empty()) return {Publishing::repeated, {}, 0};
   if (const auto problem = put_in_force(plan.commands)) return {Publishing::failed, problem->why, 0};

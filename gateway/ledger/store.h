@@ -151,6 +151,7 @@ class Ledger {
   std::mutex reader_mutex_;  // reader_
   std::unique_ptr<Reader> reader_;
   std::mutex publish_mutex_;
+  std::optional<std::int64_t> first_start_ms_;  // with publish_mutex_ held; once it is known
   std::mutex unsure_mutex_;
   std::map<std::string, metering::Lsn> unsure_;  // by id: appended, and given up waiting for
 };

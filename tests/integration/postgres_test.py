@@ -45,6 +45,14 @@ class OverPostgres(unittest.TestCase):
     def serve(self):
         return self.world.serve(self.config)
 
+    def reload(self, backlog=BACKLOG, **store):
+        config = json.loads(self.config.read_text())
+        config["store"].update({"backlog": backlog, **store})
+        self.world.write("gateway.yaml", config)
+        before = len(self.said("reloaded"))
+        self.world.gateway.signal(signal.SIGHUP)
+        wait_until(lambda: len(self.said("reloaded")) > before, "reload")
+
     # Customers.
 
     def ask(self, n, model=MODEL):
@@ -156,10 +164,16 @@ class OverPostgres(unittest.TestCase):
         self.assertEqual(1, self.metric("tributary_ledger_behind"))
         self.assertEqual((503, "behind"), self.ready())
         self.assertEqual(1, len(self.said("ledger_behind")))
+        self.reload(100 * BACKLOG)  # whoever has the disk for it may wait longer, without a restart that the store would refuse
+        wait_until(lambda: self.ready() == (200, "ready"), "readiness")
+        self.ask_all(4)
+        self.reload(BACKLOG)
+        wait_until(lambda: self.ready() == (503, "behind"), "books that are behind")
 
+        caught_up = len(self.said("ledger_caught_up"))
         self.server.start()
         wait_until(lambda: self.ready() == (200, "ready"), "readiness", 30)
-        self.assertEqual(1, len(self.said("ledger_caught_up")))
+        self.assertEqual(caught_up + 1, len(self.said("ledger_caught_up")))
         self.topped_up("away")
         self.ask_all(6)
         self.check()
@@ -178,6 +192,9 @@ class OverPostgres(unittest.TestCase):
         self.ask_all(10)
         self.caught_up()
         self.server.stop()
+        self.reload(url="sqlite:elsewhere.db")
+        self.assertEqual(["store.url"], [line["keys"] for line in self.said("reload_needs_restart")])
+        self.reload(url=self.server.url())
         self.ask_all(30)
         self.world.gateway.signal(signal.SIGKILL)
         self.world.gateway.wait(10)
