@@ -73,6 +73,7 @@ class Check {
   bool rated();
   bool journal();
   bool journal_records(Lsn first);
+  bool row_of(Lsn lsn, const RequestId& id, UsageRow& row, bool& found);
   bool journaled(Lsn lsn, const metering::Record& record, const metering::Final& final);
   bool journaled(Lsn lsn, const metering::Record& record, const metering::Command& command);
   bool quarantined(Lsn lsn, const metering::Record& record, const std::string& subject);
@@ -95,6 +96,8 @@ class Check {
   bool quantities_begun_ = false;
   std::map<std::pair<std::string, std::int32_t>, SiteUse> sites_;
   std::map<std::pair<std::string, std::string>, std::int64_t> rated_;  // latest admit by kind and id
+  Statement along_;  // usage rows in the journal's order, as its records come
+  UsageRow at_;      // the last one of them
   Statement find_usage_, usage_, commands_, quarantine_, transfers_, quantity_rows_;
   std::uint64_t matched_ = 0;  // usage rows that the journal vouches for
 };
