@@ -90,11 +90,9 @@ class Engines {
       }
     });
   }
-  // `backed_up`: the furthest LSN that a backup of the store covers. `lag` is told how many durable records
-  // the store has not taken, at each turn.
-  void start_posting(ledger::Ledger& ledger, metering::TrimRule rule, std::function<metering::Lsn()> backed_up,
-                     std::function<void(std::uint64_t)> lag) {
-    poster_ = std::thread([this, &ledger, rule = std::move(rule), backed_up = std::move(backed_up), lag = std::move(lag)]() mutable {
+  // `backed_up`: the furthest LSN that a backup of the store covers.
+  void start_posting(ledger::Ledger& ledger, metering::TrimRule rule, std::function<metering::Lsn()> backed_up) {
+    poster_ = std::thread([this, &ledger, rule = std::move(rule), backed_up = std::move(backed_up)]() mutable {
       ::pthread_setname_np(::pthread_self(), "poster");
       std::string told;
       while (!stop_.load()) {
@@ -110,8 +108,6 @@ class Engines {
           if (!failure.empty()) telemetry::log(telemetry::Level::error, "posting_failed", {{"why", failure}});
           told = failure;
         }
-        const metering::Lsn posted = ledger.posted();
-        lag(journal_.durable() - std::min(posted, journal_.durable()));
         // A full batch is followed at once; a small one waits for company, as posting is by the batch.
         if (did && ledger.posted() + batch_records < journal_.durable()) continue;
         std::unique_lock lock(mutex_);
@@ -177,7 +173,7 @@ class Gateway {
   void checkpoints_grew();
   int listen();
   void announce();
-  void note_lag(std::uint64_t records);  // on the poster's thread
+  void note_lag();
   void serve_signals();
   void reload();
   void drain();
@@ -312,7 +308,7 @@ int Gateway::open_ledger() {
   receipts_ = ledger::ReceiptIntake::open(*ledger_, *journal_, system_clock(), why);
   if (receipts_ == nullptr) return fail(1, "store: " + why);
   engines_->start_posting(*ledger_, metering::TrimRule(gateway.journal.keep_ms, gateway.deadlines.total_ms + 60'000, keys_ms),
-                          [this] { return auditor_->backed_up(); }, [this](std::uint64_t records) { note_lag(records); });
+                          [this] { return auditor_->backed_up(); });
   return open_doors();
 }
 
@@ -570,9 +566,11 @@ void Gateway::announce() {
             << " sites=https://" << sites.text() << std::endl;
 }
 
-// The journal holds what the store has not taken, and the disk has an end: admission stops before it does.
-void Gateway::note_lag(std::uint64_t records) {
-  if (!rigs_ready_.load()) return;
+// The journal holds what the store has not taken, and the disk has an end: admission stops before it does. Not seen by the
+// poster, which waits for a store that says nothing.
+void Gateway::note_lag() {
+  const metering::Lsn posted = ledger_->posted(), durable = journal_->durable();
+  const std::uint64_t records = durable - std::min(posted, durable);
   const auto shown = services_->readiness.load();
   const auto backlog = services_->live.load()->config->store_backlog;
   auto from = api::Readiness::ready, to = api::Readiness::behind;
@@ -590,9 +588,11 @@ void Gateway::serve_signals() {
   sigset_t set;
   sigemptyset(&set);
   for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
+  constexpr timespec turn{0, 200'000'000};
   while (true) {
-    int got = 0;
-    if (sigwait(&set, &got) != 0) continue;
+    note_lag();
+    const int got = sigtimedwait(&set, nullptr, &turn);
+    if (got < 0) continue;
     if (got != SIGHUP) return;
     reload();
   }

@@ -1,5 +1,6 @@
 """A private PostgreSQL that keeps what it commits, on a Unix socket in a folder of its own. Binaries are those of Debian's
 and Ubuntu's `postgresql`; where the test is root, which the server refuses to be, it runs as the user that the package makes."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -83,6 +84,18 @@ class Postgres:
     def kill(self):
         """The postmaster alone, and nobody is told."""
         self.end(signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """It lives, and does nothing."""
+        all_of_it = [self.server.pid, *(int(row[0]) for row in self.ask("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))]
+        try:
+            for pid in all_of_it:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in all_of_it:
+                os.kill(pid, signal.SIGCONT)
 
     def end(self, number):
         if self.server is not None and self.server.poll() is None:

@@ -187,6 +187,23 @@ class OverPostgres(unittest.TestCase):
         self.check()
         self.check_stopped()
 
+    def test_a_store_that_says_nothing_stops_nobody_either(self):
+        self.serve()
+        self.ask_all(8)
+        self.caught_up()
+        with self.server.frozen():  # connected, and no answer ever
+            refused = None
+            for n in range(2 * BACKLOG):
+                answer = self.ask(n)
+                if answer.status != 200:
+                    refused = answer
+                    break
+            self.assertEqual((503, "ledger_behind"), (refused.status, refused.json()["error"]["code"]))
+            self.assertEqual((503, "behind"), self.ready())
+        wait_until(lambda: self.ready() == (200, "ready"), "readiness", 30)
+        self.check()
+        self.check_stopped()
+
     def test_invariant_12_a_gateway_that_dies_while_its_store_is_away(self):
         self.serve()
         self.ask_all(10)
