@@ -21,6 +21,7 @@
 namespace trib::ledger {
 
 class Poster;
+struct Plan;
 
 struct LedgerOptions {
   std::string path;     // of the SQLite file, made when missing; or a postgresql:// URL, set up before
@@ -133,6 +134,8 @@ class Ledger {
   Posting outcome(const metering::Command& command, metering::Lsn lsn);
   void remember(const std::string& id, metering::Lsn lsn);  // with unsure_mutex_ held
   std::optional<CommandRow> find_command(const std::string& id);
+  std::optional<std::int64_t> last_rated(std::string_view kind, const std::string& id);
+  Plan plan_all(const config::ConfigSnapshot& config, std::int64_t wall_ms);
   std::optional<PublishProblem> put_in_force(const std::vector<metering::Command>& commands);
   template <class Fill>
   Published publish_one(Fill&& fill);

@@ -68,6 +68,14 @@ class OverPostgres(unittest.TestCase):
             for answer in pool.map(lambda n: self.ask(n, model), range(count)):
                 self.assertEqual(200, answer.status, answer.body)
 
+    def ask_until_refused(self):
+        for n in range(2 * BACKLOG):
+            answer = self.ask(n)
+            if answer.status != 200:
+                self.assertEqual((503, "ledger_behind"), (answer.status, answer.json()["error"]["code"]))
+                return answer
+        self.fail("nothing bounds what waits for the store")
+
     # The operator.
 
     def post(self, path, body):
@@ -152,13 +160,7 @@ class OverPostgres(unittest.TestCase):
         self.assertEqual((503, "ledger_unavailable"), (answer.status, answer.json()["error"]["code"]))
         self.assertEqual((200, "ready"), self.ready())
 
-        refused = None
-        for n in range(2 * BACKLOG):
-            answer = self.ask(n)
-            if answer.status != 200:
-                refused = answer
-                break
-        self.assertEqual((503, "ledger_behind"), (refused.status, refused.json()["error"]["code"]))
+        refused = self.ask_until_refused()
         self.assertGreaterEqual(int(refused.headers["retry-after"]), 1)
         self.assertGreater(self.metric("tributary_poster_lag_records"), max(BACKLOG, waiting))
         self.assertEqual(1, self.metric("tributary_ledger_behind"))
@@ -192,14 +194,13 @@ class OverPostgres(unittest.TestCase):
         self.ask_all(8)
         self.caught_up()
         with self.server.frozen():  # connected, and no answer ever
-            refused = None
-            for n in range(2 * BACKLOG):
-                answer = self.ask(n)
-                if answer.status != 200:
-                    refused = answer
-                    break
-            self.assertEqual((503, "ledger_behind"), (refused.status, refused.json()["error"]["code"]))
+            self.ask_until_refused()
             self.assertEqual((503, "behind"), self.ready())
+            self.reload(100 * BACKLOG)
+            wait_until(lambda: self.ready() == (200, "ready"), "readiness")
+            self.ask_all(4)
+            self.reload(BACKLOG)
+            wait_until(lambda: self.ready() == (503, "behind"), "books that are behind")
         wait_until(lambda: self.ready() == (200, "ready"), "readiness", 30)
         self.check()
         self.check_stopped()
@@ -251,7 +252,34 @@ class OverPostgres(unittest.TestCase):
         self.serve()
         self.caught_up()
         self.assertEqual(sealed, self.server.ask(seals, "other")[:len(sealed)])
+        over_postgres = self.export("over-postgres")
         self.check_stopped()
+
+        self.world.command("store", "copy", self.server.url(database="other"), f"sqlite:{self.world.folder}/moved.db")  # and back to a file
+        config["store"]["url"] = f"sqlite:{self.world.folder}/moved.db"
+        self.world.write("gateway.yaml", config)
+        self.serve()
+        self.assertEqual(over_postgres, self.export("over-sqlite"))
+        self.check_stopped()
+
+    def test_a_second_gateway_on_the_store_is_refused(self):
+        self.serve()
+        config = json.loads(self.config.read_text())
+        config["gateway"]["data"] = "elsewhere"
+        second = self.world.start("second", [self.world.program, "gateway", "--config", self.world.write("second.yaml", config)],
+                                  {"TRIBUTARY_ADMIN_TOKEN": "x"})
+        self.assertEqual(1, second.wait(20))
+        self.assertIn("another gateway writes shard 0 of this store", second.output())
+        self.ask_all(4)
+        self.check()
+
+    def export(self, name):
+        """The running month for the site, provisional: its files by name, without the manifest, which says when it was signed."""
+        folder = self.world.folder / name
+        self.world.command("export", "--period", this_month(), "--format", "csv", "--party", "site:dc-0", "--out", folder)
+        files = {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.startswith("manifest")}
+        self.assertTrue(any(b"dc-0" in content for content in files.values()), files.keys())
+        return files
 
     def page(self, name):
         """The running month's statement of the site, as a page."""
