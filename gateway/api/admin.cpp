@@ -36,7 +36,18 @@ bj::value counts_json(const metering::TokenCounts& counts) {
 
 }  // namespace
 
+// What an answer is made of may have come from any reader, at any point of its walk: where one of them has failed
+// meanwhile the answer is not told. What was to be done, and is, stays told.
 Answer Admin::admin(const AdminRequest& request) {
+  const auto times = parts_.ledger.unread().times;
+  Answer out = answer(request);
+  const auto unread = parts_.ledger.unread();
+  const bool reads = request.method == "GET" || request.path.starts_with("/admin/v1/reports/");
+  const bool told = reads ? unread.times == times : unread.times == times || out.status < 400 || out.status == 503;
+  return told ? out : unreadable(unread.why);
+}
+
+Answer Admin::answer(const AdminRequest& request) {
   const auto parts = split_path(std::string_view(request.path).substr(std::string_view("/admin/v1/").size()));
   const bool get = request.method == "GET";
   const bool post = request.method == "POST";

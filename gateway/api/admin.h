@@ -56,6 +56,7 @@ class Admin final : public AdminDoors {
   Answer enrol(const AdminRequest& request) override;
 
  private:
+  Answer answer(const AdminRequest& request);
   Answer request_life(const std::string& id);
   Answer sites();
   Answer site_action(const std::string& site, const std::string& action, const AdminRequest& request);

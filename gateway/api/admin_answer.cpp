@@ -13,6 +13,10 @@ Answer error(int status, std::string_view message, std::string_view code) {
   return {status, exchange::error_json(message, exchange::error_type(status), {}, code)};
 }
 
+Answer unreadable(std::string_view why) {
+  return error(503, "The ledger's store cannot be read: " + std::string(why) + ". Ask again when it can.", "ledger_unavailable");
+}
+
 bj::value text_or_null(const std::string& text) { return text.empty() ? bj::value(nullptr) : bj::value(text); }
 
 std::map<std::string, std::string> read_query(std::string_view query) {

@@ -60,7 +60,7 @@ Answer Admin::audit_verify() {
   // Before the reader's moment, so that the batches that they cover are in it.
   const auto checkpoints = parts_.checkpoints.from(1, SIZE_MAX);
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(503, why);
+  if (reader == nullptr) return unreadable(why);
   const auto verdict = settlement::verify_books(*reader, parts_.ledger.options().shard, &parts_.journal, checkpoints);
   return ok(bj::object{{"ok", verdict.ok},
                        {"place", text_or_null(verdict.place)},

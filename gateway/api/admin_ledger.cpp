@@ -126,7 +126,7 @@ Answer Admin::documents(const std::string& query) {
   if (period == 0) return error(400, "A period is written as YYYY-MM.");
   std::string why;
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(500, why, "store");
+  if (reader == nullptr) return unreadable(why);
   bj::array out;
   settlement::desk_documents(*reader, [&](const ledger::CommandRow& row, const ledger::Document& document, const settlement::Attached& attached) {
     if (attached.period != period) return true;
@@ -136,7 +136,6 @@ Answer Admin::documents(const std::string& query) {
                              {"evidence", text_or_null(document.evidence)}, {"facts", std::move(facts)}, {"legs", legs_json(document)}});
     return true;
   });
-  if (!reader->error().empty()) return error(500, reader->error(), "store");
   return ok(out);
 }
 
@@ -162,7 +161,7 @@ Answer Admin::invoices(const std::string& query) {
   }
   std::string why;
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(500, why, "store");
+  if (reader == nullptr) return unreadable(why);
   bj::array out;
   for (const auto& one : settlement::invoices(*reader, period)) out.push_back(invoice_json(one));
   return ok(out);
@@ -172,7 +171,7 @@ Answer Admin::invoices(const std::string& query) {
 Answer Admin::invoice(const std::string& period, const std::string& tenant) {
   std::string why;
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(500, why, "store");
+  if (reader == nullptr) return unreadable(why);
   for (const auto& one : settlement::invoices(*reader, ledger::parse_period(period)))
     if (one.no == period + "/" + tenant) return ok(invoice_json(one));
   return error(404, "There is no invoice " + period + "/" + tenant + "; GET /admin/v1/invoices lists those that were made.", "invoice_not_found");

@@ -53,7 +53,7 @@ Answer Admin::periods() {
   std::map<ledger::Period, ledger::PeriodRow> rows;
   std::string why;
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(500, why, "store");
+  if (reader == nullptr) return unreadable(why);
   reader->batches([&](const ledger::BatchRow& batch) {
     for (auto period = batch.period_from; period != 0 && period <= batch.period_to; period = ledger::next_period(period)) rows[period].period = period;
     return true;
@@ -134,7 +134,7 @@ Answer Admin::statements(const std::string& query) {
   }
   std::string why;
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(500, why, "store");
+  if (reader == nullptr) return unreadable(why);
   bj::array out;
   for (const auto& one : settlement::statements(*reader, period)) out.push_back(statement_json(one));
   return ok(out);
@@ -148,7 +148,7 @@ Answer Admin::statement(const std::string& period, const std::string& party, con
   if (format != asked.end() && format->second != "json") return error(400, "`format` must be json or html.");
   std::string why;
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(500, why, "store");
+  if (reader == nullptr) return unreadable(why);
   const std::string no = period + "/" + party;
   for (const auto& one : settlement::statements(*reader, ledger::parse_period(period)))
     if (one.no == no) return ok(statement_json(one));

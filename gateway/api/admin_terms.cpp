@@ -183,7 +183,7 @@ Answer Admin::contract_risk() {
   for (const auto& site : live->config->sites) facts.sites.emplace_back(site.id, site.contract);
   std::string why;
   const auto reader = parts_.ledger.reader(why);
-  if (reader == nullptr) return error(503, why);
+  if (reader == nullptr) return unreadable(why);
   for (const auto& row : reader->trial_balance(ledger::period_of(now_ms)).accounts) {
     if (row.account.starts_with("L210/")) facts.accrued[row.account.substr(5)] = row.credit_total;
   }

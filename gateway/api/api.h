@@ -3,3 +3,4 @@
 #include "gateway/api/admin.h"
 #include "gateway/api/archive.h"
 #include "gateway/api/doors.h"
+#include "gateway/api/reload.h"

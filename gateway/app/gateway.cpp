@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -90,11 +91,9 @@ class Engines {
       }
     });
   }
-  // `backed_up`: the furthest LSN that a backup of the store covers. `lag` is told how many durable records
-  // the store has not taken, at each turn.
-  void start_posting(ledger::Ledger& ledger, metering::TrimRule rule, std::function<metering::Lsn()> backed_up,
-                     std::function<void(std::uint64_t)> lag) {
-    poster_ = std::thread([this, &ledger, rule = std::move(rule), backed_up = std::move(backed_up), lag = std::move(lag)]() mutable {
+  // `backed_up`: the furthest LSN that a backup of the store covers.
+  void start_posting(ledger::Ledger& ledger, metering::TrimRule rule, std::function<metering::Lsn()> backed_up) {
+    poster_ = std::thread([this, &ledger, rule = std::move(rule), backed_up = std::move(backed_up)]() mutable {
       ::pthread_setname_np(::pthread_self(), "poster");
       std::string told;
       while (!stop_.load()) {
@@ -110,8 +109,6 @@ class Engines {
           if (!failure.empty()) telemetry::log(telemetry::Level::error, "posting_failed", {{"why", failure}});
           told = failure;
         }
-        const metering::Lsn posted = ledger.posted();
-        lag(journal_.durable() - std::min(posted, journal_.durable()));
         // A full batch is followed at once; a small one waits for company, as posting is by the batch.
         if (did && ledger.posted() + batch_records < journal_.durable()) continue;
         std::unique_lock lock(mutex_);
@@ -149,7 +146,7 @@ class Engines {
   std::thread writer_, poster_;
 };
 
-std::shared_ptr<const api::Live> make_live(std::shared_ptr<const config::ConfigSnapshot> config, const api::Live* before) {
+std::shared_ptr<api::Live> make_live(std::shared_ptr<const config::ConfigSnapshot> config, const api::Live* before) {
   auto live = std::make_shared<api::Live>();
   live->tenants = tenancy::TenantBook::make(config->tenants, before == nullptr ? nullptr : before->tenants.get());
   auto terms = std::make_shared<exchange::Terms>();
@@ -177,11 +174,11 @@ class Gateway {
   void checkpoints_grew();
   int listen();
   void announce();
-  void note_lag(std::uint64_t records);  // on the poster's thread
+  void note_lag();
   void serve_signals();
   void reload();
   void drain();
-  std::string publish(const config::ConfigSnapshot& config);
+  std::string publish(const config::ConfigSnapshot& config, const config::ConfigSnapshot* before);
   void watch(const config::ConfigSnapshot& config);
   bool restore_tenants(const tenancy::TenantBook& book, const tenancy::TenantBook* before, std::string& why);
 
@@ -293,7 +290,7 @@ int Gateway::open_ledger() {
   }
   if (!open.empty())
     telemetry::log(telemetry::Level::warning, "recovered", {{"requests", static_cast<std::int64_t>(open.size())}});
-  if (why = publish(*config_); !why.empty()) return fail(2, why);
+  if (why = publish(*config_, nullptr); !why.empty()) return fail(2, why);
   while (ledger_->post_once()) {
   }
   // Balances are read below: what was just recovered must be in them.
@@ -313,7 +310,7 @@ int Gateway::open_ledger() {
   receipts_ = ledger::ReceiptIntake::open(*ledger_, *journal_, system_clock(), why);
   if (receipts_ == nullptr) return fail(1, "store: " + why);
   engines_->start_posting(*ledger_, metering::TrimRule(gateway.journal.keep_ms, gateway.deadlines.total_ms + 60'000, keys_ms),
-                          [this] { return auditor_->backed_up(); }, [this](std::uint64_t records) { note_lag(records); });
+                          [this] { return auditor_->backed_up(); });
   return open_doors();
 }
 
@@ -343,22 +340,28 @@ void Gateway::checkpoints_grew() {
   hub_->checkpoints_grew();
 }
 
-// Prices, contracts and opening balances of a configuration; empty, or one line for the operator.
-std::string Gateway::publish(const config::ConfigSnapshot& config) {
+// Prices, contracts and opening balances of a configuration; empty, or one line for the operator. The store is asked for what
+// `before`, whose own are published, does not have: a reload must do while it is away.
+std::string Gateway::publish(const config::ConfigSnapshot& config, const config::ConfigSnapshot* before) {
   const std::int64_t now = system_clock().wall_ms();
   const auto changed = [&](const std::string& tenant) {
     return config.file + ": tenants." + tenant + ".balance: another opening balance was posted before; "
            "put it back and use a top-up for what changes";
   };
+  const auto is_posted = [&](const config::TenantConfig& tenant) {
+    return before != nullptr && std::any_of(before->tenants.begin(), before->tenants.end(),
+                                            [&](const auto& one) { return one.id == tenant.id && one.balance == tenant.balance; });
+  };
   // All of it or nothing: what could be refused is looked at before anything is published.
   for (const auto& tenant : config.tenants) {
+    if (is_posted(tenant)) continue;
     const auto posted = ledger_->opening_balance(tenant.id);
     if (posted && !tenant.balance.zero() && *posted != tenant.balance) return changed(tenant.id);
   }
   if (const auto problem = ledger_->publish(config, now))
     return config.file + ": " + problem->path + ": " + problem->why;
   for (const auto& tenant : config.tenants) {
-    if (tenant.balance.zero()) continue;
+    if (tenant.balance.zero() || is_posted(tenant)) continue;
     switch (ledger_->opening(tenant.id, tenant.balance, now)) {
       case ledger::Posting::posted:
       case ledger::Posting::repeated:
@@ -374,16 +377,14 @@ std::string Gateway::publish(const config::ConfigSnapshot& config) {
 
 // Balances and what was spent, from the store, of tenants that this process has not known before.
 bool Gateway::restore_tenants(const tenancy::TenantBook& book, const tenancy::TenantBook* before, std::string& why) {
+  const auto is_new = [&](const std::string& id) { return before == nullptr || before->ever(id) == nullptr; };
+  if (std::none_of(book.all().begin(), book.all().end(), [&](const auto& one) { return is_new(one.first); })) return true;
   const auto reader = ledger_->reader(why);
   if (reader == nullptr) return false;
-  const auto is_new = [&](const std::string& id) { return before == nullptr || before->ever(id) == nullptr; };
-  bool any = false;
   for (const auto& [id, tenant] : book.all()) {
     if (!is_new(id)) continue;
-    tenant->set_balance(ledger_->tenant_balance(id));
-    any = true;
+    tenant->set_balance(reader->stands(ledger::customer_account(id)) + reader->stands(ledger::receivable_account(id)));
   }
-  if (!any) return true;
   const auto month = ledger::period_of(system_clock().wall_ms());
   for (const auto& spent : reader->spent_since(ledger::period_begin_ms(month))) {
     const auto tenant = book.tenant(spent.tenant);
@@ -568,16 +569,19 @@ void Gateway::announce() {
             << " sites=https://" << sites.text() << std::endl;
 }
 
-// The journal holds what the store has not taken, and the disk has an end: admission stops before it does.
-void Gateway::note_lag(std::uint64_t records) {
-  if (!rigs_ready_.load()) return;
+// The journal holds what the store has not taken, and the disk has an end: admission stops before it does. Not seen by the
+// poster, which waits for a store that says nothing.
+void Gateway::note_lag() {
+  const metering::Lsn posted = ledger_->posted(), durable = journal_->durable();
+  const std::uint64_t records = durable - std::min(posted, durable);
   const auto shown = services_->readiness.load();
+  const auto backlog = services_->live.load()->config->store_backlog;
   auto from = api::Readiness::ready, to = api::Readiness::behind;
-  if (shown == from && records > config_->store_backlog) {
+  if (shown == from && records > backlog) {
     if (services_->readiness.compare_exchange_strong(from, to))
       telemetry::log(telemetry::Level::warning, "ledger_behind",
                      {{"records", static_cast<std::int64_t>(records)}, {"why", "the store has not taken store.backlog records: requests are refused"}});
-  } else if (shown == to && records <= config_->store_backlog / 2) {
+  } else if (shown == to && records <= backlog / 2) {
     if (services_->readiness.compare_exchange_strong(to, from))
       telemetry::log(telemetry::Level::info, "ledger_caught_up", {{"records", static_cast<std::int64_t>(records)}});
   }
@@ -587,9 +591,11 @@ void Gateway::serve_signals() {
   sigset_t set;
   sigemptyset(&set);
   for (const int s : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, s);
+  constexpr timespec turn{0, 200'000'000};
   while (true) {
-    int got = 0;
-    if (sigwait(&set, &got) != 0) continue;
+    note_lag();
+    const int got = sigtimedwait(&set, nullptr, &turn);
+    if (got < 0) continue;
     if (got != SIGHUP) return;
     reload();
   }
@@ -598,11 +604,17 @@ void Gateway::serve_signals() {
 void Gateway::reload() {
   std::string why;
   std::shared_ptr<const config::ConfigSnapshot> next;
+  std::shared_ptr<api::Live> live;
+  const auto before = services_->live.load();
   try {
     next = config::load_gateway(config_->file, [](const char* name) -> const char* { return std::getenv(name); });
-    why = publish(*next);
+    why = publish(*next, before->config.get());
   } catch (const config::ConfigError& error) {
     why = error.what();
+  }
+  if (why.empty()) {
+    live = make_live(next, before.get());
+    if (!restore_tenants(*live->tenants, before->tenants.get(), why)) why = "store: " + why;
   }
   {
     const std::lock_guard lock(reload_mutex_);
@@ -612,30 +624,10 @@ void Gateway::reload() {
     telemetry::log(telemetry::Level::error, "reload_refused", {{"why", why}});
     return;
   }
-  const auto before = services_->live.load();
-  const auto& was = config_->gateway;
-  const auto& now = next->gateway;
   std::string only_at_start;
-  const auto differs = [&](const char* key, bool is) {
-    if (is) only_at_start += std::string(only_at_start.empty() ? "" : ", ") + key;
-  };
-  differs("listen", now.listen.text() != was.listen.text());
-  differs("sites.listen", now.sites.listen.text() != was.sites.listen.text());
-  differs("tls", now.tls.has_value() != was.tls.has_value() ||
-                     (now.tls && (now.tls->certificate != was.tls->certificate || now.tls->key != was.tls->key)));
-  differs("data", now.data != was.data);
-  differs("audit.checkpoint", next->audit.checkpoint_ms != config_->audit.checkpoint_ms);
-  differs("workers", now.workers != was.workers);
-  differs("journal", now.journal.sync_always != was.journal.sync_always || now.journal.keep_ms != was.journal.keep_ms ||
-                         now.journal.sync_window_ms != was.journal.sync_window_ms);
-  differs("limits.connections", now.limits.connections != was.limits.connections);
+  for (const std::string& key : api::keys_of_start(*config_, *next)) only_at_start += (only_at_start.empty() ? "" : ", ") + key;
   if (!only_at_start.empty())
     telemetry::log(telemetry::Level::warning, "reload_needs_restart", {{"keys", only_at_start}});
-  auto live = make_live(next, before.get());
-  if (!restore_tenants(*live->tenants, before->tenants.get(), why)) {
-    telemetry::log(telemetry::Level::error, "reload_refused", {{"why", why}});
-    return;
-  }
   fleet_.configure(*next, sites_->states());
   services_->live.store(live);
   watch(*next);

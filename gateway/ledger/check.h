@@ -36,10 +36,10 @@ class Check {
   bool ended(Statement::Step step, const char* table) {
     return step == Statement::Step::done || fail(std::string("table ") + table, db_.error());
   }
-  Statement by_batch(const std::string& sql, std::uint64_t batch) {
-    Statement out = db_.prepare(sql);
-    out.reset().bind(shard_).bind(static_cast<std::int64_t>(batch));
-    return out;
+  // Asked once a batch, of which there may be millions: prepared once, and bound to the shard.
+  Statement& of_shard(Statement& kept, const std::string& sql) {
+    if (!kept) kept = db_.prepare(sql);
+    return kept.reset().bind(shard_);
   }
 
   bool schema();
@@ -57,8 +57,11 @@ class Check {
   bool commands(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked);
   bool quarantine(const BatchRow& row, std::vector<Sha256>& leaves);
   bool transfers(const BatchRow& row, std::vector<Sha256>& leaves);
+  bool whole_transfer(const BatchRow& row, const TransferRow& transfer, std::vector<Sha256>& leaves);
   // Names a row that says it is of this batch and lies elsewhere, or the other way round. Always false.
   bool misplaced(const std::string& table, const BatchRow& row);
+  bool elsewhere(const std::string& table, std::uint64_t batch, const std::string& name);  // always false
+  bool in_place();  // of rows that are sought by their place: none says a batch that is elsewhere
   bool quantities(const BatchRow& row, const Quantities& booked, std::vector<Sha256>& leaves);
   bool quantity_totals();
   bool strays();
@@ -70,6 +73,7 @@ class Check {
   bool rated();
   bool journal();
   bool journal_records(Lsn first);
+  bool row_of(Lsn lsn, const RequestId& id, UsageRow& row, bool& found);
   bool journaled(Lsn lsn, const metering::Record& record, const metering::Final& final);
   bool journaled(Lsn lsn, const metering::Record& record, const metering::Command& command);
   bool quarantined(Lsn lsn, const metering::Record& record, const std::string& subject);
@@ -92,7 +96,9 @@ class Check {
   bool quantities_begun_ = false;
   std::map<std::pair<std::string, std::int32_t>, SiteUse> sites_;
   std::map<std::pair<std::string, std::string>, std::int64_t> rated_;  // latest admit by kind and id
-  Statement find_usage_;
+  Statement along_;  // usage rows in the journal's order, as its records come
+  UsageRow at_;      // the last one of them
+  Statement find_usage_, usage_, commands_, quarantine_, transfers_, quantity_rows_;
   std::uint64_t matched_ = 0;  // usage rows that the journal vouches for
 };
 

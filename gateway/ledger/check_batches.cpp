@@ -39,9 +39,9 @@ bool Check::batch(const BatchRow& row) {
 }
 
 bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked) {
-  Statement select = db_.prepare("SELECT " + usage_columns + ", (gross_mu IS NULL) = (gross_pf IS NULL) FROM usage "
-                                 "WHERE place BETWEEN ? AND ? ORDER BY place");
-  select.reset().bind(place_of(shard_, row.from_lsn)).bind(place_of(shard_, row.to_lsn));
+  if (!usage_)
+    usage_ = db_.prepare("SELECT " + usage_columns + ", (gross_mu IS NULL) = (gross_pf IS NULL) FROM usage WHERE place BETWEEN ? AND ? ORDER BY place");
+  Statement& select = usage_.reset().bind(place_of(shard_, row.from_lsn)).bind(place_of(shard_, row.to_lsn));
   UsageRow usage;
   BatchRow seen;
   Statement::Step step{};
@@ -101,7 +101,8 @@ bool Check::request(const UsageRow& row, BatchRow& seen, Quantities& booked) {
 }
 
 bool Check::commands(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked) {
-  Statement select = by_batch("SELECT " + command_columns + " FROM command WHERE shard = ? AND batch = ? ORDER BY lsn", row.id);
+  Statement& select = of_shard(commands_, "SELECT " + command_columns + " FROM command WHERE shard = ? AND batch = ? ORDER BY lsn");
+  select.bind(static_cast<std::int64_t>(row.id));
   CommandRow command;
   std::uint64_t count = 0;
   Statement::Step step{};
@@ -125,7 +126,8 @@ bool Check::commands(const BatchRow& row, std::vector<Sha256>& leaves, Quantitie
 }
 
 bool Check::quarantine(const BatchRow& row, std::vector<Sha256>& leaves) {
-  Statement select = by_batch("SELECT " + quarantine_columns + " FROM quarantine WHERE shard = ? AND batch = ? ORDER BY lsn", row.id);
+  Statement& select = of_shard(quarantine_, "SELECT " + quarantine_columns + " FROM quarantine WHERE shard = ? AND lsn BETWEEN ? AND ? AND batch = ? ORDER BY lsn");
+  select.bind(static_cast<std::int64_t>(row.from_lsn)).bind(static_cast<std::int64_t>(row.to_lsn)).bind(static_cast<std::int64_t>(row.id));
   QuarantineRow kept;
   Statement::Step step{};
   while ((step = select.step()) == Statement::Step::row) {
@@ -140,42 +142,59 @@ bool Check::quarantine(const BatchRow& row, std::vector<Sha256>& leaves) {
 }
 
 bool Check::transfers(const BatchRow& row, std::vector<Sha256>& leaves) {
-  Statement select = by_batch("SELECT " + transfer_columns + " FROM transfer WHERE shard = ? AND batch = ? ORDER BY id", row.id);
-  Statement legs = db_.prepare("SELECT n, account, mu, pf FROM leg WHERE shard = ? AND transfer_id = ? ORDER BY n");
+  // By its place, which has an index; a row a leg.
+  Statement& select = of_shard(transfers_, "SELECT n, account, mu, pf, " + transfer_columns +
+                                               " FROM transfer LEFT JOIN leg ON leg.shard = transfer.shard AND leg.transfer_id = transfer.id "
+                                               "WHERE transfer.shard = ? AND id BETWEEN ? AND ? AND batch = ? ORDER BY id, n");
+  const std::uint64_t first = row.id * transfers_of_batch;
+  select.bind(static_cast<std::int64_t>(first)).bind(static_cast<std::int64_t>(first + transfers_of_batch - 1)).bind(static_cast<std::int64_t>(row.id));
   TransferRow transfer;
   Turnover total;
   std::uint64_t count = 0, leg_count = 0;
+  const auto whole = [&] { return count == 0 || whole_transfer(row, transfer, leaves); };
   Statement::Step step{};
   while ((step = select.step()) == Statement::Step::row) {
-    read(select, transfer);
-    const std::string place = in_batch("transfer", row.id) + ", transfer " + std::to_string(transfer.id);
-    legs.reset().bind(shard_).bind(static_cast<std::int64_t>(transfer.id));
-    money::Amount sum;
-    while (legs.row()) {
-      Leg leg;
-      const std::int64_t n = legs.integer();
-      leg.account = legs.text();
-      leg.amount = legs.amount();
-      transfer.legs.push_back(leg);
-      if (legs.damaged() || n != static_cast<std::int64_t>(transfer.legs.size())) return fail(place, "a leg that was never written");
-      const money::Amount magnitude = leg.amount.negative() ? -leg.amount : leg.amount;
-      Turnover& balance = balances_[{leg.account, transfer.period}];
-      (leg.amount.negative() ? balance.credit : balance.debit) += magnitude;
-      (leg.amount.negative() ? total.credit : total.debit) += magnitude;
-      sum += leg.amount;
+    const bool has_leg = !select.is_null();
+    const std::int64_t n = select.integer();
+    Leg leg;
+    leg.account = select.text();
+    leg.amount = has_leg ? select.amount() : money::Amount{};
+    if (!has_leg) select.skip(), select.skip();
+    const auto id = select.number<std::uint64_t>();
+    const auto place = [&] { return in_batch("transfer", row.id) + ", transfer " + std::to_string(id); };
+    if (count == 0 || id != transfer.id) {
+      if (!whole()) return false;
+      transfer.id = id;
+      read_after_id(select, transfer);
+      ++count;
     }
-    if (select.damaged() || leaf_of(transfer, shard_) != transfer.leaf) return fail(place, "the row or its legs differ from its leaf");
-    if (!sum.zero()) return fail(place, "its legs do not sum to zero");
-    leaves.push_back(transfer.leaf);
-    ++rows_["transfer"];
-    ++out_.transfers;
-    ++count;
-    leg_count += transfer.legs.size();
+    if (select.damaged()) return fail(place(), "a value that was never written");
+    if (!has_leg) continue;
+    transfer.legs.push_back(leg);
+    ++leg_count;
+    if (n != static_cast<std::int64_t>(transfer.legs.size())) return fail(place(), "a leg that was never written");
+    const money::Amount magnitude = leg.amount.negative() ? -leg.amount : leg.amount;
+    Turnover& balance = balances_[{leg.account, transfer.period}];
+    (leg.amount.negative() ? balance.credit : balance.debit) += magnitude;
+    (leg.amount.negative() ? total.credit : total.debit) += magnitude;
   }
-  if (!ended(step, "transfer")) return false;
+  if (!ended(step, "transfer") || !whole()) return false;
   rows_["leg"] += leg_count;
   const bool same = count == row.transfers && leg_count == row.legs && total.debit == row.debit && total.credit == row.credit;
   return same || misplaced("transfer", row) || fail(in_batch("transfer", row.id), "the transfers do not sum to the batch's totals");
+}
+
+// With all its legs.
+bool Check::whole_transfer(const BatchRow& row, const TransferRow& transfer, std::vector<Sha256>& leaves) {
+  const std::string place = in_batch("transfer", row.id) + ", transfer " + std::to_string(transfer.id);
+  if (leaf_of(transfer, shard_) != transfer.leaf) return fail(place, "the row or its legs differ from its leaf");
+  money::Amount sum;
+  for (const Leg& leg : transfer.legs) sum += leg.amount;
+  if (!sum.zero()) return fail(place, "its legs do not sum to zero");
+  leaves.push_back(transfer.leaf);
+  ++rows_["transfer"];
+  ++out_.transfers;
+  return true;
 }
 
 }  // namespace trib::ledger

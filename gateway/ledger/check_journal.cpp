@@ -24,6 +24,9 @@ bool Check::journal() {
 // False without a place: the records to begin with have gone.
 bool Check::journal_records(Lsn first) {
   matched_ = 0;
+  along_ = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE place >= ? AND shard = ? ORDER BY place", Rows::many);
+  along_.reset().bind(place_of(shard_, first)).bind(shard_);
+  at_ = {};
   // SEALs come after their batch, so the reading goes on past the cursor.
   const auto error = journal_->read(first, [&](Lsn lsn, const metering::Record& record) {
     ++out_.records;
@@ -46,15 +49,35 @@ bool Check::journal_records(Lsn first) {
   return select.number<std::uint64_t>() == matched_ || fail("table usage", "a row that the journal does not know");
 }
 
+// The row that the record at `lsn` was posted as is the next one, but where a request was told twice: that one is sought by its id.
+bool Check::row_of(Lsn lsn, const RequestId& id, UsageRow& row, bool& found) {
+  while (along_ && at_.lsn < lsn) {
+    const Statement::Step step = along_.step();
+    if (step == Statement::Step::row) read(along_, at_);
+    else if (step == Statement::Step::done) along_ = {};
+    else return ended(step, "usage");
+  }
+  found = at_.lsn == lsn && at_.id == id;
+  if (found) {
+    row = at_;
+    return true;
+  }
+  if (!find_usage_) find_usage_ = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE request_id = ? AND shard = ?");
+  const std::string bytes = id_bytes(id);
+  const Statement::Step step = find_usage_.reset().blob(bytes).bind(shard_).step();
+  if (step == Statement::Step::failed) return ended(step, "usage");
+  found = step == Statement::Step::row;
+  if (found) read(find_usage_, row);
+  find_usage_.reset();
+  return true;
+}
+
 bool Check::journaled(Lsn lsn, const metering::Record& record, const metering::Final& final) {
   const std::string place = "journal, record " + std::to_string(lsn) + ", request " + final.admit.id.text();
-  Statement& select = find_usage_;
-  if (!select) select = db_.prepare("SELECT " + usage_columns + " FROM usage WHERE request_id = ? AND shard = ?");
-  const std::string id = id_bytes(final.admit.id);
-  if (!select.reset().blob(id).bind(shard_).row()) return fail(place, "it was posted without a row");
   UsageRow row;
-  read(select, row);
-  select.reset();
+  bool found = false;
+  if (!row_of(lsn, final.admit.id, row, found)) return false;
+  if (!found) return fail(place, "it was posted without a row");
   const Sha256 content = sha256(metering::encode(record));
   if (row.content_hash != std::string(reinterpret_cast<const char*>(content.data()), 16)) return quarantined(lsn, record, final.admit.id.text());
   if (row.lsn > lsn) return fail(place, "an earlier record than its row's");
@@ -70,7 +93,8 @@ bool Check::journaled(Lsn lsn, const metering::Record& record, const metering::F
 
 bool Check::journaled(Lsn lsn, const metering::Record& record, const metering::Command& command) {
   Statement select = db_.prepare("SELECT kind, body FROM command WHERE shard = ? AND id = ?");
-  if (!select.reset().bind(shard_).bind(command.id).row()) {
+  if (const auto step = select.reset().bind(shard_).bind(command.id).step(); step != Statement::Step::row) {
+    if (step == Statement::Step::failed) return ended(step, "command");
     return fail("journal, record " + std::to_string(lsn) + ", command " + command.id, "it was posted without a row");
   }
   if (select.text() == command.kind && select.text() == command.body) return true;

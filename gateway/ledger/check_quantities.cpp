@@ -4,7 +4,8 @@
 namespace trib::ledger {
 
 bool Check::quantities(const BatchRow& row, const Quantities& booked, std::vector<Sha256>& leaves) {
-  Statement select = by_batch("SELECT " + quantity_columns + " FROM quantity WHERE shard = ? AND batch = ? ORDER BY n", row.id);
+  Statement& select = of_shard(quantity_rows_, "SELECT " + quantity_columns + " FROM quantity WHERE shard = ? AND batch = ? ORDER BY n");
+  select.bind(static_cast<std::int64_t>(row.id));
   const std::vector<QuantityRow> expected = booked.rows(shard_, row.id);
   std::size_t count = 0;
   QuantityRow kept;

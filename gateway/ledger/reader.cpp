@@ -44,6 +44,12 @@ std::unique_ptr<Reader> Reader::open(const std::string& address, const std::stri
   return out;
 }
 
+bool Reader::begin() {
+  if (db_.begin_read()) return true;
+  db_.failures().note(db_.error());
+  return failed("begin");
+}
+
 bool Reader::failed(const std::string& what) {
   error_ = what + ": " + db_.error();
   return false;
@@ -51,6 +57,7 @@ bool Reader::failed(const std::string& what) {
 
 bool Reader::damaged(const std::string& what) {
   error_ = what + ": the row is damaged";
+  db_.failures().note(error_);
   return false;
 }
 
@@ -191,7 +198,7 @@ std::optional<CommandRow> Reader::command(const std::string& id) {
   if (step != Statement::Step::row) return std::nullopt;
   CommandRow out;
   read(select, out);
-  if (select.damaged()) damaged("command " + id);
+  if (select.damaged()) return damaged("command " + id), std::nullopt;
   return out;
 }
 
@@ -213,36 +220,54 @@ bool Reader::usage(Period period, const Visit<RequestRow>& visit) {
 }
 
 bool Reader::transfers(std::optional<Period> period, const Visit<TransferRow>& visit) {
-  return walk_transfers(db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer" + period_filter(period) + " ORDER BY shard, id", Rows::many), visit);
+  return walk_transfers(transfers_where(period ? "period = " + std::to_string(*period) : "1 = 1", Rows::many), visit);
 }
 
 bool Reader::adjustments(Period period, const Visit<TransferRow>& visit) {
-  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE period = ? AND code NOT BETWEEN 20 AND 25 ORDER BY shard, id", Rows::many);
+  Statement select = transfers_where("period = ? AND code NOT BETWEEN 20 AND 25", Rows::many);
   select.reset().bind(period);
   return walk_transfers(std::move(select), visit);
 }
 
 bool Reader::transfers_of(const std::string& doc_id, const Visit<TransferRow>& visit) {
-  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE doc_id = ? ORDER BY shard, id");
+  Statement select = transfers_where("doc_id = ?", Rows::few);
   select.reset().bind(doc_id);
   return walk_transfers(std::move(select), visit);
 }
 
+// A row a leg, in order; one row without where a transfer has none.
+Statement Reader::transfers_where(const std::string& filter, Rows rows) {
+  return db_.prepare("SELECT transfer.shard, leg.account, leg.mu, leg.pf, " + transfer_columns +
+                     " FROM transfer LEFT JOIN leg ON leg.shard = transfer.shard AND leg.transfer_id = transfer.id WHERE " + filter +
+                     " ORDER BY transfer.shard, transfer.id, leg.n", rows);
+}
+
 bool Reader::walk_transfers(Statement select, const Visit<TransferRow>& visit) {
-  Statement legs = db_.prepare("SELECT account, mu, pf FROM leg WHERE shard = ? AND transfer_id = ? ORDER BY n");
-  return each<TransferRow>(select, "transfers", visit, [&](TransferRow& row) {
-    const std::int64_t shard = select.integer();
-    read(select, row);
-    legs.reset().bind(shard).bind(static_cast<std::int64_t>(row.id));
-    Statement::Step step{};
-    while ((step = legs.step()) == Statement::Step::row) {
-      Leg& leg = row.legs.emplace_back();
-      leg.account = legs.text();
-      leg.amount = legs.amount();
+  TransferRow row;
+  std::int64_t shard = -1;  // of `row`; -1: none yet
+  Statement::Step step{};
+  while ((step = select.step()) == Statement::Step::row) {
+    const std::int64_t of_shard = select.integer();
+    std::optional<Leg> leg;
+    if (select.is_null()) {
+      for (int column = 0; column < 3; ++column) select.skip();
+    } else {
+      std::string account(select.text());
+      leg = Leg{std::move(account), select.amount()};
     }
-    if (step == Statement::Step::failed) return failed("legs");
-    return (!select.damaged() && !legs.damaged()) || damaged("transfer " + std::to_string(row.id));
-  });
+    const auto id = select.number<std::uint64_t>();
+    if (of_shard != shard || id != row.id) {
+      if (shard >= 0 && !visit(row)) return true;
+      shard = of_shard;
+      row.id = id;
+      read_after_id(select, row);
+    }
+    if (leg) row.legs.push_back(std::move(*leg));
+    if (select.damaged()) return damaged("transfer " + std::to_string(row.id));
+  }
+  if (step != Statement::Step::done) return failed("transfers");
+  if (shard >= 0) visit(row);
+  return true;
 }
 
 bool Reader::batches(const Visit<BatchRow>& visit) {

@@ -1,6 +1,6 @@
 // Questions to the store, on a read-only connection of its own: a running poster is not held up and
 // its half-done batch is never seen. One Reader serves one thread at a time. A database error gives an
-// empty answer and is told by error().
+// empty answer and is told by error(), of whichever question it was.
 #pragma once
 #include <functional>
 #include <memory>
@@ -67,9 +67,11 @@ class Reader {
   static std::unique_ptr<Reader> open(const std::string& address, const std::string& vfs, std::string& why);
 
   // Everything asked between begin() and end() is of one moment.
-  bool begin() { return db_.begin_read(); }
+  bool begin();
   void end() { db_.rollback(); }
-  const std::string& error() const { return error_; }
+  const std::string& error() const { return error_.empty() ? db_.failures().first : error_; }
+  // Told of everything that could not be read from now on.
+  void on_failure(std::function<void(const std::string& why)> told) { db_.failures().told = std::move(told); }
 
   metering::Lsn cursor(std::uint16_t shard);
   std::vector<TenantBalance> tenant_balances();
@@ -113,6 +115,7 @@ class Reader {
   std::vector<Row> all(Statement select, const std::string& what);
   TrialBalance trial(const std::string& filter);
   bool decode(Statement& from, RequestRow& out);
+  Statement transfers_where(const std::string& filter, Rows rows);
   bool walk_transfers(Statement select, const Visit<TransferRow>& visit);
   Connection db_;
   std::string error_;

@@ -5,7 +5,7 @@ namespace trib::ledger {
 
 std::optional<TransferRow> Reader::transfer(std::uint64_t id) {
   std::optional<TransferRow> out;
-  Statement select = db_.prepare("SELECT shard, " + transfer_columns + " FROM transfer WHERE id = ? ORDER BY shard");
+  Statement select = transfers_where("id = ?", Rows::few);
   select.reset().bind(static_cast<std::int64_t>(id));
   walk_transfers(std::move(select), [&](const TransferRow& row) {
     out = row;

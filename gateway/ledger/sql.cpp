@@ -8,7 +8,7 @@ namespace trib::ledger {
 
 std::string store_name(const std::string& address) { return is_postgres(address) ? driver::told_url(address) : address; }
 
-Connection::Connection() = default;
+Connection::Connection() : failures_(std::make_shared<Failures>()) {}
 Connection::~Connection() = default;
 Connection::Connection(Connection&& other) noexcept = default;
 Connection& Connection::operator=(Connection&& other) noexcept = default;
@@ -24,7 +24,11 @@ bool Connection::begin_read() { return driver_->begin(false); }
 bool Connection::commit() { return driver_->commit(); }
 void Connection::rollback() { driver_->rollback(); }
 bool Connection::run(const char* sql) { return driver_->run(sql); }
-Statement Connection::prepare(std::string_view sql, Rows rows) { return Statement(driver_->prepare(sql, rows)); }
+Statement Connection::prepare(std::string_view sql, Rows rows) {
+  auto prepared = driver_->prepare(sql, rows);
+  if (!prepared) failures_->note(driver_->error());
+  return {std::move(prepared), *driver_, failures_};
+}
 Statement Connection::prepare_bulk(std::string_view table, std::string_view columns) {
   return Statement(driver_->prepare_bulk(table, columns));
 }
@@ -37,6 +41,8 @@ sqlite3* Connection::raw() const { return driver_->raw(); }
 
 Statement::Statement() = default;
 Statement::Statement(std::unique_ptr<driver::Statement> driver) : driver_(std::move(driver)) {}
+Statement::Statement(std::unique_ptr<driver::Statement> driver, const driver::Connection& connection, std::shared_ptr<Failures> failures)
+    : driver_(std::move(driver)), connection_(&connection), failures_(std::move(failures)) {}
 Statement::~Statement() = default;
 Statement::Statement(Statement&& other) noexcept = default;
 Statement& Statement::operator=(Statement&& other) noexcept = default;
@@ -77,7 +83,9 @@ Statement& Statement::null() {
 
 Statement::Step Statement::step() {
   column_ = 0;
-  return driver_ ? driver_->step() : Step::failed;
+  const Step out = driver_ ? driver_->step() : Step::failed;
+  if (out == Step::failed && failures_) failures_->note(driver_ ? connection_->error() : "a question that the store does not take");
+  return out;
 }
 
 bool Statement::queue() { return driver_ && driver_->queue(); }

@@ -7,6 +7,7 @@
 // differs).
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,6 +28,18 @@ class Statement;
 }  // namespace driver
 
 class Statement;
+
+// What statements of one connection could not do. An error is easily taken for rows that are not there: whoever
+// answers from what was read looks here at the end.
+struct Failures {
+  std::string first;                             // its reason; empty: there was none
+  std::function<void(const std::string&)> told;  // at each, where it is set
+
+  void note(const std::string& why) {
+    if (first.empty()) first = why;
+    if (told) told(why);
+  }
+};
 
 // An address as it may be told: without what a URL says beside user, host and database.
 std::string store_name(const std::string& address);
@@ -61,6 +74,7 @@ class Connection {
   Statement prepare_bulk(std::string_view table, std::string_view columns);
   std::int64_t changes() const;  // rows that the last statement changed
   std::string error() const;
+  Failures& failures() const { return *failures_; }
   bool lost() const;      // the connection is gone, and with it whatever was not committed
   bool repeated() const;  // the last error is a key that is there already
 
@@ -69,6 +83,7 @@ class Connection {
 
  private:
   std::unique_ptr<driver::Connection> driver_;
+  std::shared_ptr<Failures> failures_;
 };
 
 // Bind and column numbers run by themselves, in the order of the calls.
@@ -76,6 +91,7 @@ class Statement {
  public:
   Statement();
   explicit Statement(std::unique_ptr<driver::Statement> driver);
+  Statement(std::unique_ptr<driver::Statement> driver, const driver::Connection& connection, std::shared_ptr<Failures> failures);
   ~Statement();
   Statement(Statement&& other) noexcept;
   Statement& operator=(Statement&& other) noexcept;
@@ -116,6 +132,8 @@ class Statement {
 
  private:
   std::unique_ptr<driver::Statement> driver_;
+  const driver::Connection* connection_ = nullptr;
+  std::shared_ptr<Failures> failures_;
   int bound_ = 0;
   int column_ = 0;
   bool damaged_ = false;

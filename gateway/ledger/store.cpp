@@ -35,6 +35,7 @@ std::unique_ptr<Ledger> Ledger::open(const LedgerOptions& options, Clock& clock,
   if (!out->poster_->open(options.path, options.vfs, why)) return nullptr;
   out->reader_ = Reader::open(options.path, options.vfs, why);
   if (!out->reader_) return nullptr;
+  out->reader_->on_failure([ledger = out.get()](const std::string& failed) { ledger->note_unread(failed); });
   out->posted_ = out->poster_->cursor();
   out->book_ = out->poster_->book();
   return out;
@@ -167,7 +168,23 @@ std::vector<PeriodRow> Ledger::periods() {
   return reader_->periods();
 }
 
-std::unique_ptr<Reader> Ledger::reader(std::string& why) const { return Reader::open(options_.path, options_.vfs, why); }
+std::unique_ptr<Reader> Ledger::reader(std::string& why) const {
+  auto out = Reader::open(options_.path, options_.vfs, why);
+  if (out) out->on_failure([this](const std::string& failed) { note_unread(failed); });
+  else note_unread(why);
+  return out;
+}
+
+Ledger::Unread Ledger::unread() const {
+  const std::lock_guard lock(shared_mutex_);
+  return unread_;
+}
+
+void Ledger::note_unread(const std::string& why) const {
+  const std::lock_guard lock(shared_mutex_);
+  ++unread_.times;
+  unread_.why = why;
+}
 
 money::Amount Ledger::tenant_balance(const std::string& tenant) {
   const std::lock_guard lock(reader_mutex_);

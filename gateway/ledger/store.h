@@ -21,6 +21,7 @@
 namespace trib::ledger {
 
 class Poster;
+struct Plan;
 
 struct LedgerOptions {
   std::string path;     // of the SQLite file, made when missing; or a postgresql:// URL, set up before
@@ -113,6 +114,12 @@ class Ledger {
 
   // Any thread. A reader for long walks has a connection and a moment of its own.
   std::unique_ptr<Reader> reader(std::string& why) const;
+  // What could not be read since the start, by any reader of this ledger: how often, and why the last time.
+  struct Unread {
+    std::uint64_t times = 0;
+    std::string why;
+  };
+  Unread unread() const;
   // What it has paid less what it owes (L200 and A110); zero for an unknown one.
   money::Amount tenant_balance(const std::string& tenant);
   std::vector<TenantBalance> tenant_balances();
@@ -123,9 +130,12 @@ class Ledger {
 
  private:
   Ledger(const LedgerOptions& options, Clock& clock, metering::Journal& journal);
+  void note_unread(const std::string& why) const;
   Posting outcome(const metering::Command& command, metering::Lsn lsn);
   void remember(const std::string& id, metering::Lsn lsn);  // with unsure_mutex_ held
   std::optional<CommandRow> find_command(const std::string& id);
+  std::optional<std::int64_t> last_rated(std::string_view kind, const std::string& id);
+  Plan plan_all(const config::ConfigSnapshot& config, std::int64_t wall_ms);
   std::optional<PublishProblem> put_in_force(const std::vector<metering::Command>& commands);
   template <class Fill>
   Published publish_one(Fill&& fill);
@@ -137,12 +147,14 @@ class Ledger {
   std::function<void(const std::string&, money::Amount)> moved_;
   std::unique_ptr<Poster> poster_;
   std::atomic<metering::Lsn> posted_{0};
-  mutable std::mutex shared_mutex_;  // book_, failure_
+  mutable std::mutex shared_mutex_;  // book_, failure_, unread_
   std::shared_ptr<const Book> book_;
   std::string failure_;
+  mutable Unread unread_;
   std::mutex reader_mutex_;  // reader_
   std::unique_ptr<Reader> reader_;
   std::mutex publish_mutex_;
+  std::optional<std::int64_t> first_start_ms_;  // with publish_mutex_ held; once it is known
   std::mutex unsure_mutex_;
   std::map<std::string, metering::Lsn> unsure_;  // by id: appended, and given up waiting for
 };

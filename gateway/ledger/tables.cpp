@@ -201,6 +201,10 @@ void read(Statement& from, QuarantineRow& to) {
 
 void read(Statement& from, TransferRow& to) {
   to.id = from.number<std::uint64_t>();
+  read_after_id(from, to);
+}
+
+void read_after_id(Statement& from, TransferRow& to) {
   to.batch = from.number<std::uint64_t>();
   to.code = from.number<std::uint16_t>();
   to.reason = from.text();

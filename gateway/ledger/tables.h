@@ -31,6 +31,7 @@ void read(Statement& from, UsageRow& to);
 void read(Statement& from, CommandRow& to);
 void read(Statement& from, QuarantineRow& to);
 void read(Statement& from, TransferRow& to);  // without its legs
+void read_after_id(Statement& from, TransferRow& to);  // the same, when the first column is read
 void read(Statement& from, BatchRow& to);
 void read(Statement& from, PeriodRow& to);
 

@@ -13,7 +13,7 @@ Verdict Check::run() {
     fail("store", db_.error());
     return out_;
   }
-  out_.ok = schema() && signatures() && batches() && all_covered() && cursor() && strays() && book() && periods() && balances() &&
+  out_.ok = schema() && signatures() && batches() && in_place() && all_covered() && cursor() && strays() && book() && periods() && balances() &&
             quantity_totals() && sites() && rated() && journal();
   reader_.end();
   return out_;

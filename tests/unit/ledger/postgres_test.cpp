@@ -243,3 +243,39 @@ TEST_CASE("a walk over many rows goes on while others are asked, and ends anywhe
   }
   CHECK(reader->trial_balance().sum.zero());
 }
+
+TEST_CASE("a server that goes away in the middle of a walk is told, not taken for the walk's end") {
+  if (!Postgres::wanted()) return;
+  World world;
+  Postgres server(world.dir.file("server"), false);
+  world.address = server.gateway_url(server.make_database());
+  world.batch_max = 500;
+  world.start();
+  SeededRng rng(24);
+  for (int i = 0; i < 2'500; ++i) world.journal.append(test::random_final(rng, noon + i));
+  world.post_all();
+  std::string why;
+  const auto reader = world.ledger->reader(why);
+  REQUIRE(reader);
+  CHECK(reader->error().empty());
+  const std::uint64_t before = world.ledger->unread().times;
+  int seen = 0;
+  RequestId last{};
+  CHECK_FALSE(reader->usage(202611, [&](const RequestRow& row) {
+    if (++seen == 10) server.stop();
+    last = row.row.id;
+    return true;
+  }));
+  CHECK(seen >= 10);
+  CHECK(seen < 2'500);
+  CHECK_FALSE(reader->error().empty());
+  CHECK_FALSE(reader->request(last));
+  CHECK_FALSE(world.ledger->request(last));
+  CHECK_FALSE(world.ledger->reader(why));
+  CHECK(world.ledger->unread().times >= before + 4);
+  CHECK(world.ledger->unread().why.find("postgresql://tributary@") == 0);
+  server.start();
+  const std::int64_t deadline_ns = system_clock().mono_ns() + 60'000'000'000;
+  while (!world.ledger->request(last) && system_clock().mono_ns() < deadline_ns) world.ledger->post_once();
+  CHECK(world.ledger->trial_balance().sum.zero());
+}
