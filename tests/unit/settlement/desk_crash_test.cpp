@@ -124,7 +124,7 @@ Accounts check(MemDisk& disk, ManualClock& clock, const std::string& vfs, const 
 
 }  // namespace
 
-TEST_CASE("an order happens once, whatever the disk does at each of its operations", "[invariant]") {
+TEST_CASE("invariant 12: an order happens once, whatever the disk does at each of its operations", "[invariant]") {
   Accounts undisturbed;
   std::uint64_t before = 0, operations = 0;
   {
