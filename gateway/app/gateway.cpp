@@ -271,6 +271,7 @@ int Gateway::open_ledger() {
   std::string why;
   ledger::LedgerOptions options;
   options.path = config_->store_path;
+  options.ahead = true;
   if (const auto slash = options.path.rfind('/'); !ledger::is_postgres(options.path) && slash != std::string::npos && slash > 0)
     system_disk().make_dirs(options.path.substr(0, slash));
   if (!ledger::is_postgres(options.path) && !lock_file(options.path + ".lock"))  // there the poster's own lock holds others off

@@ -59,7 +59,6 @@ bool copy_table(Connection& from, Connection& to, const std::string& table, cons
   for (std::size_t i = 0; i < columns->kinds.size(); ++i) marks += i == 0 ? "?" : ", ?";
   Statement select = from.prepare("SELECT " + columns->names + " FROM " + table, Rows::many);
   Statement insert = to.prepare_bulk(table, columns->names);
-  if (!insert) insert = to.prepare("INSERT INTO " + table + "(" + columns->names + ") VALUES(" + marks + ")");
   Statement::Step step{};
   while ((step = select.step()) == Statement::Step::row) {
     put(select, insert, columns->kinds);

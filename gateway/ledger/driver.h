@@ -31,11 +31,11 @@ class Connection {
   virtual void rollback() = 0;
   virtual bool run(const char* sql) = 0;
   virtual std::unique_ptr<Statement> prepare(std::string_view sql, Rows rows) = 0;  // null: see error()
-  virtual std::unique_ptr<Statement> prepare_bulk(std::string_view, std::string_view) { return nullptr; }
+  virtual std::unique_ptr<Statement> prepare_bulk(std::string_view table, std::string_view columns) = 0;
   virtual std::int64_t changes() const = 0;
   virtual std::string error() const = 0;
   virtual bool lost() const { return false; }
-  virtual bool repeated() const { return false; }
+  virtual bool repeated() const = 0;
   virtual Engine engine() const = 0;
   virtual sqlite3* raw() const { return nullptr; }
 };

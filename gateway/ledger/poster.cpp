@@ -15,42 +15,9 @@ using metering::Record;
 
 namespace {
 
-std::uint64_t storable(std::uint64_t n) { return std::min<std::uint64_t>(n, INT64_MAX); }
-
 std::int64_t wall_of(const Record& record) {
   if (const auto* final = std::get_if<Final>(&record)) return final->wall_ms;
   return std::get<Command>(record).wall_ms;
-}
-
-// A document and a period's step see all that was posted before them: they are a batch of their own.
-bool stands_alone(const Record& record) {
-  const auto* const command = std::get_if<Command>(&record);
-  return command != nullptr && (command->kind == "document" || command->kind == "period");
-}
-
-void fill(UsageRow& row, const Final& final, const Rated& rated) {
-  const metering::Admit& admit = final.admit;
-  row.id = admit.id;
-  row.tenant = admit.tenant;
-  row.model = admit.model;
-  row.operation = admit.operation;
-  row.outcome = final.outcome;
-  row.status = final.status;
-  row.source = final.source;
-  row.admit_ms = admit.wall_ms;
-  row.final_ms = final.wall_ms;
-  row.price_version = admit.price_version;
-  row.book_revision = storable(admit.book_revision);
-  row.counts = final.counts;
-  auto& c = row.counts;  // a count beyond the column is quarantined; its record keeps the figure
-  for (auto* n : {&c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) *n = storable(*n);
-  row.bytes_delivered = storable(final.bytes_delivered);
-  row.key_hash = admit.key_hash;
-  row.state = !rated.quarantine.empty() ? State::quarantined : rated.shares.empty() ? State::voided : State::billed;
-  row.gross.reset();
-  if (row.state != State::quarantined) row.gross = rated.gross;
-  encode_parts(rated.parts, row.parts);
-  encode_attempts(final, rated, row.attempts);
 }
 
 }  // namespace
@@ -66,11 +33,11 @@ Poster::Turn Poster::turn(std::string& why) {
     why = "the journal takes no SEAL";
     return Turn::failed;
   }
-  // A request that is told twice is rare: where the engine has a fast way for rows that are all new, it goes
-  // first, and row by row when one was not.
-  inserts_.in_bulk = static_cast<bool>(inserts_.bulk_usage);
+  // A request that is told twice is rare: the fast way for rows that are all new goes first, and row by row when
+  // one was not.
+  inserts_.in_bulk = true;
   const Turn out = batch(why);
-  if (out != Turn::failed || !inserts_.in_bulk || !db_.repeated()) return out;
+  if (out != Turn::failed || !db_.repeated()) return out;
   inserts_.in_bulk = false;
   why.clear();
   return batch(why);
@@ -82,7 +49,6 @@ Poster::Turn Poster::batch(std::string& why) {
   work.batch.shard = shard_;
   work.batch.id = last_batch_ + 1;
   work.batch.prev_hash = last_hash_;
-  work.batch.period_from = std::numeric_limits<Period>::max();
   work.book = book_;
   work.periods = periods_;
   if (!collect(work, why) || (work.items > 0 && !finish(work, why))) {
@@ -99,7 +65,7 @@ Poster::Turn Poster::batch(std::string& why) {
   last_hash_ = work.batch.hash;
   book_ = work.book;
   periods_ = work.periods;
-  moved_ = std::move(work.postings.moved);
+  moved_ = std::move(work.tally.postings.moved);
   seal();
   return Turn::posted;
 }
@@ -112,35 +78,49 @@ bool Poster::collect(Work& work, std::string& why) {
   const Lsn end = sealed != seals_.end() ? sealed->second.to_lsn : durable;
   const std::size_t count_max = sealed != seals_.end() ? std::numeric_limits<std::size_t>::max() : batch_requests_max_;
   if (end > durable || end <= scanned_) return true;
-  static const std::uint32_t wanted = 1u << Record(Final{}).index() | 1u << Record(Command{}).index();
-  bool posted = true;
-  const auto error = journal_.take(scanned_ + 1, wanted, [&](Lsn lsn, Record& record, std::string_view bytes) {
-    const bool alone = stands_alone(record);
-    if (lsn > end || (alone && work.items > 0)) return false;
-    posted = (work.items > 0 || db_.begin()) && add(work, {lsn, record, sha256(bytes)});
-    if (!posted) return false;
-    ++work.items;
-    work.batch.to_lsn = lsn;
-    work.batch.booked_at = wall_of(record);
-    return !alone && work.items < count_max && lsn < end;
-  });
+  bool posted = true, more = true;
+  Lsn next = scanned_ + 1;
+  std::error_code error;
+  while (more && !error && next <= end && work.items < count_max) {
+    const FeedOrder order{next,      end,          count_max - work.items, work.batch.id,
+                          work.book, work.periods, inserts_.in_bulk ? &work.tally : nullptr};
+    more = false;
+    error = feed_.run(order, [&](Ready& item) {
+      const bool alone = stands_alone(item.record);
+      if (alone && work.items > 0) return more = false;
+      posted = (work.items > 0 || db_.begin()) && add(work, item);
+      if (!posted) return more = false;
+      ++work.items;
+      work.batch.to_lsn = item.lsn;
+      work.batch.booked_at = wall_of(item.record);
+      next = item.lsn + 1;
+      more = !alone && ends_order(item.record);
+      return !alone;
+    });
+  }
   if (error) why = "reading the journal: " + error.message();
   if (error || !posted) return false;
   if (work.items == 0) scanned_ = end;
   return true;
 }
 
-bool Poster::add(Work& work, const Item& item) {
-  if (const auto* const final = std::get_if<Final>(&item.record)) return add(work, item, *final);
-  return add(work, item, std::get<Command>(item.record));
+bool Poster::add(Work& work, const Ready& item) {
+  const auto* const command = std::get_if<Command>(&item.record);
+  return command == nullptr ? add_usage(work, item) : add_command(work, item, *command);
 }
 
 // Transfers, totals, cursor and seal of the batch, and its commit.
 bool Poster::finish(Work& work, std::string& why) {
   BatchRow& batch = work.batch;
-  batch.period_from = std::min(batch.period_from, batch.period_to);
-  work.postings.finish(shard_, batch.id, batch.booked_at);
-  for (const TransferRow& row : work.postings.transfers) {
+  const Tally& tally = work.tally;
+  batch.billed = tally.billed;
+  batch.voided = tally.voided;
+  batch.quarantined = tally.quarantined;
+  batch.gross = tally.gross;
+  batch.period_to = tally.to;
+  batch.period_from = std::min(tally.from, tally.to);
+  work.tally.postings.finish(shard_, batch.id, batch.booked_at);
+  for (const TransferRow& row : work.tally.postings.transfers) {
     if (!inserts_.put(row, shard_)) return false;
   }
   batch.journal_hash = journal_.hash_at(batch.to_lsn);
@@ -156,17 +136,8 @@ bool Poster::finish(Work& work, std::string& why) {
   return db_.commit();
 }
 
-bool Poster::add(Work& work, const Item& item, const Final& final) {
-  const Lsn lsn = item.lsn;
-  const Record& record = item.record;
-  const Rated rated = rate(final, *work.book);
-  UsageRow& row = work.row;
-  fill(row, final, rated);
-  row.period = work.periods->booking(period_of(final.wall_ms));
-  row.lsn = lsn;
-  row.batch = work.batch.id;
-  row.content_hash.assign(reinterpret_cast<const char*>(item.content.data()), 16);
-  row.leaf = leaf_of(row, shard_);
+bool Poster::add_usage(Work& work, const Ready& item) {
+  const UsageRow& row = item.row;
   if (!inserts_.put(row, shard_)) return false;
   if (!inserts_.in_bulk && db_.changes() == 0) {
     const std::string id = id_bytes(row.id);
@@ -177,28 +148,13 @@ bool Poster::add(Work& work, const Item& item, const Final& final) {
       ++work.batch.duplicates;
       return true;
     }
-    return quarantine(work, lsn, record, row.id.text(), "another FINAL of this request was posted before");
+    return quarantine(work, item.lsn, item.record, row.id.text(), "another FINAL of this request was posted before");
   }
-  work.usage.push_back(row.leaf);
-  work.touches(row.period);
-  work.quantities.add(row, final, rated);
-  switch (row.state) {
-    case State::quarantined: ++work.batch.quarantined; return quarantine(work, lsn, record, row.id.text(), rated.quarantine);
-    case State::voided: ++work.batch.voided; return true;
-    case State::billed: ++work.batch.billed; break;
-  }
-  work.batch.gross += rated.gross;
-  work.postings.charge(row, final, rated);
-  const auto raise = [&](auto& rated_of, const std::string& id) {
-    auto& last = rated_of[id];
-    last = std::max(last, row.admit_ms);
-  };
-  raise(work.rated_prices, row.model);
-  for (const Part& part : rated.parts) raise(work.rated_contracts, part.contract);
-  return true;
+  if (!inserts_.in_bulk) work.tally.add(item);
+  return row.state != State::quarantined || quarantine(work, item.lsn, item.record, row.id.text(), item.rated.quarantine);
 }
 
-bool Poster::add(Work& work, const Item& item, const Command& command) {
+bool Poster::add_command(Work& work, const Ready& item, const Command& command) {
   const Lsn lsn = item.lsn;
   const Record& record = item.record;
   if (find_command_.reset().bind(shard_).bind(command.id).row()) {
@@ -246,8 +202,8 @@ std::string Poster::apply(Work& work, const Command& command) {
     const auto topup = read_topup(command.body);
     if (!topup) return "refused: not a top-up";
     const Period period = work.periods->booking(period_of(command.wall_ms));
-    work.postings.topup(*topup, command.id, command.wall_ms, period);
-    work.touches(period);
+    work.tally.postings.topup(*topup, command.id, command.wall_ms, period);
+    work.tally.touches(period);
     return "applied";
   }
   if (command.kind == "publish_price") {
@@ -286,7 +242,7 @@ std::string Poster::publish(Work& work, const ContractVersion& contract) {
 }
 
 bool Poster::write_quantities(Work& work) {
-  for (const QuantityRow& row : work.quantities.rows(shard_, work.batch.id)) {
+  for (const QuantityRow& row : work.tally.quantities.rows(shard_, work.batch.id)) {
     if (!quantity_tables_.put(row, shard_)) return false;
     work.quantity.push_back(row.leaf);
   }
@@ -294,11 +250,11 @@ bool Poster::write_quantities(Work& work) {
 }
 
 bool Poster::write_totals(const Work& work) {
-  for (const auto& [key, turnover] : work.postings.balances) {  // in account order
+  for (const auto& [key, turnover] : work.tally.postings.balances) {  // in account order
     add_balance_.reset().bind(key.first).bind(shard_).bind(key.second);
     if (!add_balance_.bind(turnover.debit).bind(turnover.credit).queue()) return false;
   }
-  for (const auto& [key, use] : work.postings.sites) {
+  for (const auto& [key, use] : work.tally.postings.sites) {
     add_site_.reset().bind(key.first).bind(shard_).bind(key.second);
     const auto& c = use.counts;
     for (const auto n : {use.requests, c.input, c.cached_input, c.cache_write, c.output, c.reasoning}) {
@@ -306,7 +262,7 @@ bool Poster::write_totals(const Work& work) {
     }
     if (!add_site_.bind(use.gross).queue()) return false;
   }
-  for (const auto& [kind, rated] : {std::pair("price", &work.rated_prices), std::pair("contract", &work.rated_contracts)}) {
+  for (const auto& [kind, rated] : {std::pair("price", &work.tally.rated_prices), std::pair("contract", &work.tally.rated_contracts)}) {
     for (const auto& [id, last_ms] : *rated)
       if (!raise_rated_.reset().bind(kind).bind(id).bind(last_ms).queue()) return false;
   }
@@ -319,17 +275,17 @@ bool Poster::move_cursor(Lsn to) {
 }
 
 bool Poster::write_batch(Work& work) {
-  std::vector<Sha256> leaves = std::move(work.usage);
+  std::vector<Sha256> leaves = std::move(work.tally.leaves);
   leaves.insert(leaves.end(), work.commands.begin(), work.commands.end());
   leaves.insert(leaves.end(), work.quarantine.begin(), work.quarantine.end());
-  for (const TransferRow& row : work.postings.transfers) leaves.push_back(row.leaf);
+  for (const TransferRow& row : work.tally.postings.transfers) leaves.push_back(row.leaf);
   leaves.insert(leaves.end(), work.quantity.begin(), work.quantity.end());
   BatchRow& batch = work.batch;
   batch.n = leaves.size();
-  batch.transfers = work.postings.transfers.size();
-  batch.legs = work.postings.legs;
-  batch.debit = work.postings.total.debit;
-  batch.credit = work.postings.total.credit;
+  batch.transfers = work.tally.postings.transfers.size();
+  batch.legs = work.tally.postings.legs;
+  batch.debit = work.tally.postings.total.debit;
+  batch.credit = work.tally.postings.total.credit;
   batch.merkle_root = merkle_root(leaves);
   batch.hash = chain_hash(batch);
   return inserts_.put(batch);

@@ -11,6 +11,7 @@
 #include "gateway/ledger/book.h"
 #include "gateway/ledger/chain.h"
 #include "gateway/ledger/documents.h"
+#include "gateway/ledger/feed.h"
 #include "gateway/ledger/postings.h"
 #include "gateway/ledger/quantities.h"
 #include "gateway/ledger/tables.h"
@@ -19,7 +20,8 @@ namespace trib::ledger {
 
 class Poster {
  public:
-  Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max);
+  // `ahead`: FINALs are rated and hashed on a thread of their own.
+  Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max, bool ahead);
 
   // Opens the store for writing, checks it against the journal, and writes the last batch's SEAL if a
   // crash has lost it. False with the reason.
@@ -41,11 +43,6 @@ class Poster {
   const std::map<std::string, money::Amount>& moved() const { return moved_; }
 
  private:
-  struct Item {
-    metering::Lsn lsn = 0;
-    const metering::Record& record;  // a FINAL or a COMMAND
-    Sha256 content{};         // of its encoding
-  };
   struct Work;  // a batch in the making
 
   bool settle(std::string& why);
@@ -59,9 +56,9 @@ class Poster {
   Turn batch(std::string& why);
   bool collect(Work& work, std::string& why);
   bool finish(Work& work, std::string& why);
-  bool add(Work& work, const Item& item);
-  bool add(Work& work, const Item& item, const metering::Final& final);
-  bool add(Work& work, const Item& item, const metering::Command& command);
+  bool add(Work& work, const Ready& item);
+  bool add_usage(Work& work, const Ready& item);
+  bool add_command(Work& work, const Ready& item, const metering::Command& command);
   bool quarantine(Work& work, metering::Lsn lsn, const metering::Record& record, std::string subject, std::string reason);
   std::string apply(Work& work, const metering::Command& command);  // the command's result
   std::string publish(Work& work, const PriceVersion& price);
@@ -78,6 +75,7 @@ class Poster {
   metering::Journal& journal_;
   const std::uint16_t shard_;
   const std::size_t batch_requests_max_;
+  Feed feed_;
   Connection db_;
   Inserts inserts_;
   QuantityTables quantity_tables_;

@@ -77,12 +77,12 @@ std::string Poster::post(Work& work, const metering::Command& command, const Doc
     }
   }
   for (const DocumentTransfer& transfer : document.transfers) {
-    work.postings.document(transfer, command.id);
-    work.touches(transfer.period);
+    work.tally.postings.document(transfer, command.id);
+    work.tally.touches(transfer.period);
   }
   for (const QuantityMove& one : document.quantities) {
-    work.quantities.add(one);
-    work.touches(one.period);
+    work.tally.quantities.add(one);
+    work.tally.touches(one.period);
   }
   return "applied";
 }

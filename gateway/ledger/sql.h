@@ -70,13 +70,13 @@ class Connection {
   bool run(const char* sql);  // one or more statements without results
   Statement prepare(std::string_view sql, Rows rows = Rows::few);
   // Rows for `INSERT INTO table(columns)`, by the engine's way for many rows: one that is there already fails
-  // the transaction. Nothing where an engine has no such way.
+  // the transaction.
   Statement prepare_bulk(std::string_view table, std::string_view columns);
   std::int64_t changes() const;  // rows that the last statement changed
   std::string error() const;
   Failures& failures() const { return *failures_; }
   bool lost() const;      // the connection is gone, and with it whatever was not committed
-  bool repeated() const;  // the last error is a key that is there already
+  bool repeated() const;  // what was rolled back last had a key that is there already
 
   Engine engine() const;
   sqlite3* raw() const;  // of an SQLite store; null otherwise

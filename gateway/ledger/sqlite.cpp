@@ -85,7 +85,11 @@ class SqliteConnection final : public Connection {
 
   bool begin(bool write) override { return run(write ? "BEGIN IMMEDIATE" : "BEGIN"); }
   bool commit() override { return run("COMMIT"); }
-  void rollback() override { run("ROLLBACK"); }
+  void rollback() override {
+    const int code = sqlite3_extended_errcode(db_);  // of what failed
+    repeated_ = code == SQLITE_CONSTRAINT_PRIMARYKEY || code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_ROWID;
+    run("ROLLBACK");
+  }
   bool run(const char* sql) override { return sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) == SQLITE_OK; }
 
   std::unique_ptr<Statement> prepare(std::string_view sql, Rows) override {
@@ -94,6 +98,15 @@ class SqliteConnection final : public Connection {
     if (stmt == nullptr) return nullptr;
     return std::make_unique<SqliteStatement>(stmt);
   }
+
+  // One row after the other, but without asking which were there.
+  std::unique_ptr<Statement> prepare_bulk(std::string_view table, std::string_view columns) override {
+    std::string marks = "?";
+    for (const char c : columns) marks += c == ',' ? ",?" : "";
+    return prepare("INSERT INTO " + std::string(table) + "(" + std::string(columns) + ") VALUES(" + marks + ")", Rows::few);
+  }
+
+  bool repeated() const override { return repeated_; }
 
   std::int64_t changes() const override { return sqlite3_changes64(db_); }
   std::string error() const override { return sqlite3_errmsg(db_); }
@@ -107,6 +120,7 @@ class SqliteConnection final : public Connection {
   }
 
   sqlite3* db_;
+  bool repeated_ = false;  // why the last transaction was rolled back
 };
 
 }  // namespace

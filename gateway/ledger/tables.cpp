@@ -89,7 +89,7 @@ bool Inserts::prepare(Connection& db) {
   transfer = db.prepare(insert("transfer", "shard, " + transfer_columns));
   leg = db.prepare(insert("leg", "shard, " + leg_columns));
   batch = db.prepare(insert("batch", batch_columns));
-  return usage && command && quarantine && transfer && leg && batch;
+  return usage && bulk_usage && command && quarantine && transfer && leg && batch;
 }
 
 bool Inserts::put(const UsageRow& row, std::uint16_t shard) {

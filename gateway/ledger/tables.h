@@ -13,7 +13,7 @@ namespace trib::ledger {
 // row does nothing where the request id exists, see Connection::changes(); in bulk it fails, see repeated().
 struct Inserts {
   Statement usage, bulk_usage, command, quarantine, transfer, leg, batch;
-  bool in_bulk = false;  // where there is bulk_usage
+  bool in_bulk = false;
   bool prepare(Connection& db);
   bool put(const UsageRow& row, std::uint16_t shard);
   bool put(const CommandRow& row, std::uint16_t shard);

@@ -4,7 +4,8 @@
 //   ledger_bench DIR [requests, default 1000000] [tenants, default 100] [--postgres]
 //
 // On SQLite, or with --postgres on a private PostgreSQL in DIR (fsync on); beside it what one row a commit does
-// on the same engine, and whether the speed stays as the rows grow. DIR is created and what it holds of a journal
+// on the same engine, what rows of that size cost it in the same batches without hashes and books, and whether the
+// speed stays as the rows grow. DIR is created and what it holds of a journal
 // and a ledger is deleted. Prints one line a measurement.
 #include <time.h>
 
@@ -14,10 +15,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gateway/ledger/ledger.h"
+#include "gateway/ledger/schema.h"
+#include "gateway/ledger/tables.h"
 #include "tests/support/postgres.h"
 
 using namespace trib;
@@ -30,10 +34,10 @@ double ms_since(Steady::time_point begin) {
   return std::chrono::duration<double, std::milli>(Steady::now() - begin).count();
 }
 
-// What this thread has used of a processor: other work on the machine does not count.
+// What this process has used of the processors: other work on the machine does not count.
 double cpu_ms() {
   timespec used{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
   return static_cast<double>(used.tv_sec) * 1e3 + static_cast<double>(used.tv_nsec) / 1e6;
 }
 
@@ -110,7 +114,7 @@ struct Options {
 // A place for the ledger and one for the comparison, on the same engine with the same promise.
 struct Stores {
   std::unique_ptr<test::Postgres> server;
-  std::string ledger, plain;
+  std::string ledger, plain, alone;
   explicit Stores(const Options& options) {
     if (options.postgres) {
       std::filesystem::remove_all(options.dir + "/postgres");
@@ -118,13 +122,16 @@ struct Stores {
       const std::string database = server->make_database();
       ledger = server->gateway_url(database);
       plain = server->owner_url(database);
+      alone = server->gateway_url(server->make_database());
       return;
     }
     ledger = options.dir + "/ledger.db";
     plain = options.dir + "/plain.db";
+    alone = options.dir + "/alone.db";
     for (const char* suffix : {"", "-wal", "-shm"}) {
       std::filesystem::remove(ledger + suffix);
       std::filesystem::remove(plain + suffix);
+      std::filesystem::remove(alone + suffix);
     }
   }
 };
@@ -151,12 +158,60 @@ bool row_a_commit(const std::string& address) {
   return true;
 }
 
+// The engine's own part: rows as the ledger has them, in its batches, and nothing else.
+std::optional<double> rows_alone(const std::string& address, std::uint64_t tenants) {
+  constexpr std::uint64_t batches = 20, rows = 10'000;
+  ledger::Connection db;
+  ledger::Inserts inserts;
+  std::string why;
+  if (!db.open(address, {}, ledger::Connection::Mode::write, why) || !db.become_writer(2, why) || !ledger::ensure_schema(db, why) || !inserts.prepare(db)) {
+    std::fprintf(stderr, "rows alone: %s %s\n", why.c_str(), db.error().c_str());
+    return std::nullopt;
+  }
+  inserts.in_bulk = true;
+  SeededRng rng(2);
+  ledger::UsageRow row;
+  double took_ms = 0;
+  for (std::uint64_t i = 0; i < batches * rows;) {
+    std::vector<ledger::UsageRow> made(rows, row);
+    for (auto& one : made) {
+      const auto final = make_final(i++, tenants, rng);
+      one.id = final.admit.id;
+      one.lsn = i;
+      one.batch = i / rows + 1;
+      one.state = ledger::State::billed;
+      one.tenant = final.admit.tenant;
+      one.model = final.admit.model;
+      one.operation = final.admit.operation;
+      one.status = final.status;
+      one.admit_ms = final.admit.wall_ms;
+      one.final_ms = final.wall_ms;
+      one.period = 202611;
+      one.counts = final.counts;
+      one.gross = money::Amount::pico(static_cast<money::int128>(i) * 1'000'003);
+      one.parts.assign(116, 'p');  // as large as those of this bench
+      one.attempts.assign(86, 'a');
+      one.content_hash.assign(16, 'c');
+    }
+    const auto begin = Steady::now();
+    bool fine = db.begin();
+    for (std::size_t n = 0; fine && n < made.size(); ++n) fine = inserts.put(made[n], 2);
+    if (!fine || !db.commit()) return std::fprintf(stderr, "rows alone: %s\n", db.error().c_str()), std::nullopt;
+    took_ms += ms_since(begin);
+  }
+  const double rate = static_cast<double>(batches * rows) / took_ms * 1000;
+  std::printf("rows alone    %.0f rows/s in batches of %llu, without hashes and books\n", rate, static_cast<unsigned long long>(rows));
+  return rate;
+}
+
 int run(const Options& wanted) {
   std::filesystem::remove_all(wanted.dir + "/journal");
   std::filesystem::create_directories(wanted.dir);
   const Stores stores(wanted);
   std::printf("store         %s, every commit synced\n", wanted.postgres ? "PostgreSQL" : "SQLite");
   if (!row_a_commit(stores.plain)) return 1;
+  const auto alone = rows_alone(stores.alone, wanted.tenants);
+  if (!alone) return 1;
   metering::JournalOptions journal_options;
   journal_options.dir = wanted.dir + "/journal";
   metering::JournalError error;
@@ -164,6 +219,7 @@ int run(const Options& wanted) {
   if (!journal) return std::fprintf(stderr, "journal: %s\n", error.why.c_str()), 1;
   ledger::LedgerOptions options;
   options.path = stores.ledger;
+  options.ahead = true;
   options.wait = [&] { journal->pump(); };
   std::string why;
   const auto ledger = ledger::Ledger::open(options, system_clock(), *journal, why);
@@ -201,6 +257,7 @@ int run(const Options& wanted) {
   std::printf("posted        %llu requests in batches of 10000, %.0f requests/s, %.2f us CPU each in this process\n",
               static_cast<unsigned long long>(made), static_cast<double>(made) / posting_ms * 1000,
               posting_cpu_ms * 1000 / static_cast<double>(made));
+  std::printf("ratio         %.2f of the rows alone\n", static_cast<double>(made) / posting_ms * 1000 / *alone);
   std::printf("flat          the slowest tenth has %.2f of the first one's speed\n",
               *std::min_element(part_rates.begin(), part_rates.end()) / part_rates.front());
   std::printf("batch         p50 %.1f ms  p99 %.1f ms  max %.1f ms\n", at(50), at(99), batch_ms.back());
