@@ -37,6 +37,25 @@ TEST_CASE("invariant 33: SQLite and PostgreSQL give identical rows and seals for
   }
 }
 
+TEST_CASE("rating ahead on a thread of its own gives the same rows and seals") {
+  for (const std::uint64_t seed : {4, 5, 6}) {
+    CAPTURE(seed);
+    SeededRng rng(seed);
+    World here, ahead;
+    here.ahead = false;
+    ahead.ahead = true;
+    here.batch_max = ahead.batch_max = 1 + rng.below(3000);  // more than runs ahead, and less
+    here.start();
+    append_some(here.journal, rng, 1000);
+    for (int i = 0; i < 2500; ++i) here.journal.append(test::random_final(rng, noon + i));  // each once
+    here.post_all();
+    ahead.journal.records = here.journal.records;
+    ahead.open();
+    ahead.post_all();
+    require_same(here.path(), ahead.path());
+  }
+}
+
 TEST_CASE("a store is copied to another engine and back, and goes on there") {
   SeededRng rng(4);
   World here;
