@@ -80,7 +80,7 @@ ledger::MeterReport compare_days(ledger::Reader& reader, ledger::MeterQuestion q
       ledger::add(into.billed, sum.billed);
       ledger::add(into.site, sum.site);
     }
-    out.apart.merge(day.apart);
+    for (const auto& [key, amount] : day.apart) ledger::add(out.apart[key], amount);
     for (auto& line : day.lines)
       if (out.lines.size() < question.lines_max) out.lines.push_back(std::move(line));
   }
