@@ -55,8 +55,6 @@ void put(Statement& from, Statement& to, const std::vector<Kind>& kinds) {
 bool copy_table(Connection& from, Connection& to, const std::string& table, const std::function<bool()>& each) {
   const auto columns = columns_of(from, table);
   if (!columns) return false;
-  std::string marks;
-  for (std::size_t i = 0; i < columns->kinds.size(); ++i) marks += i == 0 ? "?" : ", ?";
   Statement select = from.prepare("SELECT " + columns->names + " FROM " + table, Rows::many);
   Statement insert = to.prepare_bulk(table, columns->names);
   Statement::Step step{};

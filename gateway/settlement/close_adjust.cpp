@@ -101,6 +101,7 @@ void Call::add_guarantees() {
 
 // What the sites' own receipts, or a person, say of the requests whose counts are estimates.
 bool Call::find_confirmed() {
+  const auto subject = [&](const std::string& site) { return "estimates:" + site + ":" + ledger::period_text(period_); };
   std::map<std::string, Amount> waiting;  // by site
   bool any_signs = false;
   for (const auto& [key, use] : turnover_.contracts)
@@ -118,15 +119,14 @@ bool Call::find_confirmed() {
   }
   for (const auto& [key, use] : turnover_.contracts) {
     if (use.estimated.zero()) continue;
-    if (explained("estimates:" + key.site + ":" + ledger::period_text(period_))) confirmed_[key] = use.estimated;
+    if (explained(subject(key.site))) confirmed_[key] = use.estimated;
     waiting[key.site] += unconfirmed(key, use);
   }
   for (const auto& [site, amount] : waiting) {
-    const std::string subject = "estimates:" + site + ":" + ledger::period_text(period_);
     if (!amount.zero())
       out_.items.push_back({"estimated counts of " + site, true,
                             "CNY " + amount.text() + " of its part rest on them and wait in its reserve; where its records confirm them, before this step: "
-                            "tributary period explain " + subject + " --reason TEXT --evidence DOC"});
+                            "tributary period explain " + subject(site) + " --reason TEXT --evidence DOC"});
   }
   return out_.error.empty();
 }

@@ -36,8 +36,6 @@ void finish(Statement& statement, Amount stands, const Turnover& turnover, const
   statement.closing_carry = stands - statement.net_payable;
 }
 
-}  // namespace
-
 void fill(Statement& to, const PartyUse& use) {
   to.gross_revenue = use.gross;
   to.refunds = use.refunds;
@@ -50,6 +48,8 @@ void fill(Statement& to, const PartyUse& use) {
   to.batch_from = use.batch_from;
   to.batch_to = use.batch_to;
 }
+
+}  // namespace
 
 std::string accruing_party(std::string_view account, Whose whose) {
   const std::string_view code = account.substr(0, account.find('/'));

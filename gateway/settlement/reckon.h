@@ -27,9 +27,6 @@ ledger::Code stands_as(ledger::Reader& reader, const ledger::TransferRow& transf
 // Of late requests (31) the parts are among the period's requests: they move from share to prior_period_adj.
 void book(Statement& to, ledger::Code as, std::int64_t effective_at, money::Amount moved, std::int64_t period_begin_ms);
 
-// The figures that the period's requests, and what documents changed of them, give by themselves.
-void fill(Statement& to, const PartyUse& use);
-
 // By party, from one walk over the period's adjustments; `turnover` with what documents changed (booked.h). Not all of them add up where an account and what
 // moved it contradict each other. The house is never paid: all is carried, its statements have no number.
 std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, const Turnover& turnover,

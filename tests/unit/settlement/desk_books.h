@@ -72,6 +72,11 @@ inline void vat_inside(config::ConfigSnapshot& config) {
   config.contracts[1].base = config::ShareBase::net_of_vat;
 }
 
+inline void vat_and_reserve(config::ConfigSnapshot& config) {
+  vat_inside(config);
+  for (auto& contract : config.contracts) contract.holdback = {100'000, 180};
+}
+
 inline std::map<std::string, Amount> parts_of(const ledger::RequestRow& row) {
   std::map<std::string, Amount> out;
   for (const auto& part : row.parts) out[part.party] += part.amount;

@@ -47,10 +47,7 @@ Amount sum(const std::vector<ledger::RequestRow>& rows) {
 TEST_CASE("invariant 29: a payment that is charged back restores each party to its state before the sales", "[invariant]") {
   for (const std::uint64_t seed : {1u, 2u, 3u}) {
     INFO("seed " << seed);
-    Desk books([&](config::ConfigSnapshot& config) {
-      vat_inside(config);
-      for (auto& contract : config.contracts) contract.holdback = {100'000, 180};
-    });
+    Desk books(vat_and_reserve);
     books.rng = SeededRng(seed);
     REQUIRE(books.ledger->topup("acme", "pay", cny("50"), noon) == ledger::Posting::posted);
     spend(books, "acme", cny("50"), noon);

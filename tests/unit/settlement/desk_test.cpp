@@ -95,10 +95,7 @@ TEST_CASE("a dispute waits in suspense with its reason, holds up no close, and e
 TEST_CASE("invariant 29: a chargeback by ratio restores each party to its state before the sale", "[invariant]") {
   for (const std::uint64_t seed : {1u, 2u, 3u}) {
     INFO("seed " << seed);
-    Desk books([&](config::ConfigSnapshot& config) {
-      vat_inside(config);
-      for (auto& contract : config.contracts) contract.holdback = {100'000, 180};
-    });
+    Desk books(vat_and_reserve);
     books.rng = SeededRng(seed);
     books.serve(30, noon);
     if (seed == 2) books.close(november, december_4);  // stated and in reserve: beyond the payable it is a debt
