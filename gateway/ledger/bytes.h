@@ -45,6 +45,13 @@ class ByteWriter {
     bytes[size++] = static_cast<char>(value);
     out_.append(bytes, size);
   }
+  // Small where the value is near zero, or near the base, on either side: 0, -1, 1, -2... are 0, 1, 2, 3...
+  void signed_number(std::int64_t value) {
+    number(static_cast<std::uint64_t>(value) << 1 ^ static_cast<std::uint64_t>(value >> 63));
+  }
+  void difference(std::int64_t value, std::int64_t base) {
+    signed_number(static_cast<std::int64_t>(static_cast<std::uint64_t>(value) - static_cast<std::uint64_t>(base)));
+  }
   void name(std::string_view value) {
     number(value.size());
     out_.append(value);
@@ -62,6 +69,7 @@ class ByteReader {
   explicit ByteReader(std::string_view in) : in_(in) {}
   bool done() const { return ok_ && in_.empty(); }
   bool ok() const { return ok_; }
+  void require(bool holds) { ok_ = ok_ && holds; }
 
   std::uint64_t number() {
     std::uint64_t value = 0;
@@ -70,7 +78,9 @@ class ByteReader {
       const auto byte = static_cast<unsigned char>(in_.front());
       in_.remove_prefix(1);
       value |= static_cast<std::uint64_t>(byte & 127) << shift;
-      if (byte < 128) return value;
+      if (byte >= 128) continue;
+      if ((byte == 0 && shift > 0) || (shift == 63 && byte > 1)) break;  // not as it is written
+      return value;
     }
     ok_ = false;
     return 0;
@@ -81,15 +91,19 @@ class ByteReader {
     if (value > static_cast<std::uint64_t>(std::numeric_limits<T>::max())) ok_ = false;
     return static_cast<T>(value);
   }
-  std::string name() {
+  std::int64_t signed_number() {
+    const std::uint64_t bits = number();
+    return static_cast<std::int64_t>(bits >> 1 ^ (~(bits & 1) + 1));
+  }
+  std::int64_t difference(std::int64_t base) {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(base) + static_cast<std::uint64_t>(signed_number()));
+  }
+  void name(std::string& out) {
     const std::uint64_t size = number();
-    if (!ok_ || size > in_.size()) {
-      ok_ = false;
-      return {};
-    }
-    const std::string out(in_.substr(0, size));
+    require(size <= in_.size());
+    if (!ok_) return out.clear();
+    out.assign(in_.substr(0, size));
     in_.remove_prefix(size);
-    return out;
   }
   metering::TokenCounts counts() {
     metering::TokenCounts c;

@@ -64,9 +64,9 @@ bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& 
 // A row that hashes right may still have been sealed wrong: its parts must be its gross.
 bool Check::request(const UsageRow& row, BatchRow& seen, Quantities& booked) {
   const std::string place = in_batch("usage", row.batch) + ", request " + row.id.text();
-  const auto parts = decode_parts(row.parts);
-  const auto attempts = decode_attempts(row.id, row.attempts);
-  if (!parts || !attempts) return fail(place, "its parts or attempts cannot be read");
+  std::vector<Part> parts;
+  std::vector<AttemptRow> attempts;
+  if (!decode_detail(row, attempts, parts)) return fail(place, "its parts or attempts cannot be read");
   switch (row.state) {
     case State::billed: ++seen.billed; break;
     case State::voided: ++seen.voided; break;
@@ -74,9 +74,9 @@ bool Check::request(const UsageRow& row, BatchRow& seen, Quantities& booked) {
     default: return fail(place, "it has no known state");
   }
   money::Amount sum, gross;
-  for (const Part& part : *parts) sum += part.amount;
+  for (const Part& part : parts) sum += part.amount;
   const std::string* counted = nullptr;
-  for (const AttemptRow& attempt : *attempts) {
+  for (const AttemptRow& attempt : attempts) {
     gross += attempt.gross;
     if (attempt.billed.total() == 0) continue;
     SiteUse& use = sites_[{attempt.sent.site, row.period}];
@@ -89,14 +89,14 @@ bool Check::request(const UsageRow& row, BatchRow& seen, Quantities& booked) {
   if (sum != charged || gross != charged) return fail(place, "its parts do not sum to its charge");
   if (row.period != periods_.booking(period_of(row.final_ms))) return fail(place, "its period is not that of its FINAL");
   seen.gross += charged;
-  booked.add(row, *attempts);
+  booked.add(row, attempts);
   if (row.state != State::billed) return true;
   const auto raise = [&](const char* kind, const std::string& id) {
     auto& last = rated_[{kind, id}];
     last = std::max(last, row.admit_ms);
   };
   raise("price", row.model);
-  for (const Part& part : *parts) raise("contract", part.contract);
+  for (const Part& part : parts) raise("contract", part.contract);
   return true;
 }
 

@@ -85,9 +85,9 @@ bool Check::journaled(Lsn lsn, const metering::Record& record, const metering::F
   ++matched_;
   if (row.state == State::quarantined) return true;  // what was unknown then may be known now
   const Rated rated = rate(final, book_);
-  std::string parts;
-  encode_parts(rated.parts, parts);
-  const bool same = rated.quarantine.empty() && row.gross == rated.gross && row.parts == parts;
+  std::vector<Part> parts;
+  std::vector<AttemptRow> attempts;
+  const bool same = rated.quarantine.empty() && row.gross == rated.gross && decode_detail(row, attempts, parts) && parts == rated.parts;
   return same || fail(in_batch("usage", row.batch) + ", request " + row.id.text(), "rating its record again gives another charge");
 }
 

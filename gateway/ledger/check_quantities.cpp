@@ -13,9 +13,10 @@ bool Check::quantities(const BatchRow& row, const Quantities& booked, std::vecto
   while ((step = select.step()) == Statement::Step::row) {
     read(select, kept);
     const std::string place = in_batch("quantity", row.id) + ", row " + std::to_string(kept.n);
+    if (select.damaged()) return fail(place, "a value that was never written");
     if (kept.n > count + 1 && count < expected.size())
       return fail(in_batch("quantity", row.id) + ", row " + std::to_string(count + 1), "the row is not where it was written");
-    if (select.damaged() || leaf_of(kept, shard_) != kept.leaf) return fail(place, "the row differs from its leaf");
+    if (leaf_of(kept, shard_) != kept.leaf) return fail(place, "the row differs from its leaf");
     if (count >= expected.size() || expected[count].leaf != kept.leaf) return fail(place, "it is not what the batch's requests book");
     add(quantities_[{kept.account, kept.site, kept.model, kept.period}], kept.amount);
     leaves.push_back(kept.leaf);

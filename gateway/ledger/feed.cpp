@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "gateway/ledger/detail.h"
 #include "gateway/ledger/period.h"
 
 namespace trib::ledger {
@@ -32,15 +33,14 @@ void fill(UsageRow& row, const Final& final, const Rated& rated) {
   row.price_version = admit.price_version;
   row.book_revision = storable(admit.book_revision);
   row.counts = final.counts;
-  auto& c = row.counts;  // a count beyond the column is quarantined; its record keeps the figure
+  auto& c = row.counts;  // a count beyond 63 bits is quarantined; its record keeps the figure
   for (auto* n : {&c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) *n = storable(*n);
   row.bytes_delivered = storable(final.bytes_delivered);
   row.key_hash = admit.key_hash;
   row.state = !rated.quarantine.empty() ? State::quarantined : rated.shares.empty() ? State::voided : State::billed;
   row.gross.reset();
   if (row.state != State::quarantined) row.gross = rated.gross;
-  encode_parts(rated.parts, row.parts);
-  encode_attempts(final, rated, row.attempts);
+  encode_detail(row, final, rated);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ struct Unproven {
 std::optional<Proof> prove(Ledger& ledger, CheckpointBook& checkpoints, const std::string& subject, std::int64_t wall_ms,
                            Unproven& why);
 
-std::string proof_text(const Proof& proof);  // the file: JSON, format "tributary-proof/1"
+std::string proof_text(const Proof& proof);  // the file: JSON, format "tributary-proof/2"
 
 // Takes a file apart and checks every step. `pinned` is the public key that the reader knows (32 bytes);
 // empty: the proof's own key is believed. Any input is safe.

@@ -2,6 +2,7 @@
 // nothing in the file can say anything that the hashes do not cover.
 #include <boost/json.hpp>
 
+#include "gateway/ledger/detail.h"
 #include "gateway/ledger/period.h"
 #include "gateway/ledger/proof.h"
 
@@ -10,7 +11,7 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr std::string_view format = "tributary-proof/1";
+constexpr std::string_view format = "tributary-proof/2";
 constexpr std::size_t proof_bytes_max = 4u << 20;
 constexpr std::size_t siblings_max = 64;
 constexpr std::int64_t time_ms_end = 253'370'736'000'000;  // year 9999: what time_text can write
@@ -52,15 +53,17 @@ bj::value attempt_value(const AttemptRow& row) {
 
 bj::value row_value(const UsageRow& row) {
   bj::array parts, attempts;
-  for (const Part& part : decode_parts(row.parts).value_or(std::vector<Part>{})) {
+  std::vector<Part> part_rows;
+  std::vector<AttemptRow> attempt_rows;
+  decode_detail(row, attempt_rows, part_rows);  // prove() has read it before
+  for (const Part& part : part_rows) {
     parts.push_back(bj::object{{"attempt", part.attempt},
                                {"party", part.party},
                                {"contract", part.contract},
                                {"contract_version", part.contract_version},
                                {"amount", part.amount.text()}});
   }
-  for (const AttemptRow& attempt : decode_attempts(row.id, row.attempts).value_or(std::vector<AttemptRow>{}))
-    attempts.push_back(attempt_value(attempt));
+  for (const AttemptRow& attempt : attempt_rows) attempts.push_back(attempt_value(attempt));
   return bj::object{{"request", row.id.text()},
                     {"lsn", row.lsn},
                     {"batch", row.batch},
@@ -318,13 +321,13 @@ UsageRow take_usage(Taker in, std::string& why) {
     one.text("party", part.party);
     one.text("contract", part.contract);
     one.number("contract_version", part.contract_version);
-    one.amount("amount", part.amount, gross_pico_end);
+    one.amount("amount", part.amount);
+    if (part.amount.pico() >= gross_pico_end || -part.amount.pico() >= gross_pico_end) one.wrong("amount", "is not an amount of its range");
   });
   std::vector<AttemptRow> attempts;
   in.list("attempts", metering::record_attempts_max,
           [&](const bj::value& value, const std::string& path) { attempts.push_back(take_attempt(Taker(value, path, why))); });
-  encode_parts(parts, row.parts);
-  encode_attempts(attempts, row.attempts);
+  encode_detail(row, attempts, parts);
   in.digest("key_hash", row.key_hash);
   in.text("content_hash", word);
   if (auto bytes = read_digits(word, 16)) row.content_hash = std::move(*bytes);

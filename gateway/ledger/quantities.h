@@ -11,7 +11,7 @@
 #include <tuple>
 #include <vector>
 
-#include "gateway/ledger/rows.h"
+#include "gateway/ledger/detail.h"
 #include "gateway/ledger/sql.h"
 
 namespace trib::ledger {

@@ -152,11 +152,7 @@ TrialBalance Reader::trial(const std::string& filter) {
 
 bool Reader::decode(Statement& from, RequestRow& out) {
   read(from, out.row);
-  auto parts = decode_parts(out.row.parts);
-  auto attempts = decode_attempts(out.row.id, out.row.attempts);
-  if (from.damaged() || !parts || !attempts) return damaged("request " + out.row.id.text());
-  out.parts = std::move(*parts);
-  out.attempts = std::move(*attempts);
+  if (!decode_detail(out.row, out.attempts, out.parts) || from.damaged()) return damaged("request " + out.row.id.text());
   out.quarantine.clear();
   if (out.row.state != State::quarantined) return true;
   Statement why = db_.prepare("SELECT reason FROM quarantine WHERE lsn = ? AND subject = ?");

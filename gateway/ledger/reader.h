@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gateway/ledger/book.h"
+#include "gateway/ledger/detail.h"
 #include "gateway/ledger/period.h"
 #include "gateway/ledger/quantities.h"
 #include "gateway/ledger/tables.h"
@@ -38,7 +39,7 @@ struct TenantBalance {
   money::Amount balance;  // what is posted: top-ups less charges
 };
 
-// A request as it stands in the store, blobs decoded.
+// A request as it stands in the store, its detail decoded.
 struct RequestRow {
   UsageRow row;
   std::vector<Part> parts;

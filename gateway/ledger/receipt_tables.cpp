@@ -105,11 +105,7 @@ bool requests_minted(Reader& reader, std::int64_t from_ms, std::int64_t to_ms, c
   Statement::Step step{};
   while ((step = select.step()) == Statement::Step::row) {
     read(select, row.row);
-    auto parts = decode_parts(row.row.parts);
-    auto attempts = decode_attempts(row.row.id, row.row.attempts);
-    if (select.damaged() || !parts || !attempts) return false;
-    row.parts = std::move(*parts);
-    row.attempts = std::move(*attempts);
+    if (!decode_detail(row.row, row.attempts, row.parts) || select.damaged()) return false;
     if (!visit(row)) return true;
   }
   return step == Statement::Step::done;

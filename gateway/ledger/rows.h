@@ -1,6 +1,5 @@
-// The store's sealed rows as values, their canonical bytes and the blobs inside them. The bytes that
-// are hashed have a fixed layout, format version 1, frozen by a golden test: integers little-endian,
-// texts with a 32-bit length.
+// The store's sealed rows as values and their canonical bytes. The bytes that are hashed have a fixed layout,
+// docs/audit.md, frozen by a golden test: integers little-endian, texts with a 32-bit length.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -19,27 +18,31 @@ enum class State : std::uint8_t { billed, voided, quarantined };
 std::string_view name(State state);
 void add_counts(metering::TokenCounts& to, const metering::TokenCounts& more);
 
-// One request. Parts and attempts are blobs here; encode/decode below.
+// One request. What has no column of its own is in `detail`, with the attempts and parts (detail.h).
 struct UsageRow {
   RequestId id;
   metering::Lsn lsn = 0;
   std::uint64_t batch = 0;
   State state = State::voided;
-  std::string tenant, model, operation;
+  std::string tenant, model;
+  std::int64_t final_ms = 0;
+  std::int32_t period = 0;
+  std::optional<money::Amount> gross;  // none: quarantined
+  Sha256 key_hash{};
+  std::string content_hash;  // the first 16 bytes of SHA-256 of the FINAL's encoding
+  std::string detail;
+  Sha256 leaf{};
+
+  // The facts in `detail`.
+  std::string operation;
   metering::Outcome outcome{};
   std::uint16_t status = 0;
   metering::CountSource source{};
-  std::int64_t admit_ms = 0, final_ms = 0;
-  std::int32_t period = 0;
+  std::int64_t admit_ms = 0;
   std::uint32_t price_version = 0;
   std::uint64_t book_revision = 0;
   metering::TokenCounts counts;
   std::uint64_t bytes_delivered = 0;
-  std::optional<money::Amount> gross;  // none: quarantined
-  std::string parts, attempts;
-  Sha256 key_hash{};
-  std::string content_hash;  // the first 16 bytes of SHA-256 of the FINAL's encoding
-  Sha256 leaf{};
 };
 
 struct CommandRow {
@@ -74,21 +77,6 @@ struct TransferRow {
   std::vector<Leg> legs;
   Sha256 leaf{};
 };
-
-// An attempt as the row keeps it: what was dispatched, what came of it, what it was paid for.
-struct AttemptRow {
-  metering::Attempt sent;  // id and wall_ms as the record has them
-  metering::AttemptResult result;
-  bool rated = false;  // tokens were billed for it; the next two are zero otherwise
-  metering::TokenCounts billed;
-  money::Amount gross;
-};
-
-void encode_parts(const std::vector<Part>& parts, std::string& out);  // replaces `out`
-std::optional<std::vector<Part>> decode_parts(std::string_view blob);
-void encode_attempts(const metering::Final& final, const Rated& rated, std::string& out);
-void encode_attempts(const std::vector<AttemptRow>& rows, std::string& out);
-std::optional<std::vector<AttemptRow>> decode_attempts(const RequestId& id, std::string_view blob);
 
 // Leaves of a batch's Merkle tree: SHA-256(0x00, format version, kind, row).
 Sha256 leaf_of(const UsageRow& row, std::uint16_t shard);

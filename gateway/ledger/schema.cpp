@@ -28,15 +28,9 @@ CREATE TABLE IF NOT EXISTS usage(
   place INTEGER PRIMARY KEY, request_id BLOB NOT NULL UNIQUE CHECK(length(request_id) = 16),
   shard INTEGER AS (place >> 48) VIRTUAL, lsn INTEGER AS (place & 281474976710655) VIRTUAL,
   batch INTEGER NOT NULL, state INTEGER NOT NULL CHECK(state BETWEEN 0 AND 2),
-  tenant TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
-  outcome INTEGER NOT NULL, status INTEGER NOT NULL, source INTEGER NOT NULL,
-  admit_ms INTEGER NOT NULL, final_ms INTEGER NOT NULL, period INTEGER NOT NULL,
-  price_version INTEGER NOT NULL, book_revision INTEGER NOT NULL,
-  tokens_input INTEGER NOT NULL, tokens_cached_input INTEGER NOT NULL, tokens_cache_write INTEGER NOT NULL,
-  tokens_output INTEGER NOT NULL, tokens_reasoning INTEGER NOT NULL, bytes_delivered INTEGER NOT NULL,
+  tenant TEXT NOT NULL, model TEXT NOT NULL, final_ms INTEGER NOT NULL, period INTEGER NOT NULL,
   gross_mu INTEGER, gross_pf INTEGER CHECK(gross_pf BETWEEN 0 AND 999999),
-  parts BLOB NOT NULL, attempts BLOB NOT NULL, key_hash BLOB NOT NULL,
-  content_hash BLOB NOT NULL, leaf BLOB NOT NULL,
+  key_hash BLOB NOT NULL, content_hash BLOB NOT NULL, detail BLOB NOT NULL, leaf BLOB NOT NULL,
   CHECK((gross_mu IS NULL) = (state = 2)), CHECK((gross_mu IS NULL) = (gross_pf IS NULL))) STRICT;
 
 CREATE TABLE IF NOT EXISTS command(
@@ -125,20 +119,21 @@ std::int64_t stored_version(Connection& db) {
 
 bool accept(std::int64_t version, std::string& why) {
   if (version == schema_version) return true;
-  why = "the store has schema version " + std::to_string(version) + ", this program knows " + std::to_string(schema_version);
+  why = "the store has schema version " + std::to_string(version) + ", this program knows " + std::to_string(schema_version) +
+        ": go on with the program that wrote it, or begin a new store and keep this one (its seals cover how its rows are laid out)";
   return false;
 }
 
 }  // namespace
 
 bool ensure_schema(Connection& db, std::string& why) {
-  if (const auto version = stored_version(db); version != 0 && version != 1) return accept(version, why);
+  if (const auto version = stored_version(db); version != 0) return accept(version, why);
   const Engine engine = db.engine();
   std::string sql = tables_text(engine, tables);
   for (const char* table : sealed_tables) sql += guard_text(engine, table);
   sql += refusal_text(engine, "transfer_in_open_period", "transfer",
                       "EXISTS(SELECT 1 FROM period WHERE id = NEW.period AND state >= 3)", "the period is closed");
-  sql += "INSERT INTO meta VALUES('schema_version', '2') ON CONFLICT(key) DO UPDATE SET value = excluded.value;";
+  sql += "INSERT INTO meta VALUES('schema_version', '" + std::to_string(schema_version) + "');";
   if (db.begin() && db.run(sql.c_str()) && db.commit()) return true;
   why = "creating the tables: " + db.error();
   db.rollback();

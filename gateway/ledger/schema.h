@@ -8,9 +8,9 @@
 
 namespace trib::ledger {
 
-constexpr std::int64_t schema_version = 2;
+constexpr std::int64_t schema_version = 3;
 
-// Creates what is missing, in a store of version 1 too, which had no quantities; refuses any other version.
+// Creates what is missing; refuses a store of any other version, since what is sealed cannot be written anew.
 bool ensure_schema(Connection& db, std::string& why);
 // Refuses anything but a store of this version, without writing.
 bool check_schema(Connection& db, std::string& why);

@@ -1,11 +1,11 @@
 #include "gateway/ledger/tables.h"
 
+#include "gateway/ledger/detail.h"
+
 namespace trib::ledger {
 
 const std::string usage_stored =  // beside its place
-    "request_id, batch, state, tenant, model, operation, outcome, status, source, admit_ms, final_ms, period, "
-    "price_version, book_revision, tokens_input, tokens_cached_input, tokens_cache_write, tokens_output, "
-    "tokens_reasoning, bytes_delivered, parts, attempts, key_hash, content_hash, leaf, gross_mu, gross_pf";
+    "request_id, batch, state, tenant, model, final_ms, period, key_hash, content_hash, detail, leaf, gross_mu, gross_pf";
 const std::string usage_columns = "lsn, " + usage_stored;
 const std::string command_columns = "id, lsn, batch, kind, wall_ms, body, result, leaf";
 const std::string quarantine_columns = "lsn, batch, subject, reason, record, leaf";
@@ -40,10 +40,6 @@ void put_id(const RequestId& id, char out[16]) {
     out[i] = static_cast<char>(id.hi >> (56 - 8 * i) & 255);
     out[8 + i] = static_cast<char>(id.lo >> (56 - 8 * i) & 255);
   }
-}
-
-void read_counts(Statement& from, metering::TokenCounts& c) {
-  for (auto* n : {&c.input, &c.cached_input, &c.cache_write, &c.output, &c.reasoning}) *n = from.number<std::uint64_t>();
 }
 
 template <class E>
@@ -97,16 +93,8 @@ bool Inserts::put(const UsageRow& row, std::uint16_t shard) {
   char id[16];
   put_id(row.id, id);
   to.reset().bind(place_of(shard, row.lsn)).blob(std::string_view(id, sizeof id));
-  to.bind(signed_of(row.batch)).bind(static_cast<std::int64_t>(row.state));
-  to.bind(row.tenant).bind(row.model).bind(row.operation);
-  to.bind(static_cast<std::int64_t>(row.outcome)).bind(row.status).bind(static_cast<std::int64_t>(row.source));
-  to.bind(row.admit_ms).bind(row.final_ms).bind(row.period);
-  to.bind(row.price_version).bind(signed_of(row.book_revision));
-  const auto& c = row.counts;
-  for (const auto n : {c.input, c.cached_input, c.cache_write, c.output, c.reasoning, row.bytes_delivered}) {
-    to.bind(signed_of(n));
-  }
-  to.blob(row.parts).blob(row.attempts).blob(row.key_hash).blob(row.content_hash).blob(row.leaf);
+  to.bind(signed_of(row.batch)).bind(static_cast<std::int64_t>(row.state)).bind(row.tenant).bind(row.model);
+  to.bind(row.final_ms).bind(row.period).blob(row.key_hash).blob(row.content_hash).blob(row.detail).blob(row.leaf);
   if (row.gross) {
     to.bind(*row.gross);
   } else {
@@ -159,24 +147,15 @@ void read(Statement& from, UsageRow& to) {
   read_enum(from, to.state);
   to.tenant = from.text();
   to.model = from.text();
-  to.operation = from.text();
-  read_enum(from, to.outcome);
-  to.status = from.number<std::uint16_t>();
-  read_enum(from, to.source);
-  to.admit_ms = from.integer();
   to.final_ms = from.integer();
   to.period = from.number<std::int32_t>();
-  to.price_version = from.number<std::uint32_t>();
-  to.book_revision = from.number<std::uint64_t>();
-  read_counts(from, to.counts);
-  to.bytes_delivered = from.number<std::uint64_t>();
-  to.parts = from.bytes();
-  to.attempts = from.bytes();
   to.key_hash = from.digest();
   to.content_hash = from.bytes();
+  to.detail = from.bytes();
   to.leaf = from.digest();
   to.gross.reset();
   if (!from.is_null()) to.gross = from.amount();
+  if (!decode_facts(to)) from.damage();
 }
 
 void read(Statement& from, CommandRow& to) {

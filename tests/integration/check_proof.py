@@ -26,7 +26,6 @@ def amount(s): return i64(pico(s) // 10**6) + i64(pico(s) % 10**6)
 
 
 def number(n):  # seven bits a byte, low first
-    n &= 2**64 - 1
     out = b""
     while n >= 128:
         out, n = out + u8(n & 127 | 128), n >> 7
@@ -37,33 +36,56 @@ def name(s): return number(len(s.encode())) + s.encode()
 def counts(c): return b"".join(number(c[k]) for k in CLASSES)
 
 
-def parts(rows):
-    return number(1) + number(len(rows)) + b"".join(
-        number(p["attempt"]) + name(p["party"]) + name(p["contract"]) + number(p["contract_version"]) +
-        number(pico(p["amount"])) for p in rows)
+def signed(n): return number(2 * n if n >= 0 else -2 * n - 1)
 
 
-def attempts(rows):
-    out = number(1) + number(len(rows))
-    for a in rows:
-        out += number(a["n"]) + number(a["dispatched_ms"])
-        out += b"".join(name(a[k]) for k in ("site", "seat", "device", "engine", "vendor", "contract"))
-        out += number(a["contract_version"]) + name(a["fault"]) + name(a["side"])
-        out += b"".join(number(a[k]) for k in ("delivered", "pieces", "bytes"))
-        out += number(0) if a["claimed"] is None else number(1) + counts(a["claimed"])
-        out += number(0) if a["billed"] is None else number(1) + counts(a["billed"]) + number(pico(a["charge"]))
-    return out
+def party_of(part, attempt):  # its number, and the name that follows
+    party, kind = part["party"], part["party"].partition(":")[0]
+    if party in ("vat", "platform"):
+        return 1 + ("vat", "platform").index(party), b""
+    if attempt and kind in ("site", "vendor") and party == kind + ":" + attempt[kind]:
+        return 3 + ("site", "vendor").index(kind), b""
+    return (5, name(party[9:])) if party.startswith("referrer:") else (0, name(party))
+
+
+def part_bytes(part, rows):
+    attempt = next((a for a in rows if a["n"] == part["attempt"]), None)
+    same = attempt and all(part[k] == attempt[k] for k in ("contract", "contract_version"))
+    kind, rest = party_of(part, attempt)
+    rest += b"" if same else name(part["contract"]) + number(part["contract_version"])
+    return number(part["attempt"]) + number(kind + (0 if same else 8)) + rest + signed(pico(part["amount"]))
+
+
+def attempt_bytes(a, r):
+    out = number(a["n"]) + signed(a["dispatched_ms"] - r["admitted_ms"])
+    out += b"".join(name(a[k]) for k in ("site", "seat", "device", "engine", "vendor", "contract"))
+    out += number(a["contract_version"]) + name(a["fault"]) + name(a["side"])
+    out += b"".join(number(a[k]) for k in ("delivered", "pieces", "bytes"))
+    marks, rest = 0, b""
+    if a["claimed"] is not None:
+        same = a["claimed"] == r["tokens"]
+        marks, rest = 3 if same else 1, b"" if same else counts(a["claimed"])
+    if a["billed"] is not None:
+        same, whole = a["billed"] == r["tokens"], r["charge"] is not None and pico(a["charge"]) == pico(r["charge"])
+        marks += 4 + 8 * same + 16 * whole
+        rest += (b"" if same else counts(a["billed"])) + (b"" if whole else signed(pico(a["charge"])))
+    return out + number(marks) + rest
+
+
+def detail(r):
+    facts = number(2) + name(r["operation"]) + number(OUTCOMES.index(r["outcome"])) + number(r["status"])
+    facts += number(SOURCES.index(r["source"])) + signed(r["admitted_ms"] - r["ended_ms"]) + number(r["price_version"])
+    facts += number(r["book_revision"]) + counts(r["tokens"]) + number(r["bytes_delivered"])
+    return (facts + number(len(r["attempts"])) + b"".join(attempt_bytes(a, r) for a in r["attempts"]) +
+            number(len(r["parts"])) + b"".join(part_bytes(p, r["attempts"]) for p in r["parts"]))
 
 
 def usage_leaf(r, shard):
     request = bytes.fromhex(r["request"])
-    return sha(u8(0) + u8(1) + u8(1) + u16(shard) + request[:8][::-1] + request[8:][::-1] + u64(r["lsn"]) + u64(r["batch"]) +
-               u8(STATES.index(r["state"])) + text(r["tenant"]) + text(r["model"]) + text(r["operation"]) +
-               u8(OUTCOMES.index(r["outcome"])) + u16(r["status"]) + u8(SOURCES.index(r["source"])) +
-               i64(r["admitted_ms"]) + i64(r["ended_ms"]) + i32(r["period"]) + u32(r["price_version"]) +
-               u64(r["book_revision"]) + b"".join(u64(r["tokens"][k]) for k in CLASSES) + u64(r["bytes_delivered"]) +
-               u8(r["charge"] is not None) + amount(r["charge"] or "0") + blob(parts(r["parts"])) +
-               blob(attempts(r["attempts"])) + bytes.fromhex(r["key_hash"]) + blob(bytes.fromhex(r["content_hash"])))
+    return sha(u8(0) + u8(2) + u8(1) + u16(shard) + request[:8][::-1] + request[8:][::-1] + u64(r["lsn"]) + u64(r["batch"]) +
+               u8(STATES.index(r["state"])) + text(r["tenant"]) + text(r["model"]) + i64(r["ended_ms"]) + i32(r["period"]) +
+               u8(r["charge"] is not None) + amount(r["charge"] or "0") + bytes.fromhex(r["key_hash"]) +
+               blob(bytes.fromhex(r["content_hash"])) + blob(detail(r)))
 
 
 def transfer_leaf(r, shard):
@@ -138,7 +160,7 @@ def signature_fits(key, message, signature):
 
 def check(proof, key):
     row, leaf, batch, over = proof["row"], proof["leaf"], proof["batch"], proof["checkpoint"]
-    assert proof["format"] == "tributary-proof/1" and over["format"] == "tributary-checkpoint/1", "format"
+    assert proof["format"] == "tributary-proof/2" and over["format"] == "tributary-checkpoint/1", "format"
     found = (usage_leaf if proof["kind"] == "usage" else transfer_leaf)(row, batch["shard"])
     assert found.hex() == leaf["hash"], "the row differs from its leaf"
     assert row["batch"] == batch["id"], "another batch"

@@ -114,11 +114,11 @@ void check(MemDisk& disk, ManualClock& clock, const std::string& vfs, const Told
       REQUIRE(admitted.contains(n));
       if (row.row.tenant == "acme" && row.row.gross) charged += *row.row.gross;
       if (row.row.outcome == metering::Outcome::recovered) continue;
-      const UsageRow& twin = undisturbed.rows.at(n).row;
-      REQUIRE(row.row.state == twin.state);
-      REQUIRE(row.row.gross == twin.gross);
-      REQUIRE(row.row.parts == twin.parts);
-      REQUIRE(row.row.content_hash == twin.content_hash);
+      const RequestRow& twin = undisturbed.rows.at(n);
+      REQUIRE(row.row.state == twin.row.state);
+      REQUIRE(row.row.gross == twin.row.gross);
+      REQUIRE(row.parts == twin.parts);
+      REQUIRE(row.row.content_hash == twin.row.content_hash);
     }
     // Top-ups: the caller asks until there is an answer; each happens once.
     std::size_t topups = 0;

@@ -124,6 +124,7 @@ std::vector<Value> flips(const Value& from, Rng& rng) {
   if (from.type == "INTEGER") {
     for (unsigned byte = 0; byte < 8; ++byte)
       changed([&](Value& to) { to.number ^= static_cast<std::int64_t>(1ull << (8 * byte + rng.below(8))); });
+    changed([](Value& to) { to.number ^= INT64_MIN; });  // where the order of rows changes as well
     return out;
   }
   for (std::size_t i = 0; i < from.bytes.size(); ++i)

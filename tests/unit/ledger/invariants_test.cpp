@@ -35,7 +35,7 @@ Books books_of(World& world) {
   });
   for (const Period period : periods) {
     reader->usage(period, [&](const RequestRow& r) {
-      out.requests[r.row.id.text()] = period_text(period) + std::string(name(r.row.state)) + (r.row.gross ? r.row.gross->text() : "-") + r.row.parts;
+      out.requests[r.row.id.text()] = period_text(period) + std::string(name(r.row.state)) + (r.row.gross ? r.row.gross->text() : "-") + r.row.detail;
       return true;
     });
   }

@@ -152,6 +152,28 @@ TEST_CASE("any bit of a proof that is flipped is noticed") {
   }
 }
 
+TEST_CASE("a request for which the platform paid more than it took can be proved") {
+  Proven world;
+  auto config = test::golden_config();
+  auto& contract = config.contracts.emplace_back(config.contracts[1]);
+  contract.id = "pays";
+  contract.policies.pay_loser = true;
+  contract.shares = {0, 1'000'000, 0, 0};
+  REQUIRE_FALSE(world.ledger->publish(config, noon + 1));
+  auto final = test::request({static_cast<std::uint64_t>(noon) << 16, 1}, noon + 2, {100, 0, 0, 10, 0});
+  test::add_attempt(final, "slow", "amd", 0, "outrun", "pays");
+  test::add_attempt(final, "fast", "nvidia", 10, "none", "pays");
+  world.journal.append(final.admit);
+  world.journal.append(final);
+  world.post_all();
+  const auto row = world.ledger->request(final.admit.id);
+  REQUIRE(std::any_of(row->parts.begin(), row->parts.end(), [](const Part& part) { return part.amount.negative(); }));
+  world.sign();
+  const ProofCheck check = check_proof(world.proof(final.admit.id.text()), world.key->public_key());
+  INFO(check.why);
+  CHECK(check.ok());
+}
+
 TEST_CASE("what is wrong with a proof is named") {
   Proven world;
   world.traffic(6, 6);

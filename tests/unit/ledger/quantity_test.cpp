@@ -268,22 +268,3 @@ TEST_CASE("rows of quantities are sealed: they refuse to be changed and to go") 
   CHECK_FALSE(db.run("DELETE FROM quantity"));
   CHECK(db.error().find("immutable") != std::string::npos);
 }
-
-TEST_CASE("a store of before there were quantities is gone on with, and books them from then on", "[sqlite]") {
-  World world;
-  world.start();
-  world.ledger.reset();
-  {
-    Connection db;
-    std::string why;
-    REQUIRE(db.open(world.path(), "", Connection::Mode::write, why));
-    REQUIRE(db.run("DROP TABLE quantity; DROP TABLE quantity_total; UPDATE meta SET value = '1' WHERE key = 'schema_version'"));
-  }
-  world.open();
-  require_sound(world);
-  Final final = completed(1, {1, 0, 0, 1, 0});
-  test::add_attempt(final, "dc-one", "nvidia", 1);
-  post(world, {final});
-  CHECK(books_of(world).size() == 2);
-  require_sound(world);
-}

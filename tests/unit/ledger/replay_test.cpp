@@ -12,7 +12,7 @@ using test::World;
 namespace {
 
 struct Image {  // what must be the same whatever the delivery
-  std::map<std::string, std::string> requests;  // id -> state, charge, parts
+  std::map<std::string, std::string> requests;  // id -> state, charge, detail
   std::map<std::string, std::string> balances;  // account and period -> debit, credit
   std::map<std::string, std::string> sites;
   std::map<std::string, Quantity> quantities;  // account, site, model and period
@@ -26,7 +26,7 @@ Image image_of(World& world) {
   REQUIRE(reader);
   for (const Period period : {202611, 202612}) {
     reader->usage(period, [&](const RequestRow& r) {
-      out.requests[r.row.id.text()] = std::string(name(r.row.state)) + (r.row.gross ? r.row.gross->text() : "-") + r.row.parts + r.row.attempts;
+      out.requests[r.row.id.text()] = std::string(name(r.row.state)) + (r.row.gross ? r.row.gross->text() : "-") + r.row.detail;
       return true;
     });
     const auto trial = reader->trial_balance(period);

@@ -2,7 +2,6 @@
 // and what becomes of it in the accounts.
 #include <map>
 
-#include "gateway/ledger/bytes.h"
 #include "gateway/ledger/terms.h"
 #include "tests/catch.h"
 #include "tests/unit/ledger/world.h"
@@ -87,9 +86,6 @@ TEST_CASE("invariant 2: the parts sum to the gross, of the request and of each a
     }
     REQUIRE(sum == rated.gross);
     for (const auto& [attempt, rest] : left) REQUIRE(rest.zero());
-    std::string blob;
-    encode_parts(rated.parts, blob);  // negative ones too
-    REQUIRE(decode_parts(blob) == rated.parts);
   }
 }
 
