@@ -12,38 +12,36 @@ namespace trib::ledger {
 
 class ByteWriter {
  public:
-  explicit ByteWriter(std::string& out) : out_(out) {}
+  std::string_view written() const { return {buffer_.data(), size_}; }  // until the next write
+  void clear() { size_ = 0; }                                           // its memory is kept
+
   template <class T>
   void fixed(T value) {
-    char bytes[sizeof(T)];
-    auto bits = static_cast<std::uint64_t>(value);
-    for (char& b : bytes) {
-      b = static_cast<char>(bits & 255);
-      bits >>= 8;
-    }
-    out_.append(bytes, sizeof(T));
+    const auto bits = static_cast<std::uint64_t>(value);
+    char* const to = room(sizeof(T));
+    for (std::size_t i = 0; i < sizeof(T); ++i) to[i] = static_cast<char>(bits >> (8 * i) & 255);
+    size_ += sizeof(T);
   }
   void text(std::string_view value) {
     fixed(static_cast<std::uint32_t>(value.size()));
-    out_.append(value);
+    raw(value);
   }
-  void raw(std::string_view value) { out_.append(value); }
-  void digest(const Sha256& value) { out_.append(reinterpret_cast<const char*>(value.data()), value.size()); }
+  void raw(std::string_view value) {
+    value.copy(room(value.size()), value.size());
+    size_ += value.size();
+  }
+  void digest(const Sha256& value) { raw({reinterpret_cast<const char*>(value.data()), value.size()}); }
   void amount(money::Amount value) {
     fixed(value.mu());
     fixed(value.pf());
   }
   // Seven bits a byte, low first.
   void number(std::uint64_t value) {
-    if (value < 128) {
-      out_ += static_cast<char>(value);
-      return;
-    }
-    char bytes[10];
-    std::size_t size = 0;
-    for (; value >= 128; value >>= 7) bytes[size++] = static_cast<char>((value & 127) | 128);
-    bytes[size++] = static_cast<char>(value);
-    out_.append(bytes, size);
+    char* to = room(number_bytes_max);
+    char* const begin = to;
+    for (; value >= 128; value >>= 7) *to++ = static_cast<char>((value & 127) | 128);
+    *to++ = static_cast<char>(value);
+    size_ += static_cast<std::size_t>(to - begin);
   }
   // Small where the value is near zero, or near the base, on either side: 0, -1, 1, -2... are 0, 1, 2, 3...
   void signed_number(std::int64_t value) {
@@ -54,14 +52,21 @@ class ByteWriter {
   }
   void name(std::string_view value) {
     number(value.size());
-    out_.append(value);
+    raw(value);
   }
   void counts(const metering::TokenCounts& c) {
     for (const auto n : {c.input, c.cached_input, c.cache_write, c.output, c.reasoning}) number(n);
   }
 
  private:
-  std::string& out_;
+  static constexpr std::size_t number_bytes_max = 10;
+  char* room(std::size_t bytes) {
+    if (buffer_.size() - size_ < bytes) buffer_.resize(2 * (buffer_.size() + bytes));
+    return buffer_.data() + size_;
+  }
+
+  std::string buffer_;  // longer than what is written
+  std::size_t size_ = 0;
 };
 
 class ByteReader {

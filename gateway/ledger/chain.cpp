@@ -27,11 +27,28 @@ void climb(std::vector<Sha256>& level) {
 
 }  // namespace
 
+void MerkleTree::add(const Sha256& leaf) {
+  Sha256 node = leaf;
+  std::size_t level = 0;
+  for (; (size_ >> level & 1) != 0; ++level) node = inner_node(whole_[level], node);
+  whole_[level] = node;
+  ++size_;
+}
+
+Sha256 MerkleTree::root() const {
+  if (size_ == 0) return sha256({});
+  std::size_t level = 0;
+  while ((size_ >> level & 1) == 0) ++level;
+  Sha256 node = whole_[level];
+  while (size_ >> ++level != 0)
+    if ((size_ >> level & 1) != 0) node = inner_node(whole_[level], node);
+  return node;
+}
+
 Sha256 merkle_root(std::span<const Sha256> leaves) {
-  if (leaves.empty()) return sha256({});
-  std::vector<Sha256> level(leaves.begin(), leaves.end());
-  while (level.size() > 1) climb(level);
-  return level.front();
+  MerkleTree tree;
+  for (const Sha256& leaf : leaves) tree.add(leaf);
+  return tree.root();
 }
 
 std::vector<Sha256> merkle_path(std::span<const Sha256> leaves, std::size_t index) {
@@ -59,8 +76,7 @@ std::optional<Sha256> merkle_climb(const Sha256& leaf, std::uint64_t index, std:
 }
 
 Sha256 chain_hash(const BatchRow& batch) {
-  std::string bytes;
-  ByteWriter w(bytes);
+  ByteWriter w;
   w.fixed(std::uint8_t{1});  // format version
   w.digest(batch.prev_hash);
   w.digest(batch.merkle_root);
@@ -79,7 +95,7 @@ Sha256 chain_hash(const BatchRow& batch) {
   w.amount(batch.gross);
   w.amount(batch.debit);
   w.amount(batch.credit);
-  return sha256(bytes);
+  return sha256(w.written());
 }
 
 }  // namespace trib::ledger

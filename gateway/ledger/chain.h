@@ -1,5 +1,6 @@
 // The seal over a batch: a Merkle root over its rows and a header hash chained to the batch before.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -15,6 +16,18 @@ namespace trib::ledger {
 // come in the order usage (by LSN), commands (by LSN), quarantine (by LSN), transfers (by id), quantities
 // (by n). The root of nothing is SHA-256 of nothing.
 Sha256 merkle_root(std::span<const Sha256> leaves);
+
+// The same root, leaf by leaf.
+class MerkleTree {
+ public:
+  void add(const Sha256& leaf);
+  Sha256 root() const;
+  std::uint64_t size() const { return size_; }
+
+ private:
+  std::array<Sha256, 64> whole_{};  // by level: the whole tree of 2^level leaves that waits for its right neighbour, where size_ has that bit
+  std::uint64_t size_ = 0;
+};
 
 // The siblings from leaf `index` up to the root, and the way back: the root that a leaf and its siblings
 // give in a tree of `count` leaves; none where their number does not fit.

@@ -15,8 +15,8 @@ constexpr std::string_view format = "tributary-checkpoint/1";
 }  // namespace
 
 std::string signed_bytes(const Checkpoint& checkpoint) {
-  std::string out(prefix);
-  ByteWriter w(out);
+  ByteWriter w;
+  w.raw(prefix);
   w.fixed(checkpoint.shard);
   w.fixed(checkpoint.number);
   w.fixed(checkpoint.batch_from);
@@ -26,7 +26,7 @@ std::string signed_bytes(const Checkpoint& checkpoint) {
   w.digest(checkpoint.root);
   w.digest(checkpoint.head);
   w.digest(checkpoint.prev);
-  return out;
+  return std::string(w.written());
 }
 
 Sha256 digest(const Checkpoint& checkpoint) { return sha256(signed_bytes(checkpoint)); }

@@ -172,8 +172,8 @@ void take_part(ByteReader& r, const std::vector<AttemptRow>& attempts, Part& to)
 // `attempt(i)` is one of `count`; nothing of them is copied.
 template <class View>
 void encode(UsageRow& row, std::size_t count, const View& attempt, const std::vector<Part>& parts) {
-  row.detail.clear();
-  ByteWriter w(row.detail);
+  thread_local ByteWriter w;
+  w.clear();
   put_facts(w, row);
   w.number(count);
   for (std::size_t i = 0; i < count; ++i) put_attempt(w, row, attempt(i));
@@ -186,6 +186,7 @@ void encode(UsageRow& row, std::size_t count, const View& attempt, const std::ve
     }
     put_part(w, part, sent);
   }
+  row.detail = w.written();
 }
 
 }  // namespace

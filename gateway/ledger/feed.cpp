@@ -60,7 +60,7 @@ bool ends_order(const Record& record) {
 void Tally::add(const Ready& item) {
   const auto& final = std::get<Final>(item.record);
   const UsageRow& row = item.row;
-  leaves.push_back(row.leaf);
+  leaves.add(row.leaf);
   touches(row.period);
   quantities.add(row, final, item.rated);
   switch (row.state) {
@@ -75,7 +75,11 @@ void Tally::add(const Ready& item) {
     last = std::max(last, row.admit_ms);
   };
   raise(rated_prices, row.model);
-  for (const Part& part : item.rated.parts) raise(rated_contracts, part.contract);
+  const std::string* raised = nullptr;
+  for (const Part& part : item.rated.parts) {
+    if (raised == nullptr || *raised != part.contract) raise(rated_contracts, part.contract);
+    raised = &part.contract;
+  }
 }
 
 Feed::Feed(metering::Journal& journal, std::uint16_t shard, bool ahead) : journal_(journal), shard_(shard) {
@@ -87,6 +91,7 @@ Feed::Feed(metering::Journal& journal, std::uint16_t shard, bool ahead) : journa
 }
 
 Feed::~Feed() {
+  give_up();
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -97,6 +102,13 @@ Feed::~Feed() {
 
 std::error_code Feed::run(const FeedOrder& order, const Write& write) {
   if (!thread_.joinable()) return produce(order, [this] { return &one_; }, write);
+  if (!begun_) begin(order);
+  begun_ = false;
+  return run_ahead(write);
+}
+
+void Feed::begin(const FeedOrder& order) {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
     order_ = order;
@@ -105,8 +117,17 @@ std::error_code Feed::run(const FeedOrder& order, const Write& write) {
     error_ = {};
     made_ = written_ = 0;
   }
+  begun_ = true;
   wake_worker_.notify_one();
-  return run_ahead(write);
+}
+
+void Feed::give_up() {
+  if (!begun_) return;
+  begun_ = false;
+  std::unique_lock lock(mutex_);
+  given_up_ = true;
+  wake_worker_.notify_one();
+  wake_caller_.wait(lock, [this] { return !ordered_; });
 }
 
 template <class Slot, class Made>

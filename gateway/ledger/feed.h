@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "gateway/ledger/book.h"
+#include "gateway/ledger/chain.h"
 #include "gateway/ledger/documents.h"
 #include "gateway/ledger/postings.h"
 #include "gateway/ledger/quantities.h"
@@ -42,7 +43,7 @@ bool ends_order(const metering::Record& record);
 struct Tally {
   Postings postings;
   Quantities quantities;
-  std::vector<Sha256> leaves;  // of FINALs
+  MerkleTree leaves;  // of FINALs; the batch goes on with the others
   std::uint64_t billed = 0, voided = 0, quarantined = 0;
   money::Amount gross;
   Period from = INT32_MAX, to = 0;
@@ -77,8 +78,13 @@ class Feed {
   // What the order points to is left alone once the last record is told. The error is the journal's.
   std::error_code run(const FeedOrder& order, const Write& write);
 
+  // Goes to work on what run() will be asked for next, where there is a thread for it: until that run(), or
+  // give_up(), what the order points to is in use. The next run() must be of this order.
+  void begin(const FeedOrder& order);
+  void give_up();
+
  private:
-  static constexpr std::size_t blocks = 4, block_records = 256;
+  static constexpr std::size_t blocks = 16, block_records = 256;
   struct Block {
     std::vector<Ready> records = std::vector<Ready>(block_records);  // reused
     std::size_t count = 0;
@@ -98,6 +104,7 @@ class Feed {
   std::condition_variable wake_worker_, wake_caller_;
   FeedOrder order_;
   bool ordered_ = false, given_up_ = false, stopping_ = false;
+  bool begun_ = false;  // the order is one that run() has not come for; the caller's alone
   std::error_code error_;
   std::array<Block, blocks> ring_;
   std::size_t made_ = 0, written_ = 0;  // blocks, since the order

@@ -1,6 +1,7 @@
 // FINALs and COMMANDs into rows, and their batch.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "gateway/ledger/book_tables.h"
 #include "gateway/ledger/period.h"
@@ -43,15 +44,48 @@ Poster::Turn Poster::turn(std::string& why) {
   return batch(why);
 }
 
+// A batch in the making: the one that was begun, unless something has come between.
+std::unique_ptr<Poster::Work> Poster::take_work() {
+  std::unique_ptr<Work> out = std::move(next_);
+  const bool fits = out && out->batch.from_lsn == cursor_ + 1 && out->batch.id == last_batch_ + 1 && out->book == book_ &&
+                    out->periods == periods_ && inserts_.in_bulk;
+  if (!fits) {
+    feed_.give_up();
+    out = std::make_unique<Work>();
+    out->batch.from_lsn = cursor_ + 1;
+    out->batch.shard = shard_;
+    out->batch.id = last_batch_ + 1;
+    out->book = book_;
+    out->periods = periods_;
+  }
+  out->batch.prev_hash = last_hash_;
+  return out;
+}
+
+// While a full batch is hashed up, committed and synced, the feed goes on with the next.
+void Poster::begin_next(const Work& work) {
+  const Lsn from = work.batch.to_lsn + 1, durable = journal_.durable();
+  if (work.items < batch_requests_max_ || !inserts_.in_bulk || from > durable || seals_.contains(from)) return;
+  next_ = std::make_unique<Work>();
+  next_->batch.from_lsn = from;
+  next_->batch.shard = shard_;
+  next_->batch.id = work.batch.id + 1;
+  next_->book = work.book;
+  next_->periods = work.periods;
+  next_->begun = order_of(*next_, from, durable, batch_requests_max_);
+  feed_.begin(*next_->begun);
+}
+
+FeedOrder Poster::order_of(Work& work, Lsn from, Lsn to, std::size_t count_max) const {
+  return {from, to, count_max - work.items, work.batch.id, work.book, work.periods, inserts_.in_bulk ? &work.tally : nullptr};
+}
+
 Poster::Turn Poster::batch(std::string& why) {
-  Work work;
-  work.batch.from_lsn = cursor_ + 1;
-  work.batch.shard = shard_;
-  work.batch.id = last_batch_ + 1;
-  work.batch.prev_hash = last_hash_;
-  work.book = book_;
-  work.periods = periods_;
-  if (!collect(work, why) || (work.items > 0 && !finish(work, why))) {
+  const std::unique_ptr<Work> making = take_work();
+  Work& work = *making;
+  const bool collected = collect(work, why);
+  if (collected) begin_next(work);
+  if (!collected || (work.items > 0 && !finish(work, why))) {
     if (why.empty()) why = db_.error();
     db_.rollback();
     return Turn::failed;
@@ -82,8 +116,7 @@ bool Poster::collect(Work& work, std::string& why) {
   Lsn next = scanned_ + 1;
   std::error_code error;
   while (more && !error && next <= end && work.items < count_max) {
-    const FeedOrder order{next,      end,          count_max - work.items, work.batch.id,
-                          work.book, work.periods, inserts_.in_bulk ? &work.tally : nullptr};
+    const FeedOrder order = work.begun ? *std::exchange(work.begun, {}) : order_of(work, next, end, count_max);
     more = false;
     error = feed_.run(order, [&](Ready& item) {
       const bool alone = stands_alone(item.record);
@@ -97,6 +130,9 @@ bool Poster::collect(Work& work, std::string& why) {
       more = !alone && ends_order(item.record);
       return !alone;
     });
+    if (work.items > 0 || !posted || order.to >= end) continue;
+    next = order.to + 1;  // nothing of money was in what had been begun: on with what has come since
+    more = true;
   }
   if (error) why = "reading the journal: " + error.message();
   if (error || !posted) return false;
@@ -275,18 +311,18 @@ bool Poster::move_cursor(Lsn to) {
 }
 
 bool Poster::write_batch(Work& work) {
-  std::vector<Sha256> leaves = std::move(work.tally.leaves);
-  leaves.insert(leaves.end(), work.commands.begin(), work.commands.end());
-  leaves.insert(leaves.end(), work.quarantine.begin(), work.quarantine.end());
-  for (const TransferRow& row : work.tally.postings.transfers) leaves.push_back(row.leaf);
-  leaves.insert(leaves.end(), work.quantity.begin(), work.quantity.end());
+  MerkleTree& leaves = work.tally.leaves;
+  for (const Sha256& leaf : work.commands) leaves.add(leaf);
+  for (const Sha256& leaf : work.quarantine) leaves.add(leaf);
+  for (const TransferRow& row : work.tally.postings.transfers) leaves.add(row.leaf);
+  for (const Sha256& leaf : work.quantity) leaves.add(leaf);
   BatchRow& batch = work.batch;
   batch.n = leaves.size();
   batch.transfers = work.tally.postings.transfers.size();
   batch.legs = work.tally.postings.legs;
   batch.debit = work.tally.postings.total.debit;
   batch.credit = work.tally.postings.total.credit;
-  batch.merkle_root = merkle_root(leaves);
+  batch.merkle_root = leaves.root();
   batch.hash = chain_hash(batch);
   return inserts_.put(batch);
 }

@@ -22,6 +22,7 @@ class Poster {
  public:
   // `ahead`: FINALs are rated and hashed on a thread of their own.
   Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max, bool ahead);
+  ~Poster();
 
   // Opens the store for writing, checks it against the journal, and writes the last batch's SEAL if a
   // crash has lost it. False with the reason.
@@ -54,6 +55,9 @@ class Poster {
   void seal();
 
   Turn batch(std::string& why);
+  std::unique_ptr<Work> take_work();
+  void begin_next(const Work& work);
+  FeedOrder order_of(Work& work, metering::Lsn from, metering::Lsn to, std::size_t count_max) const;
   bool collect(Work& work, std::string& why);
   bool finish(Work& work, std::string& why);
   bool add(Work& work, const Ready& item);
@@ -75,6 +79,7 @@ class Poster {
   metering::Journal& journal_;
   const std::uint16_t shard_;
   const std::size_t batch_requests_max_;
+  std::unique_ptr<Work> next_;  // what the feed has begun
   Feed feed_;
   Connection db_;
   Inserts inserts_;

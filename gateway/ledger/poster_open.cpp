@@ -1,6 +1,6 @@
 // Opening a store: connection, schema, where it stands, and whether the journal tells the same story.
 #include "gateway/ledger/book_tables.h"
-#include "gateway/ledger/poster.h"
+#include "gateway/ledger/poster_work.h"
 #include "gateway/ledger/schema.h"
 
 namespace trib::ledger {
@@ -35,6 +35,8 @@ Poster::Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batc
       periods_(std::make_shared<Periods>()) {
   TRIB_ASSERT(batch_requests_max > 0);
 }
+
+Poster::~Poster() { feed_.give_up(); }
 
 bool Poster::open(const std::string& path, const std::string& vfs, std::string& why) {
   if (!db_.open(path, vfs, Connection::Mode::write, why)) return false;

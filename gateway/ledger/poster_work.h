@@ -11,6 +11,7 @@ struct Poster::Work {
   std::vector<Sha256> commands, quarantine, quantity;  // leaves, beside the tally's
   std::shared_ptr<const Book> book;
   std::shared_ptr<const Periods> periods;
+  std::optional<FeedOrder> begun;  // its first order, where the feed is at work on it
 };
 
 }  // namespace trib::ledger

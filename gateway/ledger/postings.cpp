@@ -19,7 +19,13 @@ const std::string& site_of(const metering::Final& final, std::uint16_t attempt) 
 void Postings::add_sum(OfPeriod& period, Code code, const std::string& who, money::Amount amount) {
   if (amount.zero()) return;
   const auto at = std::find(codes.begin(), codes.end(), code) - codes.begin();
-  period.sums[static_cast<std::size_t>(at)][who] += amount;
+  period.sums[static_cast<std::size_t>(at)].add(who, amount);
+}
+
+SiteUse& Postings::use_of(const std::string& site, std::int32_t period) {
+  if (last_site_ == nullptr || last_site_->first.second != period || last_site_->first.first != site)
+    last_site_ = &*sites.try_emplace({site, period}).first;
+  return last_site_->second;
 }
 
 void Postings::charge(const UsageRow& row, const metering::Final& final, const Rated& rated) {
@@ -49,7 +55,7 @@ void Postings::charge(const UsageRow& row, const metering::Final& final, const R
   const std::string* counted = nullptr;  // several attempts of one site are one request of it
   for (const AttemptShare& share : rated.shares) {
     const std::string& site = site_of(final, share.attempt);
-    SiteUse& use = sites[{site, row.period}];
+    SiteUse& use = use_of(site, row.period);
     if (!counted || *counted != site) ++use.requests;
     counted = &site;
     add_counts(use.counts, share.counts);
@@ -94,11 +100,11 @@ TransferRow& Postings::begin(Code code, std::int32_t period, std::int64_t effect
 // back to the parties. Negative sums, of a platform that paid more than it took, are debits of the party.
 void Postings::add_usage(std::int32_t period, const OfPeriod& sums) {
   for (std::size_t i = 0; i < codes.size(); ++i) {
-    if (sums.sums[i].empty()) continue;
+    if (sums.sums[i].of.empty()) continue;
     const bool is_charge = codes[i] == Code::usage_charge || codes[i] == Code::overrun;
     TransferRow& row = begin(codes[i], period, codes[i] == Code::overrun ? sums.overrun_at : sums.effective_at);
     money::Amount whole;
-    for (const auto& [who, amount] : sums.sums[i]) {
+    for (const auto& [who, amount] : sums.sums[i].of) {
       row.legs.push_back({is_charge ? customer_account(who) : party_account(who), is_charge ? amount : -amount});
       whole += amount;
     }

@@ -26,6 +26,9 @@ struct SiteUse {
 
 class Postings {
  public:
+  Postings() = default;
+  Postings(const Postings&) = delete;  // it keeps where it was last
+  Postings& operator=(const Postings&) = delete;
   void charge(const UsageRow& row, const metering::Final& final, const Rated& rated);
   void topup(const Topup& topup, std::string_view doc_id, std::int64_t wall_ms, Period period);
   void document(const DocumentTransfer& transfer, std::string_view document_id);
@@ -43,6 +46,15 @@ class Postings {
  private:
   static constexpr std::array codes{Code::usage_charge,   Code::share_site,     Code::share_vendor, Code::share_referrer,
                                     Code::share_platform, Code::overrun,        Code::suspense};
+  // By tenant or party. Who comes again is not sought again.
+  struct Sums {
+    std::unordered_map<std::string, money::Amount> of;
+    std::pair<const std::string, money::Amount>* last = nullptr;
+    void add(const std::string& who, money::Amount amount) {
+      if (last == nullptr || last->first != who) last = &*of.try_emplace(who).first;
+      last->second += amount;
+    }
+  };
   struct OfPeriod {
     std::int64_t effective_at = 0;  // of its latest request
     std::int64_t overrun_at = 0;    // likewise, of those that cost more than was held
@@ -50,13 +62,15 @@ class Postings {
     // Requests of a period that is closed, by account: debit positive. When the latest of them ended.
     std::map<std::string, money::Amount> late;
     std::int64_t late_at = 0;
-    std::array<std::unordered_map<std::string, money::Amount>, codes.size()> sums;  // by tenant or party
+    std::array<Sums, codes.size()> sums;
   };
-  void add_sum(OfPeriod& period, Code code, const std::string& who, money::Amount amount);
+  static void add_sum(OfPeriod& period, Code code, const std::string& who, money::Amount amount);
   void add_usage(std::int32_t period, const OfPeriod& sums);
   void add_late(std::int32_t period, const OfPeriod& sums);
   TransferRow& begin(Code code, std::int32_t period, std::int64_t effective_at);
+  SiteUse& use_of(const std::string& site, std::int32_t period);
   std::map<std::int32_t, OfPeriod> periods_;
+  decltype(sites)::value_type* last_site_ = nullptr;
   std::vector<TransferRow> documents_;  // top-ups too
 };
 

@@ -91,8 +91,7 @@ void add(Quantity& to, const Quantity& more) {
 }
 
 Sha256 leaf_of(const QuantityRow& row, std::uint16_t shard) {
-  std::string bytes;
-  ByteWriter w(bytes);
+  ByteWriter w;
   w.fixed(std::uint8_t{0});  // a leaf
   w.fixed(std::uint8_t{1});  // format version
   w.fixed(std::uint8_t{5});  // its kind, after those of rows.cpp
@@ -104,7 +103,7 @@ Sha256 leaf_of(const QuantityRow& row, std::uint16_t shard) {
   w.text(row.model);
   w.text(row.account);
   for (const std::int64_t n : row.amount) w.fixed(n);
-  return sha256(bytes);
+  return sha256(w.written());
 }
 
 Quantities::Accounts& Quantities::of(const UsageRow& row, const std::string& site) {

@@ -122,15 +122,15 @@ std::optional<Receipt> read_receipt(std::string_view text) {
 Sha256 receipt_leaf(std::string_view text) { return sha256(std::string_view("\0", 1), text); }
 
 std::string signed_bytes(const ReceiptRoot& root) {
-  std::string out(prefix);
-  ByteWriter w(out);
+  ByteWriter w;
+  w.raw(prefix);
   w.text(root.site);
   w.fixed(root.number);
   w.fixed(root.made_ms);
   w.fixed(static_cast<std::uint32_t>(root.receipts.size()));
   w.digest(root.root);
   w.digest(root.prev);
-  return out;
+  return std::string(w.written());
 }
 
 Sha256 digest(const ReceiptRoot& root) { return sha256(signed_bytes(root)); }

@@ -8,19 +8,14 @@ namespace {
 constexpr std::uint8_t format_version = 1, usage_version = 2;
 enum class Kind : std::uint8_t { usage = 1, command, quarantine, transfer };  // 5: quantities.cpp
 
-ByteWriter begin_leaf(std::string& out, std::uint8_t version, Kind kind, std::uint16_t shard) {
-  out.clear();
-  ByteWriter w(out);
+ByteWriter& begin_leaf(std::uint8_t version, Kind kind, std::uint16_t shard) {
+  thread_local ByteWriter w;
+  w.clear();
   w.fixed(std::uint8_t{0});  // a leaf, never to be taken for an inner node
   w.fixed(version);
   w.fixed(static_cast<std::uint8_t>(kind));
   w.fixed(shard);
   return w;
-}
-
-std::string& scratch() {
-  thread_local std::string buffer;
-  return buffer;
 }
 
 }  // namespace
@@ -43,8 +38,7 @@ void add_counts(metering::TokenCounts& to, const metering::TokenCounts& more) {
 }
 
 Sha256 leaf_of(const UsageRow& row, std::uint16_t shard) {
-  std::string& bytes = scratch();
-  ByteWriter w = begin_leaf(bytes, usage_version, Kind::usage, shard);
+  ByteWriter& w = begin_leaf(usage_version, Kind::usage, shard);
   w.fixed(row.id.hi);
   w.fixed(row.id.lo);
   w.fixed(row.lsn);
@@ -59,12 +53,11 @@ Sha256 leaf_of(const UsageRow& row, std::uint16_t shard) {
   w.digest(row.key_hash);
   w.text(row.content_hash);
   w.text(row.detail);
-  return sha256(bytes);
+  return sha256(w.written());
 }
 
 Sha256 leaf_of(const CommandRow& row, std::uint16_t shard) {
-  std::string& bytes = scratch();
-  ByteWriter w = begin_leaf(bytes, format_version, Kind::command, shard);
+  ByteWriter& w = begin_leaf(format_version, Kind::command, shard);
   w.text(row.id);
   w.fixed(row.lsn);
   w.fixed(row.batch);
@@ -72,23 +65,21 @@ Sha256 leaf_of(const CommandRow& row, std::uint16_t shard) {
   w.fixed(row.wall_ms);
   w.text(row.body);
   w.text(row.result);
-  return sha256(bytes);
+  return sha256(w.written());
 }
 
 Sha256 leaf_of(const QuarantineRow& row, std::uint16_t shard) {
-  std::string& bytes = scratch();
-  ByteWriter w = begin_leaf(bytes, format_version, Kind::quarantine, shard);
+  ByteWriter& w = begin_leaf(format_version, Kind::quarantine, shard);
   w.fixed(row.lsn);
   w.fixed(row.batch);
   w.text(row.subject);
   w.text(row.reason);
   w.text(row.record);
-  return sha256(bytes);
+  return sha256(w.written());
 }
 
 Sha256 leaf_of(const TransferRow& row, std::uint16_t shard) {
-  std::string& bytes = scratch();
-  ByteWriter w = begin_leaf(bytes, format_version, Kind::transfer, shard);
+  ByteWriter& w = begin_leaf(format_version, Kind::transfer, shard);
   w.fixed(row.id);
   w.fixed(row.batch);
   w.fixed(row.code);
@@ -104,7 +95,7 @@ Sha256 leaf_of(const TransferRow& row, std::uint16_t shard) {
     w.text(leg.account);
     w.amount(leg.amount);
   }
-  return sha256(bytes);
+  return sha256(w.written());
 }
 
 }  // namespace trib::ledger

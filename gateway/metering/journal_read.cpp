@@ -91,14 +91,14 @@ std::error_code JournalFile::take(Lsn from, std::uint32_t kinds, const Take& tak
   Cursor cursor;
   if (auto error = open_cursor(from, cursor)) return error;
   Frame frame;
+  Record record;
   while (cursor.next <= until) {
     if (auto error = next_frame(cursor, frame)) return error;
     const auto kind = kind_of(frame.payload);
     if (!kind) return damaged();
     if ((kinds >> *kind & 1) == 0) continue;
-    auto record = decode(frame.payload);
-    if (!record) return damaged();
-    if (!take(frame.lsn, *record, frame.payload)) break;
+    if (!decode(frame.payload, record)) return damaged();
+    if (!take(frame.lsn, record, frame.payload)) break;
   }
   remember(cursor);
   return {};

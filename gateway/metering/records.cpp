@@ -86,10 +86,11 @@ class Reader {
   void operator()(T& value) {
     value = 0;
     const std::string_view bytes = take(sizeof(T));
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      value = static_cast<T>(
-          value | static_cast<T>(static_cast<T>(static_cast<unsigned char>(bytes[i])) << (8 * i)));
-    }
+    if (bytes.empty()) return;
+    std::uint64_t bits = 0;
+    for (std::size_t i = 0; i < sizeof(T); ++i)
+      bits |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
+    value = static_cast<T>(bits);
   }
   void operator()(std::int64_t& value) {
     std::uint64_t bits = 0;
@@ -130,14 +131,17 @@ class Reader {
     std::uint16_t count = 0;
     (*this)(count);
     if (count > record_attempts_max) ok = false;
-    for (std::uint16_t i = 0; ok && i < count; ++i) fields(*this, items.emplace_back());
+    std::size_t i = 0;
+    for (; ok && i < count; ++i) fields(*this, i < items.size() ? items[i] : items.emplace_back());
+    items.resize(i);
   }
   template <class T>
   void maybe(std::optional<T>& item) {
     std::uint8_t there = 0;
     (*this)(there);
     if (there > 1) ok = false;
-    if (ok && there == 1) fields(*this, item.emplace());
+    if (!ok || there == 0) return item.reset();
+    fields(*this, item.emplace());
   }
 
  private:
@@ -251,11 +255,10 @@ void fields(A& a, Of<A, Seal>& v) {
 }
 
 template <class T>
-std::optional<Record> decode_as(Reader& reader) {
-  T value;
-  fields(reader, value);
-  if (!reader.done()) return std::nullopt;
-  return Record(std::move(value));
+bool decode_as(Reader& reader, Record& to) {
+  if (!std::holds_alternative<T>(to)) to.emplace<T>();
+  fields(reader, std::get<T>(to));
+  return reader.done();
 }
 
 }  // namespace
@@ -314,27 +317,33 @@ std::string encode(RecordRef record) {
 }
 
 std::optional<Record> decode(std::string_view bytes) {
-  if (bytes.size() > record_bytes_max) return std::nullopt;
+  Record out;
+  if (!decode(bytes, out)) return std::nullopt;
+  return out;
+}
+
+bool decode(std::string_view bytes, Record& to) {
+  if (bytes.size() > record_bytes_max) return false;
   Reader reader(bytes);
   std::uint8_t version = 0, kind = 0;
   reader(version);
   reader(kind);
-  if (!reader.ok || version != format_version) return std::nullopt;
+  if (!reader.ok || version != format_version) return false;
   switch (kind) {
     case 1:
-      return decode_as<Admit>(reader);
+      return decode_as<Admit>(reader, to);
     case 2:
-      return decode_as<Attempt>(reader);
+      return decode_as<Attempt>(reader, to);
     case 3:
-      return decode_as<Progress>(reader);
+      return decode_as<Progress>(reader, to);
     case 4:
-      return decode_as<Final>(reader);
+      return decode_as<Final>(reader, to);
     case 5:
-      return decode_as<Command>(reader);
+      return decode_as<Command>(reader, to);
     case 6:
-      return decode_as<Seal>(reader);
+      return decode_as<Seal>(reader, to);
     default:
-      return std::nullopt;
+      return false;
   }
 }
 

@@ -154,6 +154,7 @@ std::string encode(RecordRef record);  // empty when a bound is broken
 // One text for one value: refuses unknown versions, kinds and enumerators, lengths beyond the
 // bounds or the input, and trailing bytes. Any input is safe.
 std::optional<Record> decode(std::string_view bytes);
+bool decode(std::string_view bytes, Record& to);  // likewise, in what memory `to` has; false: `to` is any value
 // The record's index in the variant, without decoding; none: not a record of a known version.
 std::optional<std::size_t> kind_of(std::string_view bytes);
 

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -33,13 +34,14 @@ double ms_since(Steady::time_point begin) {
   return std::chrono::duration<double, std::milli>(Steady::now() - begin).count();
 }
 
-// What this process has used of the processors: other work on the machine does not count.
-double cpu_ms() {
+// What this process or thread has used of the processors: other work on the machine does not count.
+double cpu_ms(clockid_t clock) {
   timespec used{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  clock_gettime(clock, &used);
   return static_cast<double>(used.tv_sec) * 1e3 + static_cast<double>(used.tv_nsec) / 1e6;
 }
 
+constexpr std::uint64_t backlog = 50'000;  // requests that wait when the posting begins
 constexpr std::int64_t begin_ms = 1'793'462'400'000;  // 2026-11-01 in Shanghai
 
 config::ConfigSnapshot make_config() {
@@ -175,6 +177,7 @@ class RowsAlone {
     std::vector<ledger::UsageRow> rows;
     while (select.row()) ledger::read(select, rows.emplace_back());
     std::reverse(rows.begin(), rows.end());
+    double part_ms = 0;
     for (std::size_t at = 0; at < rows.size(); at += batch_rows) {
       const std::size_t end = std::min(at + batch_rows, rows.size());
       const auto begin = Steady::now();
@@ -182,11 +185,14 @@ class RowsAlone {
       for (std::size_t n = at; fine && n < end; ++n) fine = inserts_.put(rows[n], shard);
       if (!fine || !to_.commit()) return failed({});
       took_ms_ += ms_since(begin);
+      part_ms += ms_since(begin);
     }
     rows_ += rows.size();
+    last_ = static_cast<double>(rows.size()) / part_ms * 1000;
     return true;
   }
 
+  double last() const { return last_; }
   double rate() const { return static_cast<double>(rows_) / took_ms_ * 1000; }
 
  private:
@@ -197,8 +203,15 @@ class RowsAlone {
   ledger::Connection from_, to_;
   ledger::Inserts inserts_;
   std::size_t rows_ = 0;
-  double took_ms_ = 0;
+  double took_ms_ = 0, last_ = 0;
 };
+
+// The mean of the later half over that of the earlier: 1 where nothing slows down as the rows grow.
+double later_half(const std::vector<double>& values) {
+  const auto half = static_cast<std::ptrdiff_t>(values.size() / 2);
+  const double earlier = std::accumulate(values.begin(), values.begin() + half, 0.0), later = std::accumulate(values.end() - half, values.end(), 0.0);
+  return earlier > 0 ? later / earlier : 1;
+}
 
 int run(const Options& wanted) {
   std::filesystem::remove_all(wanted.dir + "/journal");
@@ -224,41 +237,47 @@ int run(const Options& wanted) {
   if (!alone.open(stores.ledger, stores.alone)) return 1;
 
   SeededRng rng(1);
-  std::vector<double> batch_ms, part_rates;
-  double posting_ms = 0, posting_cpu_ms = 0, part_ms = 0;
+  std::vector<double> batch_ms, part_rates, part_ratios;
+  double posting_ms = 0, cpu_all_ms = 0, cpu_here_ms = 0, part_ms = 0;
   std::uint64_t made = 0, part_from = 0;
   const std::uint64_t part = std::max<std::uint64_t>(wanted.requests / 10, 10'000);
   while (made < wanted.requests) {
-    for (int i = 0; i < 10'000; ++i) {
+    const std::uint64_t ends = std::min(made + backlog, wanted.requests);
+    while (made < ends) {
       if (journal->append(make_final(made++, wanted.tenants, rng)) == 0) return std::fprintf(stderr, "the journal is full\n"), 1;
     }
     while (journal->pump()) {
     }
-    const auto begin = Steady::now();
-    const double cpu_begin = cpu_ms();
-    if (!ledger->post_once()) return std::fprintf(stderr, "post: %s\n", ledger->failure().c_str()), 1;
-    batch_ms.push_back(ms_since(begin));
-    posting_ms += batch_ms.back();
-    part_ms += batch_ms.back();
-    posting_cpu_ms += cpu_ms() - cpu_begin;
+    auto begin = Steady::now();
+    const double all_begin = cpu_ms(CLOCK_PROCESS_CPUTIME_ID), here_begin = cpu_ms(CLOCK_THREAD_CPUTIME_ID);
+    while (ledger->post_once()) {
+      batch_ms.push_back(ms_since(begin));
+      posting_ms += batch_ms.back();
+      part_ms += batch_ms.back();
+      begin = Steady::now();
+    }
+    if (!ledger->failure().empty()) return std::fprintf(stderr, "post: %s\n", ledger->failure().c_str()), 1;
+    cpu_all_ms += cpu_ms(CLOCK_PROCESS_CPUTIME_ID) - all_begin;
+    cpu_here_ms += cpu_ms(CLOCK_THREAD_CPUTIME_ID) - here_begin;
     if (made - part_from < part && made < wanted.requests) continue;
     part_rates.push_back(static_cast<double>(made - part_from) / part_ms * 1000);
-    std::printf("rows          %9llu  %.0f requests/s\n", static_cast<unsigned long long>(made), part_rates.back());
+    if (!alone.copy(ledger->posted(), 5)) return 1;  // in the same minute, since a machine's speed drifts
+    part_ratios.push_back(part_rates.back() / alone.last());
+    std::printf("rows          %9llu  %.0f requests/s, %.2f of the rows alone\n", static_cast<unsigned long long>(made), part_rates.back(), part_ratios.back());
     std::fflush(stdout);
     part_ms = 0;
     part_from = made;
-    if (!alone.copy(ledger->posted(), 5)) return 1;  // in the same minute, since a machine's speed drifts
     journal->trim(ledger->posted());  // so that the disk holds the rows, not the requests twice
   }
   std::sort(batch_ms.begin(), batch_ms.end());
   const auto at = [&](std::size_t percent) { return batch_ms[std::min(batch_ms.size() - 1, batch_ms.size() * percent / 100)]; };
-  std::printf("posted        %llu requests in batches of 10000, %.0f requests/s, %.2f us CPU each in this process\n",
+  std::printf("posted        %llu requests in batches of 10000, %.0f requests/s, %.2f us CPU each writing and %.2f rating\n",
               static_cast<unsigned long long>(made), static_cast<double>(made) / posting_ms * 1000,
-              posting_cpu_ms * 1000 / static_cast<double>(made));
+              cpu_here_ms * 1000 / static_cast<double>(made), (cpu_all_ms - cpu_here_ms) * 1000 / static_cast<double>(made));
   std::printf("rows alone    %.0f rows/s in such batches, without hashes and books\n", alone.rate());
   std::printf("ratio         %.2f of the rows alone\n", static_cast<double>(made) / posting_ms * 1000 / alone.rate());
-  std::printf("flat          the slowest tenth has %.2f of the first one's speed\n",
-              *std::min_element(part_rates.begin(), part_rates.end()) / part_rates.front());
+  std::printf("flat          the slowest tenth has %.2f of the first one's speed; the last half %.2f of the first half's ratio\n",
+              *std::min_element(part_rates.begin(), part_rates.end()) / part_rates.front(), later_half(part_ratios));
   std::printf("batch         p50 %.1f ms  p99 %.1f ms  max %.1f ms\n", at(50), at(99), batch_ms.back());
   if (!wanted.postgres)
     std::printf("store         %.0f bytes a request\n", static_cast<double>(size_of(stores.ledger)) / static_cast<double>(made));
