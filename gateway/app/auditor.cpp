@@ -1,7 +1,5 @@
 #include "gateway/app/auditor.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <chrono>
 
@@ -35,7 +33,7 @@ Auditor::Auditor(ledger::Ledger& ledger, ledger::CheckpointBook& book, std::stri
 void Auditor::start(std::int64_t every_ms, std::function<void()> grew) {
   grew_ = std::move(grew);
   signer_ = std::thread([this, every_ms] {
-    ::pthread_setname_np(::pthread_self(), "auditor");
+    name_background_thread("auditor");
     sign_each(every_ms);
   });
 }
@@ -92,7 +90,7 @@ std::string Auditor::begin(const std::string& dir) {
   backup_.running = true;
   backup_.dir = dir;
   copier_ = std::thread([this, dir] {
-    ::pthread_setname_np(::pthread_self(), "backup");
+    name_background_thread("backup");
     back_up(dir);
   });
   return {};

@@ -1,7 +1,6 @@
 #include "gateway/app/gateway.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -33,7 +32,7 @@ int fail(int code, const std::string& why) {
 class TaskThread {
  public:
   TaskThread() : thread_([this] {
-    ::pthread_setname_np(::pthread_self(), "admin");
+    name_background_thread("admin");
     run();
   }) {}
   ~TaskThread() { stop(); }
@@ -82,7 +81,7 @@ class Engines {
  public:
   explicit Engines(metering::Journal& journal) : journal_(journal) {
     writer_ = std::thread([this] {
-      ::pthread_setname_np(::pthread_self(), "journal");
+      name_thread("journal");
       while (!stop_.load()) {
         journal_.pump();
         journal_.wait(20);
@@ -94,7 +93,7 @@ class Engines {
   // `backed_up`: the furthest LSN that a backup of the store covers.
   void start_posting(ledger::Ledger& ledger, metering::TrimRule rule, std::function<metering::Lsn()> backed_up) {
     poster_ = std::thread([this, &ledger, rule = std::move(rule), backed_up = std::move(backed_up)]() mutable {
-      ::pthread_setname_np(::pthread_self(), "poster");
+      name_background_thread("poster");
       std::string told;
       while (!stop_.load()) {
         const std::int64_t now_ms = system_clock().mono_ns() / 1'000'000;
@@ -246,6 +245,8 @@ int Gateway::open(const std::string& file) {
   options.segment_bytes = gateway.journal.segment_bytes;
   options.sync_always = gateway.journal.sync_always;
   options.sync_window_ms = gateway.journal.sync_window_ms;
+  auto& syncs = registry_.histogram("tributary_journal_sync_seconds", "What a sync of the journal's records took.", {}, telemetry::Histogram::fine_bounds_us);
+  options.on_sync = [&syncs](std::int64_t ns) { syncs.observe_ns(ns); };
   metering::JournalError error;
   journal_ = metering::open_journal(disk, system_clock(), options, error);
   if (journal_ == nullptr)

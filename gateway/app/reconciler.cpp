@@ -1,7 +1,5 @@
 #include "gateway/app/reconciler.h"
 
-#include <pthread.h>
-
 #include <chrono>
 
 #include "gateway/settlement/settlement.h"
@@ -25,7 +23,7 @@ Reconciler::Reconciler(ledger::Ledger& ledger, telemetry::Registry& registry) : 
 
 void Reconciler::start(std::int64_t grace_days, std::function<DialsIn()> dials_in) {
   thread_ = std::thread([this, grace_days, dials_in = std::move(dials_in)] {
-    ::pthread_setname_np(::pthread_self(), "reconciler");
+    name_background_thread("reconciler");
     run(grace_days, dials_in);
   });
 }

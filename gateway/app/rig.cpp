@@ -1,7 +1,5 @@
 #include "gateway/app/rig.h"
 
-#include <pthread.h>
-
 #include <boost/asio/post.hpp>
 
 namespace trib::app {
@@ -59,7 +57,7 @@ void Rig::start() {
   sites_.start([this](net::Socket socket) { accept_site(std::move(socket)); });
   worker_.wheel().arm(second_, worker_.wheel().now_ns() + second_ns);
   thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), ("worker " + std::to_string(worker_.index())).c_str());
+    name_thread(("worker " + std::to_string(worker_.index())).c_str());
     worker_.run();
   });
 }

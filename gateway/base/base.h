@@ -11,5 +11,6 @@
 #include "gateway/base/published.h"
 #include "gateway/base/rng.h"
 #include "gateway/base/signing.h"
+#include "gateway/base/thread.h"
 #include "gateway/base/timer_wheel.h"
 #include "gateway/base/transport.h"

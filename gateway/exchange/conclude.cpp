@@ -172,6 +172,7 @@ void Exchange::conclude(metering::Outcome outcome, int status) {
   figures.outcome(outcome).add();
   figures.tokens_in.add(final.counts.input + final.counts.cached_input + final.counts.cache_write);
   figures.tokens_out.add(final.counts.output + final.counts.reasoning);
+  ended_ns_ = now();
   wait_last_ = world_.journal().append(final);
   if (wait_last_ != 0) {
     std::optional<std::uint64_t> length;
@@ -252,6 +253,7 @@ void Exchange::on_journal_failed() {
 
 // The last bytes. Whatever this calls last may destroy the exchange.
 void Exchange::send_tail() {
+  world_.figures().journal_wait.observe_ns(now() - ended_ns_);
   if (head_sent_) {
     if (!stream_ && status_ != 200) {
       responder_.abort();
@@ -372,6 +374,8 @@ Figures::Figures(telemetry::Registry& r)
       first_token(r.histogram("tributary_time_to_first_token_seconds", "From the admitted request to the first byte of its answer.")),
       gap(r.histogram("tributary_token_gap_seconds", "Between two reads of one stream.")),
       seam(r.histogram("tributary_seam_seconds", "From the last byte of a stream that broke to the first of the site that went on.")),
+      journal_wait(r.histogram("tributary_journal_wait_seconds", "What the last byte of an answer waited for the journal.", {},
+                               telemetry::Histogram::fine_bounds_us)),
       continuations(r.counter("tributary_continuations_total", "Attempts to go on with a broken stream on another site.")),
       hedges(r.counter("tributary_hedges_total", "Requests that were sent to a second site beside a silent first.")),
       open(r.gauge("tributary_requests_open", "Requests being answered.")) {

@@ -198,6 +198,7 @@ class Exchange final : public net::Operation, private http::CallEvents, private 
   bool tail_ready_ = false;     // FINAL is appended; the tail goes once it is released
   metering::Lsn wait_first_ = 0;  // the first byte waits for this
   metering::Lsn wait_last_ = 0;
+  std::int64_t ended_ns_ = 0;  // when that was appended
   http::SseScanner scanner_;
   std::string held_;            // events before the first release; a unary body; an error body
   std::string role_event_;      // the first role delta waits for the first text
@@ -247,6 +248,7 @@ struct Figures {
   telemetry::Histogram& first_token;
   telemetry::Histogram& gap;
   telemetry::Histogram& seam;
+  telemetry::Histogram& journal_wait;
   telemetry::Counter& continuations;
   telemetry::Counter& hedges;
   telemetry::Gauge& open;

@@ -1,7 +1,5 @@
 #include "gateway/ledger/feed.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -85,7 +83,7 @@ void Tally::add(const Ready& item) {
 Feed::Feed(metering::Journal& journal, std::uint16_t shard, bool ahead) : journal_(journal), shard_(shard) {
   if (!ahead) return;
   thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), "rater");
+    name_background_thread("rater");
     work();
   });
 }

@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::int64_t ns_per_ms = 1'000'000;
 constexpr std::size_t block_bytes = 1u << 20;  // of queued frames: written and synced as one lot
-constexpr std::size_t zero_bytes = 256u << 10;   // of the room kept ready ahead of what is written
+// Of the room kept ready ahead of what is written. The next sync writes the zeros too: where somebody waits for it
+// they are few.
+constexpr std::size_t zero_bytes_waited = 16u << 10, zero_bytes_window = 256u << 10;
 constexpr std::int64_t look_up_ms = 5;         // what nobody waits for is synced by then (sync always)
 constexpr std::size_t idle_blocks_max = 4;     // a burst's memory is given back above it
 
@@ -234,16 +236,23 @@ void JournalFile::sync_if_due(std::unique_lock<std::mutex>& lock, bool& changed)
   const Lsn upto = written_;
   unsynced_since_ns_ = -1;  // what is written during the sync waits for the next
   lock.unlock();
-  const auto error = file_->sync_data();
+  const auto error = sync_timed();
   lock.lock();
   if (error) fail(error);
   if (!error) durable_.store(upto, std::memory_order_release);
   if (wake_) wake_();
 }
 
+std::error_code JournalFile::sync_timed() {
+  const std::int64_t begun_ns = clock_.mono_ns();
+  const auto error = file_->sync_data();
+  if (!error && options_.on_sync) options_.on_sync(clock_.mono_ns() - begun_ns);
+  return error;
+}
+
 // All that was written becomes durable, and with it released.
 std::error_code JournalFile::sync_segment() {
-  if (auto error = file_->sync_data()) return error;
+  if (auto error = sync_timed()) return error;
   unsynced_since_ns_ = -1;
   released_.store(written_, std::memory_order_release);
   durable_.store(written_, std::memory_order_release);
@@ -338,7 +347,8 @@ void JournalFile::prepare_ahead() {
 // written over, which halves the cost of a write and takes a third off a sync. The lock is let go
 // meanwhile: others write before `limit_`. An error shows when the room is used.
 void JournalFile::zero_ahead(std::unique_lock<std::mutex>& lock) {
-  static const std::string zeros(zero_bytes, '\0');
+  static const std::string zeros(zero_bytes_window, '\0');
+  const std::size_t zero_bytes = options_.sync_always ? zero_bytes_waited : zero_bytes_window;
   const std::uint64_t from = std::max(zeroed_, offset_);
   if (from >= file_bytes_ || from - offset_ >= zero_bytes) return;
   limit_ = from;

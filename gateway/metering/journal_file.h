@@ -82,6 +82,7 @@ class JournalFile final : public Journal {
   std::error_code make_spare();
   std::error_code adopt_spare(Lsn first, std::uint64_t bytes);
   std::error_code sync_segment();
+  std::error_code sync_timed();
   void sync_if_due(std::unique_lock<std::mutex>& lock, bool& changed);
   void release_writer(std::unique_lock<std::mutex>& lock);
   void prepare_ahead();

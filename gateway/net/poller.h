@@ -34,7 +34,9 @@ class Poller {
 
   using Descriptor = boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
   Descriptor set_;
-  std::array<epoll_event, 128> ready_{};
+  // Few: between two turns the loop runs what was posted, such as the call for the journal's writer and its answer,
+  // which would else wait for all of a burst.
+  std::array<epoll_event, 16> ready_{};
   std::size_t at_ = 0, count_ = 0;  // of ready_, while they are told
 };
 

@@ -72,11 +72,9 @@ void write_histogram(std::string& out, const std::string& name, const std::strin
                      const Histogram& h) {
   const std::string comma = labels.empty() ? "" : labels + ",";
   std::uint64_t total = 0;
-  for (std::size_t i = 0; i < Histogram::buckets; ++i) {
+  for (std::size_t i = 0; i <= h.bounds().size(); ++i) {
     total += h.count(i);
-    const bool last = i + 1 == Histogram::buckets;
-    const std::string bound =
-        last ? "+Inf" : seconds_text(static_cast<std::uint64_t>(Histogram::bounds_us[i]));
+    const std::string bound = i == h.bounds().size() ? "+Inf" : seconds_text(static_cast<std::uint64_t>(h.bounds()[i]));
     out += name + "_bucket{" + comma + "le=\"" + bound + "\"} " + std::to_string(total) + "\n";
   }
   out += name + "_sum" + braces(labels) + " " + seconds_text(h.sum_us()) + "\n";
@@ -102,7 +100,6 @@ struct Registry::Family {
     }
     auto& slot = series[text];
     if (!slot) slot = std::make_unique<Series>();
-    if (type == "histogram" && !slot->histogram) slot->histogram = std::make_unique<Histogram>();
     return *slot;
   }
 };
@@ -110,11 +107,12 @@ struct Registry::Family {
 Registry::Registry() = default;
 Registry::~Registry() = default;
 
+Histogram::Histogram(Bounds bounds) : bounds_(bounds), counts_(std::make_unique<std::atomic<std::uint64_t>[]>(bounds.size() + 1)) {}
+
 void Histogram::observe_ns(std::int64_t ns) {
   ns = std::max<std::int64_t>(ns, 0);
-  const auto at = std::find_if(std::begin(bounds_us), std::end(bounds_us),
-                               [&](std::int64_t bound_us) { return ns <= bound_us * 1000; });
-  counts_[at - std::begin(bounds_us)].fetch_add(1, std::memory_order_relaxed);
+  const auto at = std::find_if(bounds_.begin(), bounds_.end(), [&](std::int64_t bound_us) { return ns <= bound_us * 1000; });
+  counts_[static_cast<std::size_t>(at - bounds_.begin())].fetch_add(1, std::memory_order_relaxed);
   sum_us_.fetch_add(static_cast<std::uint64_t>(ns / 1000), std::memory_order_relaxed);
 }
 
@@ -141,9 +139,11 @@ Gauge& Registry::gauge(std::string_view name, std::string_view help, const Label
   return family(name, help, "gauge").at(labels, series_).gauge;
 }
 
-Histogram& Registry::histogram(std::string_view name, std::string_view help, const Labels& labels) {
+Histogram& Registry::histogram(std::string_view name, std::string_view help, const Labels& labels, Histogram::Bounds bounds_us) {
   const std::lock_guard lock(mutex_);
-  return *family(name, help, "histogram").at(labels, series_).histogram;
+  auto& slot = family(name, help, "histogram").at(labels, series_).histogram;
+  if (!slot) slot = std::make_unique<Histogram>(bounds_us);
+  return *slot;
 }
 
 void Registry::sampled_gauge(std::string_view name, std::string_view help, const Labels& labels,

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,18 +38,26 @@ class Gauge {
   std::atomic<std::int64_t> value_{0};
 };
 
-// Of durations; buckets from 0.5 ms to 60 s, in seconds when rendered.
+// Of durations, in seconds when rendered.
 class Histogram {
  public:
-  void observe_ns(std::int64_t ns);
+  // The upper ends of its buckets, ascending; one more bucket takes the rest.
+  using Bounds = std::span<const std::int64_t>;
   static constexpr std::int64_t bounds_us[] = {500,     1000,    2500,    5000,     10'000,    25'000,    50'000,     100'000,
                                                250'000, 500'000, 1000'000, 2500'000, 5000'000, 10'000'000, 30'000'000, 60'000'000};
-  static constexpr std::size_t buckets = std::size(bounds_us) + 1;
+  // For what a disk or a thread takes.
+  static constexpr std::int64_t fine_bounds_us[] = {10,  15,  20,  30,  40,  50,   60,   80,   100,    125,    150,     200,
+                                                    250, 300, 400, 500, 750, 1000, 1500, 2500, 5000, 10'000, 25'000, 100'000, 1000'000};
+
+  explicit Histogram(Bounds bounds);  // of static storage
+  void observe_ns(std::int64_t ns);
+  Bounds bounds() const { return bounds_; }
   std::uint64_t count(std::size_t bucket) const { return counts_[bucket].load(std::memory_order_relaxed); }
   std::uint64_t sum_us() const { return sum_us_.load(std::memory_order_relaxed); }
 
  private:
-  std::atomic<std::uint64_t> counts_[buckets]{};
+  const Bounds bounds_;
+  const std::unique_ptr<std::atomic<std::uint64_t>[]> counts_;
   std::atomic<std::uint64_t> sum_us_{0};
 };
 
@@ -58,7 +67,8 @@ class Registry {
  public:
   Counter& counter(std::string_view name, std::string_view help, const Labels& labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, const Labels& labels = {});
-  Histogram& histogram(std::string_view name, std::string_view help, const Labels& labels = {});
+  Histogram& histogram(std::string_view name, std::string_view help, const Labels& labels = {},
+                       Histogram::Bounds bounds_us = Histogram::bounds_us);
   // Calls `sample` at each rendering, without the lock, for figures that live elsewhere. It must stay
   // callable while anyone renders; registering the same series again replaces it.
   void sampled_gauge(std::string_view name, std::string_view help, const Labels& labels, std::function<std::int64_t()> sample);

@@ -1,4 +1,9 @@
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gateway/base/base.h"
@@ -102,4 +107,23 @@ TEST_CASE("endpoints differ in their key whenever they differ") {
   named.server_name = "b";
   REQUIRE(plain.key() != tls.key());
   REQUIRE(tls.key() != named.key());
+}
+
+TEST_CASE("a background thread has its name, gives way to others, and no other thread does") {
+  const int before = ::getpriority(PRIO_PROCESS, 0);
+  int background = before, named = before;
+  char name[16] = {};
+  std::thread([&] {
+    name_background_thread("sweeper");
+    background = ::getpriority(PRIO_PROCESS, 0);
+    ::pthread_getname_np(::pthread_self(), name, sizeof name);
+  }).join();
+  std::thread([&] {
+    name_thread("server");
+    named = ::getpriority(PRIO_PROCESS, 0);
+  }).join();
+  CHECK(background == std::min(before + 5, 19));
+  CHECK(std::string(name) == "sweeper");
+  CHECK(named == before);
+  CHECK(::getpriority(PRIO_PROCESS, 0) == before);
 }
