@@ -44,6 +44,17 @@ Poster::Turn Poster::turn(std::string& why) {
   return batch(why);
 }
 
+std::unique_ptr<Poster::Work> Poster::new_work(Lsn from, std::uint64_t id, const std::shared_ptr<const Book>& book,
+                                               const std::shared_ptr<const Periods>& periods) const {
+  auto out = std::make_unique<Work>();
+  out->batch.from_lsn = from;
+  out->batch.shard = shard_;
+  out->batch.id = id;
+  out->book = book;
+  out->periods = periods;
+  return out;
+}
+
 // A batch in the making: the one that was begun, unless something has come between.
 std::unique_ptr<Poster::Work> Poster::take_work() {
   std::unique_ptr<Work> out = std::move(next_);
@@ -51,12 +62,7 @@ std::unique_ptr<Poster::Work> Poster::take_work() {
                     out->periods == periods_ && inserts_.in_bulk;
   if (!fits) {
     feed_.give_up();
-    out = std::make_unique<Work>();
-    out->batch.from_lsn = cursor_ + 1;
-    out->batch.shard = shard_;
-    out->batch.id = last_batch_ + 1;
-    out->book = book_;
-    out->periods = periods_;
+    out = new_work(cursor_ + 1, last_batch_ + 1, book_, periods_);
   }
   out->batch.prev_hash = last_hash_;
   return out;
@@ -66,12 +72,7 @@ std::unique_ptr<Poster::Work> Poster::take_work() {
 void Poster::begin_next(const Work& work) {
   const Lsn from = work.batch.to_lsn + 1, durable = journal_.durable();
   if (work.items < batch_requests_max_ || !inserts_.in_bulk || from > durable || seals_.contains(from)) return;
-  next_ = std::make_unique<Work>();
-  next_->batch.from_lsn = from;
-  next_->batch.shard = shard_;
-  next_->batch.id = work.batch.id + 1;
-  next_->book = work.book;
-  next_->periods = work.periods;
+  next_ = new_work(from, work.batch.id + 1, work.book, work.periods);
   next_->begun = order_of(*next_, from, durable, batch_requests_max_);
   feed_.begin(*next_->begun);
 }

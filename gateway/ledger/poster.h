@@ -55,6 +55,8 @@ class Poster {
   void seal();
 
   Turn batch(std::string& why);
+  std::unique_ptr<Work> new_work(metering::Lsn from, std::uint64_t id, const std::shared_ptr<const Book>& book,
+                                 const std::shared_ptr<const Periods>& periods) const;
   std::unique_ptr<Work> take_work();
   void begin_next(const Work& work);
   FeedOrder order_of(Work& work, metering::Lsn from, metering::Lsn to, std::size_t count_max) const;

@@ -258,3 +258,23 @@ TEST_CASE("posting fails as a whole and succeeds later, once") {
   CHECK(world.ledger->post_once());
   CHECK(nets(world.ledger->trial_balance())["R300"] == -Amount::pico(2'946'804'211));
 }
+
+TEST_CASE("a store of another version is refused with what to do, by the gateway and by whoever reads it, and left alone") {
+  World world;
+  world.start();
+  world.ledger.reset();
+  for (const char* version : {"2", "4", "x"}) {
+    Connection db;
+    std::string why;
+    REQUIRE(db.open(world.owner_path(), "", Connection::Mode::write, why));
+    REQUIRE(db.run((std::string("UPDATE meta SET value = '") + version + "' WHERE key = 'schema_version'").c_str()));
+    const std::string told = world.try_open();
+    INFO(told);
+    CHECK_FALSE(world.ledger);
+    CHECK(told.find("this program knows 3: go on with the program that wrote it") != std::string::npos);
+    CHECK_FALSE(Reader::open(world.path(), "", why));
+    Statement select = db.prepare("SELECT value FROM meta WHERE key = 'schema_version'");
+    REQUIRE(select.row());
+    CHECK(select.text() == version);
+  }
+}
