@@ -206,6 +206,7 @@ std::error_code Feed::fill_blocks() {
       wake_worker_.wait(lock, [this] { return made_ - written_ < blocks || given_up_; });
       if (given_up_) return nullptr;
       block = &ring_[made_ % blocks];
+      block->records.resize(block_records);
       block->count = 0;
     }
     return &block->records[block->count];

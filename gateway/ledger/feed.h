@@ -86,7 +86,7 @@ class Feed {
  private:
   static constexpr std::size_t blocks = 16, block_records = 256;
   struct Block {
-    std::vector<Ready> records = std::vector<Ready>(block_records);  // reused
+    std::vector<Ready> records;  // made when it is first needed, then reused
     std::size_t count = 0;
   };
   template <class Slot, class Made>
