@@ -147,7 +147,7 @@ void Feed::prepare(const FeedOrder& order, Lsn lsn, Record& record, std::string_
   std::swap(out.record, record);
   const auto* const final = std::get_if<Final>(&out.record);
   if (final == nullptr) return;
-  out.rated = rate(*final, *order.book);
+  rate(*final, *order.book, out.rated);
   UsageRow& row = out.row;
   fill(row, *final, out.rated);
   row.period = order.periods->booking(period_of(final->wall_ms));

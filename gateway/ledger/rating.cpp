@@ -160,14 +160,38 @@ void pay_losers(const Final& final, const std::vector<TokenCounts>& tokens, cons
   }
 }
 
-Rated quarantined(std::string why) {
-  Rated out;
-  out.quarantine = std::move(why);
-  return out;
-}
-
 std::string version_text(const std::string& id, std::uint32_t version) {
   return "\"" + id + "\" version " + std::to_string(version);
+}
+
+// Fills `out`; why it cannot, or nothing.
+std::string divide_all(const Final& final, const Book& book, Rated& out) {
+  if (final.outcome == metering::Outcome::quarantined) return "quarantined by the meter";
+  if (!bounded(final.counts)) return "a token count is out of bounds";
+  if (final.counts.total() == 0) return {};
+  if (final.source == metering::CountSource::none) return "tokens are billed without a count source";
+  const PriceVersion* price = book.price(final.admit.model, final.admit.price_version);
+  if (!price) return "no price: model " + version_text(final.admit.model, final.admit.price_version);
+
+  thread_local std::vector<TokenCounts> tokens;  // its memory is kept
+  if (auto why = share_tokens(final, tokens); !why.empty()) return why;
+  out.gross = gross(*price, final.counts);
+  if (out.gross.pico() >= gross_pico_end) return "the charge is above the bound of one request";
+
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].total() == 0) continue;
+    const metering::Attempt& attempt = final.attempts[i];
+    const ContractVersion* contract = book.contract(attempt.contract, attempt.contract_version);
+    if (!contract) return "no contract: " + version_text(attempt.contract, attempt.contract_version);
+    if (contract->base == config::ShareBase::net_of_vat && !price->tax)
+      return "no tax rate: model " + version_text(final.admit.model, final.admit.price_version) + ", and contract " +
+             version_text(attempt.contract, attempt.contract_version) + " shares net of VAT";
+    const money::Amount share = gross(*price, tokens[i]);
+    out.shares.push_back({attempt.n, tokens[i], share});
+    divide({attempt, *contract, final}, share, vat_in(*price, share), true, out.parts);
+  }
+  if (tokens.size() > 1) pay_losers(final, tokens, *price, book, out);
+  return {};
 }
 
 }  // namespace
@@ -185,33 +209,20 @@ money::Amount worst_case(const PriceVersion& price, std::uint64_t input_tokens_m
 }
 
 Rated rate(const Final& final, const Book& book) {
-  if (final.outcome == metering::Outcome::quarantined) return quarantined("quarantined by the meter");
-  if (!bounded(final.counts)) return quarantined("a token count is out of bounds");
-  if (final.counts.total() == 0) return {};
-  if (final.source == metering::CountSource::none) return quarantined("tokens are billed without a count source");
-  const PriceVersion* price = book.price(final.admit.model, final.admit.price_version);
-  if (!price) return quarantined("no price: model " + version_text(final.admit.model, final.admit.price_version));
-
-  std::vector<TokenCounts> tokens;
-  if (auto why = share_tokens(final, tokens); !why.empty()) return quarantined(std::move(why));
   Rated out;
-  out.gross = gross(*price, final.counts);
-  if (out.gross.pico() >= gross_pico_end) return quarantined("the charge is above the bound of one request");
-
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i].total() == 0) continue;
-    const metering::Attempt& attempt = final.attempts[i];
-    const ContractVersion* contract = book.contract(attempt.contract, attempt.contract_version);
-    if (!contract) return quarantined("no contract: " + version_text(attempt.contract, attempt.contract_version));
-    if (contract->base == config::ShareBase::net_of_vat && !price->tax)
-      return quarantined("no tax rate: model " + version_text(final.admit.model, final.admit.price_version) +
-                         ", and contract " + version_text(attempt.contract, attempt.contract_version) + " shares net of VAT");
-    const money::Amount share = gross(*price, tokens[i]);
-    out.shares.push_back({attempt.n, tokens[i], share});
-    divide({attempt, *contract, final}, share, vat_in(*price, share), true, out.parts);
-  }
-  if (tokens.size() > 1) pay_losers(final, tokens, *price, book, out);
+  rate(final, book, out);
   return out;
+}
+
+void rate(const Final& final, const Book& book, Rated& out) {
+  out.gross = {};
+  out.shares.clear();
+  out.parts.clear();
+  out.quarantine = divide_all(final, book, out);
+  if (out.quarantine.empty()) return;
+  out.gross = {};
+  out.shares.clear();
+  out.parts.clear();
 }
 
 }  // namespace trib::ledger

@@ -55,5 +55,6 @@ struct Rated {
 // the others' parts are of the gross. A price whose tax comes on top has none inside. The loser of a hedged
 // pair whose contract has `pay_loser` gets its part of the input's price, out of the platform's part.
 Rated rate(const metering::Final& final, const Book& book);
+void rate(const metering::Final& final, const Book& book, Rated& out);  // in what memory `out` has
 
 }  // namespace trib::ledger
