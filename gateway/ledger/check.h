@@ -53,7 +53,7 @@ class Check {
   bool batches();
   bool batch(const BatchRow& row);
   bool usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked);
-  bool request(const UsageRow& row, BatchRow& seen, Quantities& booked);
+  bool request(UsageRow& row, BatchRow& seen, Quantities& booked);
   bool commands(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& booked);
   bool quarantine(const BatchRow& row, std::vector<Sha256>& leaves);
   bool transfers(const BatchRow& row, std::vector<Sha256>& leaves);

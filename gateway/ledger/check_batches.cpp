@@ -62,11 +62,11 @@ bool Check::usage(const BatchRow& row, std::vector<Sha256>& leaves, Quantities& 
 }
 
 // A row that hashes right may still have been sealed wrong: its parts must be its gross.
-bool Check::request(const UsageRow& row, BatchRow& seen, Quantities& booked) {
+bool Check::request(UsageRow& row, BatchRow& seen, Quantities& booked) {
   const std::string place = in_batch("usage", row.batch) + ", request " + row.id.text();
   std::vector<Part> parts;
   std::vector<AttemptRow> attempts;
-  if (!decode_detail(row, attempts, parts)) return fail(place, "its parts or attempts cannot be read");
+  if (!decode_detail(row, attempts, parts)) return fail(place, "its detail cannot be read");
   switch (row.state) {
     case State::billed: ++seen.billed; break;
     case State::voided: ++seen.voided; break;

@@ -209,19 +209,11 @@ void encode_detail(UsageRow& row, const std::vector<AttemptRow>& attempts, const
   encode(row, attempts.size(), view, parts);
 }
 
-bool decode_facts(UsageRow& row) {
-  ByteReader r(row.detail);
-  take_facts(r, row);
-  return r.ok();
-}
-
-bool decode_detail(const UsageRow& row, std::vector<AttemptRow>& attempts, std::vector<Part>& parts) {
+bool decode_detail(UsageRow& row, std::vector<AttemptRow>& attempts, std::vector<Part>& parts) {
   attempts.clear();
   parts.clear();
   ByteReader r(row.detail);
-  UsageRow facts;
-  facts.final_ms = row.final_ms;
-  take_facts(r, facts);
+  take_facts(r, row);
   for (std::uint64_t left = r.number(); r.ok() && left > 0; --left) take_attempt(r, row, attempts.emplace_back());
   for (std::uint64_t left = r.number(); r.ok() && left > 0; --left) take_part(r, attempts, parts.emplace_back());
   return r.done();

@@ -1,6 +1,6 @@
 // What a request's row keeps in one blob: the facts that no query asks for, its attempts and its parts. A name that
-// stands elsewhere in the row is not written again, which halves the row. The layout is in docs/audit.md, format 2;
-// what is read was written so, and no two contents have the same bytes. Reading is total: any input is safe.
+// stands elsewhere in the row is not written again, which makes the row a third smaller. The layout is in docs/audit.md,
+// format 2; no two contents have the same bytes. Reading is total: any input is safe.
 #pragma once
 #include <string>
 #include <vector>
@@ -24,8 +24,7 @@ struct AttemptRow {
 void encode_detail(UsageRow& row, const metering::Final& final, const Rated& rated);
 void encode_detail(UsageRow& row, const std::vector<AttemptRow>& attempts, const std::vector<Part>& parts);
 
-// These read it; false where nothing can have written it.
-bool decode_facts(UsageRow& row);  // into the row
-bool decode_detail(const UsageRow& row, std::vector<AttemptRow>& attempts, std::vector<Part>& parts);
+// Reads it, the facts into the row; false where it cannot be read.
+bool decode_detail(UsageRow& row, std::vector<AttemptRow>& attempts, std::vector<Part>& parts);
 
 }  // namespace trib::ledger

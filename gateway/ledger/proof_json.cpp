@@ -51,7 +51,7 @@ bj::value attempt_value(const AttemptRow& row) {
                     {"charge", row.rated ? bj::value(row.gross.text()) : bj::value(nullptr)}};
 }
 
-bj::value row_value(const UsageRow& row) {
+bj::value row_value(UsageRow row) {
   bj::array parts, attempts;
   std::vector<Part> part_rows;
   std::vector<AttemptRow> attempt_rows;

@@ -215,14 +215,14 @@ Rated rate(const Final& final, const Book& book) {
 }
 
 void rate(const Final& final, const Book& book, Rated& out) {
-  out.gross = {};
-  out.shares.clear();
-  out.parts.clear();
+  const auto empty = [&] {
+    out.gross = {};
+    out.shares.clear();
+    out.parts.clear();
+  };
+  empty();
   out.quarantine = divide_all(final, book, out);
-  if (out.quarantine.empty()) return;
-  out.gross = {};
-  out.shares.clear();
-  out.parts.clear();
+  if (!out.quarantine.empty()) empty();
 }
 
 }  // namespace trib::ledger

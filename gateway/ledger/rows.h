@@ -33,7 +33,7 @@ struct UsageRow {
   std::string detail;
   Sha256 leaf{};
 
-  // The facts in `detail`.
+  // The facts in `detail`: of a row that was read, once decode_detail() has been there.
   std::string operation;
   metering::Outcome outcome{};
   std::uint16_t status = 0;

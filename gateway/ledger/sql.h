@@ -129,7 +129,6 @@ class Statement {
   void skip() { ++column_; }
   // A value read since the last reset cannot have been written by this program.
   bool damaged() const { return damaged_; }
-  void damage() { damaged_ = true; }  // so the reader of a value found
 
  private:
   std::unique_ptr<driver::Statement> driver_;

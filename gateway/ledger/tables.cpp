@@ -1,7 +1,5 @@
 #include "gateway/ledger/tables.h"
 
-#include "gateway/ledger/detail.h"
-
 namespace trib::ledger {
 
 const std::string usage_stored =  // beside its place
@@ -155,7 +153,6 @@ void read(Statement& from, UsageRow& to) {
   to.leaf = from.digest();
   to.gross.reset();
   if (!from.is_null()) to.gross = from.amount();
-  if (!decode_facts(to)) from.damage();
 }
 
 void read(Statement& from, CommandRow& to) {

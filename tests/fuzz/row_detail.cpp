@@ -10,11 +10,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   row.detail = trib::fuzz::text(data, size);
   std::vector<AttemptRow> attempts, again_attempts;
   std::vector<Part> parts, again_parts;
-  if (!decode_facts(row) || !decode_detail(row, attempts, parts)) return 0;
+  if (!decode_detail(row, attempts, parts)) return 0;
   UsageRow again = row;
   encode_detail(again, attempts, parts);
   TRIB_ASSERT(again.detail.size() <= size);
-  TRIB_ASSERT(decode_facts(again) && decode_detail(again, again_attempts, again_parts));
+  TRIB_ASSERT(decode_detail(again, again_attempts, again_parts));
   TRIB_ASSERT(again_parts == parts && again_attempts.size() == attempts.size());
   TRIB_ASSERT(again.counts == row.counts && again.admit_ms == row.admit_ms && again.operation == row.operation);
   return 0;
