@@ -10,4 +10,9 @@ void name_thread(const char* name);
 // (5 steps of nice below the process: still a quarter of a processor that one of them keeps busy). Best effort.
 void name_background_thread(const char* name);
 
+// Called by long work after each of its small pieces (some microseconds). On a background thread it lets others have the
+// processor about each 100 us: a scheduler without a fine timer else leaves it with whoever is at it for a whole tick, 4 ms
+// at 250 Hz, however urgent those are who wait. On any other thread it does nothing.
+void give_way();
+
 }  // namespace trib

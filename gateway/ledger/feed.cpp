@@ -136,6 +136,7 @@ std::error_code Feed::produce(const FeedOrder& order, const Slot& slot, const Ma
     Ready* const out = lsn > order.to ? nullptr : slot();
     if (out == nullptr) return false;
     prepare(order, lsn, record, bytes, *out);
+    give_way();
     const bool last = ends_order(out->record) || ++count == order.count_max || lsn == order.to;
     return made(*out) && !last;
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "gateway/base/base.h"
 #include "gateway/ledger/driver.h"
 
 namespace trib::ledger {
@@ -83,6 +84,7 @@ Statement& Statement::null() {
 
 Statement::Step Statement::step() {
   column_ = 0;
+  give_way();
   const Step out = driver_ ? driver_->step() : Step::failed;
   if (out == Step::failed && failures_) failures_->note(driver_ ? connection_->error() : "a question that the store does not take");
   return out;

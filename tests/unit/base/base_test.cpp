@@ -1,7 +1,9 @@
 #include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
@@ -126,4 +128,48 @@ TEST_CASE("a background thread has its name, gives way to others, and no other t
   CHECK(std::string(name) == "sweeper");
   CHECK(named == before);
   CHECK(::getpriority(PRIO_PROCESS, 0) == before);
+}
+
+namespace {
+
+std::int64_t cpu_us_of_this_thread() {
+  rusage used{};
+  ::getrusage(RUSAGE_THREAD, &used);
+  return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * std::int64_t{1'000'000} + used.ru_utime.tv_usec + used.ru_stime.tv_usec;
+}
+
+void share_one_processor() {
+  cpu_set_t allowed, one;
+  CPU_ZERO(&one);
+  REQUIRE(::sched_getaffinity(0, sizeof allowed, &allowed) == 0);
+  for (int cpu = 0; CPU_COUNT(&one) == 0; ++cpu)
+    if (CPU_ISSET(cpu, &allowed)) CPU_SET(cpu, &one);
+  REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
+}
+
+}  // namespace
+
+// A yield alone would leave it a fortieth, where the scheduler takes a whole slice for it.
+TEST_CASE("a background thread that gives way beside one that is always busy still gets its part") {
+  std::atomic<bool> begun{false}, done{false};
+  std::int64_t background_us = 0, other_us = 0;
+  std::thread other([&] {
+    share_one_processor();
+    begun.store(true);
+    begun.notify_one();
+    while (!done.load()) {
+    }
+    other_us = cpu_us_of_this_thread();
+  });
+  std::thread([&] {
+    share_one_processor();
+    name_background_thread("busy");
+    begun.wait(false);
+    while ((background_us = cpu_us_of_this_thread()) < 50'000) {
+      for (int i = 0; i < 64; ++i) give_way();
+    }
+    done.store(true);
+  }).join();
+  other.join();
+  CHECK(other_us < background_us * 10);
 }
