@@ -86,10 +86,8 @@ void Rig::wake_if_waiting() {
   if (!releases_.waiting() || wake_posted_.exchange(true)) return;
   worker_.post([this] {
     wake_posted_.store(false);
-    const bool always = shared_.config.journal.sync_always;
-    if (!always) shared_.journal.help();
+    if (!shared_.config.journal.sync_always) shared_.journal.help();
     releases_.advance();
-    if (always && releases_.waiting()) shared_.journal.help();
   });
 }
 

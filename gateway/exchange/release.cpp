@@ -17,7 +17,6 @@ ReleaseQueue::Now ReleaseQueue::wait(Waiter& waiter, metering::Lsn lsn) {
     waiter.at_ = waiters_.size();
     waiters_.push_back(&waiter);
     count_.store(waiters_.size());
-    if (waiters_.size() == 1 && first_) first_();
   }
   // Looked at after the count was raised: either the writer sees us waiting or we see its release.
   if (journal_.released() >= lsn) {
@@ -28,6 +27,7 @@ ReleaseQueue::Now ReleaseQueue::wait(Waiter& waiter, metering::Lsn lsn) {
     cancel(waiter);
     return Now::failed;
   }
+  if (ask_) ask_();
   return Now::waiting;
 }
 

@@ -33,10 +33,10 @@ class Waiter {
 
 class ReleaseQueue {
  public:
-  // `first` is called when someone begins to wait and nobody did: the worker then lets the journal
-  // be helped at the end of its turn.
-  explicit ReleaseQueue(metering::Journal& journal, std::function<void()> first = {})
-      : journal_(journal), first_(std::move(first)) {}
+  // `ask` is called whenever someone begins to wait: the worker then lets the journal be helped at the end of its turn. For
+  // those who come during a sync too: the writer goes on with them at once, not only when the worker has served that sync's.
+  explicit ReleaseQueue(metering::Journal& journal, std::function<void()> ask = {})
+      : journal_(journal), ask_(std::move(ask)) {}
   enum class Now : std::uint8_t { waiting, released, failed };
   // One wait at a time a waiter; a second call replaces it. Never calls back from within: only when
   // the answer is `waiting` will the waiter be told.
@@ -49,7 +49,7 @@ class ReleaseQueue {
 
  private:
   metering::Journal& journal_;
-  const std::function<void()> first_;
+  const std::function<void()> ask_;
   std::vector<Waiter*> waiters_;
   std::vector<Waiter*> due_;
   std::atomic<std::size_t> count_{0};
