@@ -76,7 +76,7 @@ class TaskThread {
   std::thread thread_;
 };
 
-// The journal's writer and the ledger's poster, each on a thread.
+// The journal's writer, who makes its room ready, and the ledger's poster, each on a thread.
 class Engines {
  public:
   explicit Engines(metering::Journal& journal) : journal_(journal) {
@@ -87,6 +87,14 @@ class Engines {
         journal_.wait(20);
       }
       while (journal_.pump()) {
+      }
+    });
+    room_ = std::thread([this] {
+      name_background_thread("journal-room");
+      while (!stop_.load()) {
+        const bool more = journal_.prepare();
+        std::unique_lock lock(mutex_);
+        stopped_.wait_for(lock, std::chrono::milliseconds(more ? room_ms : look_ms), [this] { return stop_.load(); });
       }
     });
   }
@@ -130,19 +138,21 @@ class Engines {
     }
     stopped_.notify_all();
     if (poster_.joinable()) poster_.join();
+    if (room_.joinable()) room_.join();
     if (writer_.joinable()) writer_.join();
   }
   ~Engines() { stop(); }
 
  private:
   static constexpr std::int64_t batch_ms = 200;
+  static constexpr std::int64_t room_ms = 2, look_ms = 100;  // between pieces of room, so that they do not fill the disk's queue
   static constexpr std::uint64_t batch_records = 30'000;
   metering::Journal& journal_;
   bool told_uncovered_ = false;  // the poster's thread only
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable stopped_;
-  std::thread writer_, poster_;
+  std::thread writer_, room_, poster_;
 };
 
 std::shared_ptr<api::Live> make_live(std::shared_ptr<const config::ConfigSnapshot> config, const api::Live* before) {

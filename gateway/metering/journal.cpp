@@ -26,7 +26,7 @@ void mark_frame(Segment& segment, Lsn lsn, std::uint64_t offset) {
 }
 
 JournalFile::JournalFile(Disk& disk, Clock& clock, const JournalOptions& options)
-    : disk_(disk), clock_(clock), options_(options) {}
+    : disk_(disk), clock_(clock), options_(options), spare_(disk, options.dir, options.segment_bytes) {}
 
 JournalFile::~JournalFile() {
   wake_ = nullptr;
@@ -182,7 +182,7 @@ bool JournalFile::pump() {
     if (error) return true;
   }
   sync_if_due(lock, changed);
-  if (!failed()) prepare_ahead();
+  if (offset_ >= file_bytes_ / 2) spare_.want();
   if (!failed()) zero_ahead(lock);
   release_writer(lock);
   return changed;
@@ -298,54 +298,24 @@ std::error_code JournalFile::rotate(Lsn first, std::size_t frame_bytes) {
   return adopt_spare(first, segment_header_bytes + frame_bytes);
 }
 
-std::error_code JournalFile::make_spare() {
-  spare_.reset();
-  std::unique_ptr<File> file;
-  if (auto error =
-          disk_.open(options_.dir + "/" + std::string(spare_name), Disk::Mode::create, file))
-    return error;
-  if (auto error = file->truncate(0)) return error;
-  if (auto error = file->allocate(options_.segment_bytes)) return error;
-  if (auto error = file->sync_data()) return error;
-  spare_ = std::move(file);
-  return {};
-}
-
-// Turns the spare into the last segment, with room for at least `bytes`. Its name appears only when
-// its header is on the disk.
+// The next segment becomes the last one, with room for at least `bytes`.
 std::error_code JournalFile::adopt_spare(Lsn first, std::uint64_t bytes) {
-  if (spare_ == nullptr) {
-    if (auto error = make_spare()) return error;
-  }
-  const std::uint64_t file_bytes = std::max(options_.segment_bytes, bytes);
-  if (file_bytes > options_.segment_bytes) {
-    if (auto error = spare_->allocate(file_bytes)) return error;
-  }
   Segment segment{options_.dir + "/" + segment_name(first), {first, chain_}, {}};
-  if (auto error = spare_->write(0, encode_segment_header(segment.header))) return error;
-  if (auto error = spare_->sync_data()) return error;
-  if (auto error = disk_.rename(options_.dir + "/" + std::string(spare_name), segment.path))
-    return error;
-  if (auto error = disk_.sync_dir(options_.dir)) return error;
-  file_ = std::move(spare_);
+  const std::uint64_t file_bytes = std::max(options_.segment_bytes, bytes);
+  Spare::Adopted adopted;
+  if (auto error = spare_.adopt(segment.path, encode_segment_header(segment.header), file_bytes, adopted)) return error;
+  file_ = std::move(adopted.file);
   file_bytes_ = file_bytes;
-  offset_ = zeroed_ = segment_header_bytes;
+  offset_ = segment_header_bytes;
+  zeroed_ = adopted.zeroed;
   next_mark_ = 0;
-  spare_refused_ = false;
   const std::lock_guard lock(segments_mutex_);
   segments_.push_back(std::move(segment));
   return {};
 }
 
-// After the batch's waiters were served: no one waits for this.
-void JournalFile::prepare_ahead() {
-  if (spare_ != nullptr || spare_refused_ || offset_ < file_bytes_ / 2) return;
-  spare_refused_ = static_cast<bool>(make_spare());
-}
-
-// Room that was only reserved costs a change of the file's map at each sync; room that holds zeros is
-// written over, which halves the cost of a write and takes a third off a sync. The lock is let go
-// meanwhile: others write before `limit_`. An error shows when the room is used.
+// For what spare.h does not do in time: the rest of a segment from an earlier run, one that came sooner than it was ready.
+// The lock is let go meanwhile: others write before `limit_`. An error shows when the room is used.
 void JournalFile::zero_ahead(std::unique_lock<std::mutex>& lock) {
   static const std::string zeros(zero_bytes_window, '\0');
   const std::size_t zero_bytes = options_.sync_always ? zero_bytes_waited : zero_bytes_window;

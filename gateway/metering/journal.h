@@ -67,6 +67,10 @@ class Journal {
 
   // The writer's turn: writes and syncs what has queued; false when there was nothing. One thread.
   virtual bool pump() = 0;
+  // Makes a piece of the next segment ready, once half of the last one is written: its room, then zeros, each synced; false
+  // when there is nothing to do for now. Any thread; beside the writer's, since nobody waits for it. Where nobody calls it, a
+  // segment is made when it is needed and zeroed as it is written.
+  virtual bool prepare() { return false; }
   // Blocks until there is something to pump, at most this long. One thread (production's writer).
   virtual void wait(std::int64_t ms_max) = 0;
 

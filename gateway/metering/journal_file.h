@@ -11,6 +11,7 @@
 
 #include "gateway/metering/journal.h"
 #include "gateway/metering/segment.h"
+#include "gateway/metering/spare.h"
 
 namespace trib::metering {
 
@@ -57,6 +58,7 @@ class JournalFile final : public Journal {
   void on_released(std::function<void()> wake) override { wake_ = std::move(wake); }
   bool help() override;
   bool pump() override;
+  bool prepare() override { return !failed() && spare_.prepare(); }
   void wait(std::int64_t ms_max) override;
   std::error_code read(Lsn from, const Visit& visit) override;
   std::error_code take(Lsn from, std::uint32_t kinds, const Take& take) override;
@@ -79,13 +81,11 @@ class JournalFile final : public Journal {
   std::error_code write_run(std::string_view frames);
   std::error_code write_again(std::uint64_t begin, std::uint64_t end);
   std::error_code rotate(Lsn first, std::size_t frame_bytes);
-  std::error_code make_spare();
   std::error_code adopt_spare(Lsn first, std::uint64_t bytes);
   std::error_code sync_segment();
   std::error_code sync_timed();
   void sync_if_due(std::unique_lock<std::mutex>& lock, bool& changed);
   void release_writer(std::unique_lock<std::mutex>& lock);
-  void prepare_ahead();
   void zero_ahead(std::unique_lock<std::mutex>& lock);
   void fail(std::error_code error);
 
@@ -116,6 +116,8 @@ class JournalFile final : public Journal {
   std::atomic<Lsn> durable_{0};
   std::atomic<int> failed_{0};  // errno of the first error
 
+  Spare spare_;  // has its own lock
+
   // The writer's own.
   std::mutex writer_mutex_;
   std::atomic<bool> missed_{false};  // someone who wanted to help found the writer at work
@@ -128,8 +130,6 @@ class JournalFile final : public Journal {
   std::uint64_t limit_ = UINT64_MAX;  // who helps goes no further: zeros are being written from here
   Lsn written_ = 0;
   Sha256 chain_{};                       // of written_
-  std::unique_ptr<File> spare_;          // the next segment, allocated and synced
-  bool spare_refused_ = false;           // no room ahead of need: try again only when it is needed
   std::int64_t unsynced_since_ns_ = -1;  // of the oldest record that only the kernel has; -1: none
 };
 

@@ -42,6 +42,7 @@ const std::vector<std::pair<std::string, std::string>>& good() {
     for (std::uint64_t n = 1; n <= 24; ++n) {
       journal->append(record_number(n));
       if (n % 3 == 0) journal->pump();
+      if (n % 2 == 0) journal->prepare();
     }
     journal.reset();
     std::vector<std::pair<std::string, std::string>> out;

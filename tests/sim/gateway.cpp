@@ -310,6 +310,7 @@ void Gateway::turn() {
 void Gateway::pump() {
   pump_asked_ = false;
   journal_->pump();
+  journal_->prepare();
 }
 
 void Gateway::post() {

@@ -60,8 +60,7 @@ struct Process {
   }
   void post_all() {
     do {
-      while (journal->pump()) {
-      }
+      while (journal->pump()) journal->prepare();
     } while (ledger->post_once());
   }
 };

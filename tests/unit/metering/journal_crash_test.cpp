@@ -58,6 +58,7 @@ void live(MemDisk& disk, ManualClock& clock, bool sync_always, std::uint64_t see
     }
     clock.forward_ms(static_cast<std::int64_t>(rng.below(3)));
     journal->pump();
+    for (auto pieces = rng.below(3); pieces > 0; --pieces) journal->prepare();  // none, its room, or zeros as well
     life.released = journal->released();
     life.durable = journal->durable();
     REQUIRE(life.durable <= life.released);

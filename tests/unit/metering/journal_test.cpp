@@ -3,6 +3,8 @@
 
 #include <thread>
 
+#include "gateway/metering/segment.h"
+#include "gateway/metering/spare.h"
 #include "tests/catch.h"
 #include "tests/support/mem_disk.h"
 #include "tests/unit/metering/sample.h"
@@ -251,26 +253,63 @@ TEST_CASE("a record larger than a segment gets a segment of its size") {
   CHECK((records_of(*must_open(disk, clock, small())) == records));
 }
 
-TEST_CASE("the next segment is allocated before it is needed") {
+TEST_CASE("a segment that was made ready takes records without another change of the file") {
   MemDisk disk(1);
   ManualClock clock;
-  auto journal = must_open(disk, clock, small(16u << 10));
-  std::uint64_t allocations = disk.counts().allocations;
-  std::size_t rotations = 0;
-  for (std::uint64_t i = 0; i < 500; ++i) {
-    const auto before = disk.names("var/journal");
-    journal->append(progress(i, 1, i, i));
-    const auto writes = disk.counts().writes;
+  const std::uint64_t segment_bytes = 2 * Spare::piece_bytes + 1000;
+  auto journal = must_open(disk, clock, small(segment_bytes));
+  CHECK_FALSE(journal->prepare());  // not before half of the first is written
+  const std::string body(8000, 'b');
+  std::uint64_t pieces_wanted = 0, zeroed = 0;
+  SECTION("all of it") { pieces_wanted = 4, zeroed = segment_bytes; }
+  SECTION("a part, and the rest as it is written") { pieces_wanted = 2, zeroed = Spare::piece_bytes; }
+  SECTION("its room alone") { pieces_wanted = 1; }
+  std::uint64_t pieces = 0, records = 0;
+  while (pieces == 0) {  // half of the first segment
+    journal->append(command(body));
     journal->pump();
-    const auto names = disk.names("var/journal");
-    if (disk.counts().writes - writes == 3) {  // a header, a record and zeros: the segment changed
-      ++rotations;
-      CHECK(disk.counts().allocations == allocations);
-      CHECK(names.size() == before.size());  // the spare became it
-    }
-    allocations = disk.counts().allocations;
+    ++records;
+    if (journal->prepare()) ++pieces;
   }
-  CHECK(rotations >= 2);
+  while (pieces < pieces_wanted && journal->prepare()) ++pieces;
+  REQUIRE(pieces == pieces_wanted);
+  if (pieces == 4) CHECK_FALSE(journal->prepare());
+  CHECK(disk.content("var/journal/" + std::string(spare_name)).size() == segment_bytes);
+  const auto allocations = disk.counts().allocations;
+  const auto second = [&] {
+    const auto names = disk.names("var/journal");
+    return names.size() == 2 && names.at(1).ends_with(".seg");
+  };
+  while (!second()) {
+    journal->append(command(body));
+    journal->pump();
+    ++records;
+  }
+  // What is written now: its records, and zeros only behind those that were written beside.
+  std::uint64_t zeros_from = UINT64_MAX;
+  disk.on_write([&](std::uint64_t offset, std::string_view bytes) {
+    if (bytes.find_first_not_of('\0') == std::string_view::npos) zeros_from = std::min(zeros_from, offset);
+  });
+  for (std::uint64_t left = segment_bytes / (body.size() + 200) - 4; left > 0; --left, ++records) {
+    journal->append(command(body));
+    journal->pump();
+  }
+  CHECK(second());
+  CHECK(disk.counts().allocations == allocations);
+  if (zeroed == segment_bytes) CHECK(zeros_from == UINT64_MAX);
+  if (zeroed == Spare::piece_bytes) CHECK(zeros_from == Spare::piece_bytes);
+  if (zeroed == 0) CHECK(zeros_from < Spare::piece_bytes / 2);
+  CHECK(records_of(*must_open(disk, clock, small(segment_bytes))).size() == records);
+}
+
+TEST_CASE("a segment is made when it is needed, where nobody made it ready") {
+  MemDisk disk(1);
+  ManualClock clock;
+  auto journal = must_open(disk, clock, small());
+  for (std::uint64_t i = 0; i < 200; ++i) journal->append(progress(i, 1, i, i));
+  drain(*journal);
+  CHECK(disk.names("var/journal").size() > 3);
+  CHECK(records_of(*must_open(disk, clock, small())).size() == 200);
 }
 
 TEST_CASE("the chain's hash is SHA-256 of the hash before and the record's bytes") {
@@ -445,16 +484,15 @@ TEST_CASE("a disk too full for the next segment fails only when that one is need
   ManualClock clock;
   auto journal = must_open(disk, clock, small());
   const std::uint64_t fit = (4096 - 64) / (52 + encode(admit(1)).size());  // into the first segment
-  journal->append(admit(1));
-  journal->pump();  // and makes all of the segment ready
   std::uint64_t refusals = 0;
-  for (std::uint64_t i = 2; i <= fit; ++i) {
+  for (std::uint64_t i = 1; i <= fit; ++i) {
     journal->append(admit(i));
-    const auto before = disk.operations();
-    disk.fail_at(before + 3, std::errc::no_space_on_device);  // behind the write and its sync
     journal->pump();
-    refusals += disk.operations() - before > 2 ? 1 : 0;
-    disk.fail_at(0, {});
+    const auto before = disk.operations();
+    disk.full(true);
+    CHECK_FALSE(journal->prepare());
+    disk.full(false);
+    refusals += disk.operations() > before ? 1 : 0;
     REQUIRE(journal->released() == i);
   }
   CHECK(refusals == 1);  // not tried again with every record
