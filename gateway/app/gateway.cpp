@@ -145,7 +145,7 @@ class Engines {
 
  private:
   static constexpr std::int64_t batch_ms = 200;
-  static constexpr std::int64_t room_ms = 2, look_ms = 100;  // between pieces of room, so that they do not fill the disk's queue
+  static constexpr std::int64_t room_ms = 4, look_ms = 100;  // between pieces of room, so that they do not fill the disk's queue
   static constexpr std::uint64_t batch_records = 30'000;
   metering::Journal& journal_;
   bool told_uncovered_ = false;  // the poster's thread only

@@ -47,6 +47,11 @@ class SystemFile final : public File {
 
   std::error_code sync_data() override { return ::fdatasync(fd_) == 0 ? std::error_code{} : last_error(); }
 
+  std::error_code write_out(std::uint64_t offset, std::uint64_t bytes) override {
+    constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    return ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes), all) == 0 ? std::error_code{} : last_error();
+  }
+
   std::error_code allocate(std::uint64_t bytes) override {
     const int err = ::posix_fallocate(fd_, 0, static_cast<off_t>(bytes));
     return {err, std::generic_category()};

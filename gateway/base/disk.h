@@ -20,6 +20,9 @@ class File {
   // Writes all or fails; after a failure the range's content is unknown.
   virtual std::error_code write(std::uint64_t offset, std::string_view bytes) = 0;
   virtual std::error_code sync_data() = 0;  // fdatasync: durable when it returns without error
+  // Hands what was written there to the device and waits until it has it, so that a later sync finds little left and others'
+  // syncs need not wait behind a long one. Promises nothing about durability; an error is one of those writes'.
+  virtual std::error_code write_out(std::uint64_t /*offset*/, std::uint64_t /*bytes*/) { return {}; }
   virtual std::error_code allocate(std::uint64_t bytes) = 0;  // preallocate; the size becomes `bytes`
   virtual std::error_code truncate(std::uint64_t bytes) = 0;
   virtual std::error_code size(std::uint64_t& bytes) = 0;

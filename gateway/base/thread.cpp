@@ -39,6 +39,8 @@ void name_background_thread(const char* name) {
   if (errno == 0) (void)::setpriority(PRIO_PROCESS, 0, nice + background_steps);
 }
 
+bool in_background() { return manners.background; }
+
 void give_way() {
   if (!manners.background || ++manners.pieces % pieces_a_look != 0) return;
   const std::int64_t now_ns = system_clock().mono_ns();

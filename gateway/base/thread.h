@@ -15,4 +15,6 @@ void name_background_thread(const char* name);
 // at 250 Hz, however urgent those are who wait. On any other thread it does nothing.
 void give_way();
 
+bool in_background();  // is the calling thread a background thread?
+
 }  // namespace trib

@@ -1,6 +1,9 @@
 // SQLite behind the face of sql.h.
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "gateway/base/base.h"
 #include "gateway/ledger/driver.h"
@@ -23,18 +26,50 @@ PRAGMA temp_store = MEMORY;
 // SQLite's own account of its memory takes a process-wide lock at each allocation.
 const bool unaccounted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK;
 
-// Commits and checkpoints write for milliseconds in one call. The VFS of SQLite's own has its writes replaced, by the one way
-// that it offers for that; a name that this build of it does not use is refused, which is well.
-ssize_t write_giving_way(int file, const void* bytes, std::size_t count, off_t offset) {
+// A commit and still more a checkpoint write megabytes in one call and sync them at once: milliseconds of a processor, and of
+// the disk, behind which the journal's sync would wait. In the background they go out in pieces instead.
+class PacedWrites {
+ public:
+  // As pwrite(2).
+  ssize_t write(int file, const void* bytes, std::size_t count, off_t offset) {
+    const ssize_t written = ::pwrite(file, bytes, count, offset);
+    if (written <= 0) return written;
+    if (file != file_) begin(file, offset);
+    from_ = std::min(from_, offset);
+    to_ = std::max(to_, offset + written);
+    bytes_ += static_cast<std::size_t>(written);
+    if (bytes_ < piece_bytes) return written;
+    file_ = -1;
+    constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    // An error that is told here is not told again by a sync: it is this write's.
+    return ::sync_file_range(file, from_, to_ - from_, all) == 0 ? written : -1;
+  }
+
+ private:
+  static constexpr std::size_t piece_bytes = 128u << 10;
+  void begin(int file, off_t offset) {
+    file_ = file;
+    from_ = to_ = offset;
+    bytes_ = 0;
+  }
+  int file_ = -1;  // -1: a new piece begins
+  off_t from_ = 0, to_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+ssize_t write_politely(int file, const void* bytes, std::size_t count, off_t offset) {
+  thread_local PacedWrites paced;
+  if (!in_background()) return ::pwrite(file, bytes, count, offset);
   give_way();
-  return ::pwrite(file, bytes, count, offset);
+  return paced.write(file, bytes, count, offset);
 }
 
-const bool gives_way = [] {
+// By the one way that SQLite's own VFS offers; a name that this build of it does not use is refused, which is well.
+const bool polite = [] {
   sqlite3_vfs* const vfs = sqlite3_vfs_find("unix");
   if (vfs == nullptr || vfs->iVersion < 3) return false;
   for (const char* name : {"pwrite", "pwrite64"})
-    vfs->xSetSystemCall(vfs, name, reinterpret_cast<sqlite3_syscall_ptr>(write_giving_way));
+    vfs->xSetSystemCall(vfs, name, reinterpret_cast<sqlite3_syscall_ptr>(write_politely));
   return true;
 }();
 

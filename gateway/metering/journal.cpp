@@ -182,7 +182,7 @@ bool JournalFile::pump() {
     if (error) return true;
   }
   sync_if_due(lock, changed);
-  if (offset_ >= file_bytes_ / 2) spare_.want();
+  if (offset_ >= file_bytes_ / 4) spare_.want();
   if (!failed()) zero_ahead(lock);
   release_writer(lock);
   return changed;

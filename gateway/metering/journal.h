@@ -67,7 +67,7 @@ class Journal {
 
   // The writer's turn: writes and syncs what has queued; false when there was nothing. One thread.
   virtual bool pump() = 0;
-  // Makes a piece of the next segment ready, once half of the last one is written: its room, then zeros, each synced; false
+  // Makes a piece of the next segment ready, once a quarter of the last one is written: its room, then zeros; false
   // when there is nothing to do for now. Any thread; beside the writer's, since nobody waits for it. Where nobody calls it, a
   // segment is made when it is needed and zeroed as it is written.
   virtual bool prepare() { return false; }

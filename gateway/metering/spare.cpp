@@ -21,7 +21,7 @@ bool Spare::prepare() {
   } else {
     const auto piece = std::string_view(zeros).substr(0, std::min<std::uint64_t>(piece_bytes, bytes_ - ready_.zeroed));
     error = ready_.file->write(ready_.zeroed, piece);
-    if (!error) error = ready_.file->sync_data();
+    if (!error) error = ready_.file->write_out(ready_.zeroed, piece.size());
     ready_.zeroed += piece.size();
   }
   refused_ = static_cast<bool>(error);

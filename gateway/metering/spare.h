@@ -1,6 +1,7 @@
 // The journal's next segment. Room that was only reserved costs the file system a commit of its own at the sync that follows
 // a first write (the extents are converted); over zeros that are on the disk already, a sync is a write and a flush. So the
-// zeros are written beside the writer, piece by piece, each synced: one large sync would hold up the journal's.
+// zeros are written beside the writer, piece by piece, and the disk has taken each before the next: one large sync would hold
+// up the journal's. They are durable with the header.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -14,7 +15,7 @@ namespace trib::metering {
 
 class Spare {
  public:
-  static constexpr std::size_t piece_bytes = 256u << 10;
+  static constexpr std::size_t piece_bytes = 128u << 10;
 
   Spare(Disk& disk, std::string dir, std::uint64_t bytes);
 
@@ -27,7 +28,7 @@ class Spare {
 
   struct Adopted {
     std::unique_ptr<File> file;
-    std::uint64_t zeroed = 0;  // up to here it holds zeros that are on the disk
+    std::uint64_t zeroed = 0;  // up to here it holds zeros
   };
   // The writer: what is ready by now, or made now, as a segment of at least `bytes` that begins with `header`. It has its name
   // only when the header is on the disk. Waits for one piece of prepare() at most.

@@ -258,14 +258,14 @@ TEST_CASE("a segment that was made ready takes records without another change of
   ManualClock clock;
   const std::uint64_t segment_bytes = 2 * Spare::piece_bytes + 1000;
   auto journal = must_open(disk, clock, small(segment_bytes));
-  CHECK_FALSE(journal->prepare());  // not before half of the first is written
+  CHECK_FALSE(journal->prepare());  // not before a quarter of the first is written
   const std::string body(8000, 'b');
   std::uint64_t pieces_wanted = 0, zeroed = 0;
   SECTION("all of it") { pieces_wanted = 4, zeroed = segment_bytes; }
   SECTION("a part, and the rest as it is written") { pieces_wanted = 2, zeroed = Spare::piece_bytes; }
   SECTION("its room alone") { pieces_wanted = 1; }
   std::uint64_t pieces = 0, records = 0;
-  while (pieces == 0) {  // half of the first segment
+  while (pieces == 0) {  // a quarter of the first segment
     journal->append(command(body));
     journal->pump();
     ++records;
