@@ -70,6 +70,7 @@ class Rig final : public exchange::World {
   void on_second();
   void expire_holds();
   void help_journal();
+  void serve_released();
 
   Shared& shared_;
   net::Worker worker_;

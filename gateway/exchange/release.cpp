@@ -47,7 +47,7 @@ void ReleaseQueue::cancel(Waiter& waiter) {
 
 void ReleaseQueue::advance() {
   const bool failed = static_cast<bool>(journal_.failed());
-  const auto released = journal_.released();
+  const auto released = told_ = journal_.released();
   for (Waiter* waiter : waiters_) {
     if (!failed && waiter->lsn_ > released) continue;
     due_.push_back(waiter);

@@ -44,6 +44,8 @@ class ReleaseQueue {
   void cancel(Waiter& waiter);
   // On the worker, after the journal's wake: tells everyone whose record is released.
   void advance();
+  // On the worker: has more been released since it last told anyone? Two loads, so that it can be asked between any two events.
+  bool due() const { return waiting() && journal_.released() != told_; }
   // Any thread: is a wake worth a post?
   bool waiting() const { return count_.load() > 0; }
 
@@ -53,6 +55,7 @@ class ReleaseQueue {
   std::vector<Waiter*> waiters_;
   std::vector<Waiter*> due_;
   std::atomic<std::size_t> count_{0};
+  metering::Lsn told_ = 0;  // up to here, by the last advance()
 };
 
 }  // namespace trib::exchange

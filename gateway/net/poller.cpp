@@ -30,7 +30,9 @@ void Poller::turn() {
   count_ = n > 0 ? static_cast<std::size_t>(n) : 0;
   for (at_ = 0; at_ < count_;) {
     const epoll_event event = ready_[at_++];
-    if (event.data.ptr != nullptr) static_cast<Watched*>(event.data.ptr)->on_ready(event.events);
+    if (event.data.ptr == nullptr) continue;
+    static_cast<Watched*>(event.data.ptr)->on_ready(event.events);
+    if (between_) between_();
   }
   at_ = count_ = 0;
   wait();

@@ -8,6 +8,8 @@
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <functional>
+#include <utility>
 
 #include "gateway/base/base.h"
 
@@ -27,6 +29,8 @@ class Poller {
   explicit Poller(boost::asio::io_context& io);
   std::error_code add(int fd, Watched& watched);  // what is ready by now comes as the first edge
   void forget(Watched& watched);                  // before its descriptor is closed; nothing more comes
+  // Called after each event was told: for what must not wait for the end of a turn. Cheap; set before the loop runs.
+  void between(std::function<void()> call) { between_ = std::move(call); }
 
  private:
   void wait();
@@ -38,6 +42,7 @@ class Poller {
   // which would else wait for all of a burst.
   std::array<epoll_event, 16> ready_{};
   std::size_t at_ = 0, count_ = 0;  // of ready_, while they are told
+  std::function<void()> between_;
 };
 
 }  // namespace trib::net

@@ -62,13 +62,18 @@ TEST_CASE("each is told when its own record is there, once") {
   CHECK(yard.queue.waiting());
   yard.queue.advance();
   CHECK(a.released == 0);
+  CHECK_FALSE(yard.queue.due());
   yard.journal.release(3);
+  CHECK(yard.queue.due());
   yard.queue.advance();
+  CHECK_FALSE(yard.queue.due());
   CHECK(a.released == 1);
   CHECK(b.released == 0);
   CHECK(c.released == 1);
   yard.journal.release();
+  CHECK(yard.queue.due());
   yard.queue.advance();
+  CHECK_FALSE(yard.queue.due());  // nobody is left
   yard.queue.advance();
   CHECK(a.released == 1);
   CHECK(b.released == 1);
