@@ -13,8 +13,8 @@ namespace trib {
 namespace {
 
 constexpr int background_steps = 5;
-constexpr unsigned pieces_a_look = 8;  // at the clock
-constexpr std::int64_t turn_ns = 100'000, turn_ns_max = 4'000'000;
+constexpr unsigned pieces_a_look = 4;  // at the clock
+constexpr std::int64_t turn_ns = 50'000, turn_ns_max = 4'000'000;
 // Who has been away for long may stay for a third of it: some schedulers take a whole slice or more for a yield, and where
 // others are always busy the background still gets a quarter, as by its niceness.
 constexpr std::int64_t away_a_turn = 3;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "gateway/base/base.h"
 #include "gateway/ledger/driver.h"
@@ -27,7 +28,8 @@ PRAGMA temp_store = MEMORY;
 const bool unaccounted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK;
 
 // A commit and still more a checkpoint write megabytes in one call and sync them at once: milliseconds of a processor, and of
-// the disk, behind which the journal's sync would wait. In the background they go out in pieces instead.
+// the disk, behind which the journal's sync would wait. In the background they go out in pieces instead. Waiting for them may
+// take a twentieth of the thread's time, saved up for a checkpoint: who has to catch up writes as fast as it can.
 class PacedWrites {
  public:
   // As pwrite(2).
@@ -38,23 +40,35 @@ class PacedWrites {
     from_ = std::min(from_, offset);
     to_ = std::max(to_, offset + written);
     bytes_ += static_cast<std::size_t>(written);
-    if (bytes_ < piece_bytes) return written;
-    file_ = -1;
-    constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    // An error that is told here is not told again by a sync: it is this write's.
-    return ::sync_file_range(file, from_, to_ - from_, all) == 0 ? written : -1;
+    return bytes_ < piece_bytes || write_out() ? written : -1;
   }
 
  private:
-  static constexpr std::size_t piece_bytes = 128u << 10;
+  static constexpr std::size_t piece_bytes = 64u << 10;
+  static constexpr std::int64_t part_of_time = 20, saved_ns_max = 100'000'000;
+
   void begin(int file, off_t offset) {
     file_ = file;
     from_ = to_ = offset;
     bytes_ = 0;
   }
+
+  // An error that is told here is not told again by a sync: it is the write's.
+  bool write_out() {
+    const int file = std::exchange(file_, -1);
+    const std::int64_t now_ns = system_clock().mono_ns();
+    saved_ns_ = std::min(saved_ns_ + (now_ns - std::exchange(seen_ns_, now_ns)) / part_of_time, saved_ns_max);
+    if (saved_ns_ < 0) return true;
+    constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    const bool out = ::sync_file_range(file, from_, to_ - from_, all) == 0;
+    saved_ns_ -= system_clock().mono_ns() - now_ns;
+    return out;
+  }
+
   int file_ = -1;  // -1: a new piece begins
   off_t from_ = 0, to_ = 0;
   std::size_t bytes_ = 0;
+  std::int64_t saved_ns_ = 0, seen_ns_ = system_clock().mono_ns();
 };
 
 ssize_t write_politely(int file, const void* bytes, std::size_t count, off_t offset) {

@@ -15,7 +15,7 @@ namespace trib::metering {
 
 class Spare {
  public:
-  static constexpr std::size_t piece_bytes = 128u << 10;
+  static constexpr std::size_t piece_bytes = 64u << 10;
 
   Spare(Disk& disk, std::string dir, std::uint64_t bytes);
 

@@ -1,5 +1,7 @@
 // What holds of every engine: two stores that were told the same hold the same, and a store moves from one
 // to the other. On PostgreSQL these compare the engines; on SQLite alone, two files.
+#include <thread>
+
 #include "gateway/ledger/copy.h"
 #include "tests/unit/ledger/engines.h"
 
@@ -62,6 +64,14 @@ TEST_CASE("rating ahead on a thread of its own gives the same rows and seals") {
     REQUIRE(ahead.ledger->failure().find("fault") != std::string::npos);
     REQUIRE(db.run((std::string("DROP TRIGGER fault") + (db.engine() == Engine::postgres ? " ON batch" : "")).c_str()));
     ahead.post_all();
+  }
+  SECTION("in the background, whose writes go out in pieces") {
+    std::thread([&] {
+      name_background_thread("poster");
+      while (ahead.ledger->post_once()) {
+      }
+    }).join();
+    REQUIRE(ahead.ledger->failure().empty());
   }
   SECTION("where it is closed and opened between") {
     for (int batches = 1; ahead.ledger->post_once(); ++batches)
