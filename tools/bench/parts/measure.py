@@ -5,6 +5,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 from parts.variants import KEY, memory_kib
@@ -20,12 +21,25 @@ def load_argv(chosen, field, name, kind, *words):
             "--watch", ",".join(str(pid) for pid in field.pids[name]), *[str(word) for word in words]]
 
 
-def load(chosen, field, name, kind, *words):
-    done = subprocess.run(load_argv(chosen, field, name, kind, *words), capture_output=True, text=True,
-                          timeout=120, check=False)
-    if done.returncode != 0:
-        raise Failed(f"load on {name}: {done.stderr.strip()[:300]}")
-    seen = json.loads(done.stdout.splitlines()[-1])
+def load(chosen, field, name, kind, *words, at_mark=None):
+    """`at_mark` is called with "open" and "closed" at both ends of the window."""
+    argv = load_argv(chosen, field, name, kind, *words) + (["--mark"] if at_mark else [])
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    late = threading.Timer(120, child.kill)
+    late.start()
+    try:
+        last = ""
+        for last in child.stdout:
+            if at_mark and last.startswith("window "):
+                at_mark(last.split()[1])
+        errors = child.stderr.read()
+    finally:
+        late.cancel()
+        child.kill()
+        child.wait()
+    if child.returncode != 0:
+        raise Failed(f"load on {name}: {errors.strip()[:300]}")
+    seen = json.loads(last)
     if seen["errors"] > 0:
         print(f"  {name}: {seen['errors']} errors, the first: {seen['first_error']}", file=sys.stderr)
     return seen
@@ -77,21 +91,16 @@ def idle(chosen, field, name):
     pids = field.pids[name]
     load(chosen, field, name, "closed", "--connections", 4, "--warm", 0, "--seconds", 0.3)
     pss, rss = memory_kib(pids)
-    argv = load_argv(chosen, field, name, "streams", "--connections", chosen.idle, "--tokens", 2, "--first-ms", 0,
-                     "--interval-ms", 600000, "--ramp", 1, "--warm", 0.5, "--seconds", 1.5, "--mark")
-    child = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-    try:
-        for line in child.stdout:
-            if line.startswith("window open"):
-                time.sleep(0.5)
-                pss_open, rss_open = memory_kib(pids)
-                break
-        else:
-            raise Failed(f"load on {name} ended early")
-        seen = json.loads(child.communicate(timeout=30)[0].splitlines()[-1])
-    finally:
-        child.kill()
-        child.wait()
+    opened = []
+
+    def at_mark(end):
+        if end == "open":
+            time.sleep(0.5)
+            opened.extend(memory_kib(pids))
+
+    seen = load(chosen, field, name, "streams", "--connections", chosen.idle, "--tokens", 2, "--first-ms", 0,
+                "--interval-ms", 600000, "--ramp", 1, "--warm", 0.5, "--seconds", 1.5, at_mark=at_mark)
+    pss_open, rss_open = opened
     time.sleep(0.5)  # the streams' ends are taken in before the next run
     return {"pss_kib": (pss_open - pss) / chosen.idle, "rss_kib": (rss_open - rss) / chosen.idle,
             "errors": seen["errors"]}

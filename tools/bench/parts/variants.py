@@ -2,6 +2,7 @@
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -220,6 +221,16 @@ class Field:
 
     def running(self):
         return [name for name in self.chosen.variants if name in self.ports]
+
+    def settle(self):
+        """Until no gateway posts any more what it was given before: another's figures would suffer from it."""
+        for name in self.running():
+            if name.startswith("gateway"):
+                wait_until(lambda name=name: self.metric(name, "poster_lag_records") <= 5, f"end of {name}'s posting", 60)
+
+    def metric(self, name, figure):
+        text = Admin(f"http://127.0.0.1:{self.ports[name]}", ADMIN).call("GET", "/metrics").body.decode()
+        return float(re.search(rf"^tributary_{figure} (\S+)$", text, re.M).group(1))
 
     def ledger_line(self):
         """What the gateways' books say, so that nobody measures a gateway that does not account."""
