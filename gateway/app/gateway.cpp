@@ -143,10 +143,11 @@ class Engines {
   }
   ~Engines() { stop(); }
 
+  static constexpr std::uint64_t batch_records = 30'000;  // of the journal: about those of a full batch of requests
+
  private:
   static constexpr std::int64_t batch_ms = 200;
   static constexpr std::int64_t room_ms = 4, look_ms = 100;  // between pieces of room, so that they do not fill the disk's queue
-  static constexpr std::uint64_t batch_records = 30'000;
   metering::Journal& journal_;
   bool told_uncovered_ = false;  // the poster's thread only
   std::atomic<bool> stop_{false};
@@ -282,7 +283,7 @@ int Gateway::open_ledger() {
   std::string why;
   ledger::LedgerOptions options;
   options.path = config_->store_path;
-  options.ahead = true;
+  options.ahead_from = Engines::batch_records;
   if (const auto slash = options.path.rfind('/'); !ledger::is_postgres(options.path) && slash != std::string::npos && slash > 0)
     system_disk().make_dirs(options.path.substr(0, slash));
   if (!ledger::is_postgres(options.path) && !lock_file(options.path + ".lock"))  // there the poster's own lock holds others off

@@ -80,8 +80,9 @@ void Tally::add(const Ready& item) {
   }
 }
 
-Feed::Feed(metering::Journal& journal, std::uint16_t shard, bool ahead) : journal_(journal), shard_(shard) {
-  if (!ahead) return;
+Feed::Feed(metering::Journal& journal, std::uint16_t shard, std::uint64_t ahead_from)
+    : journal_(journal), shard_(shard), ahead_from_(ahead_from) {
+  if (ahead_from == 0) return;
   thread_ = std::thread([this] {
     name_background_thread("rater");
     work();
@@ -99,7 +100,8 @@ Feed::~Feed() {
 }
 
 std::error_code Feed::run(const FeedOrder& order, const Write& write) {
-  if (!thread_.joinable()) return produce(order, [this] { return &one_; }, write);
+  const bool few = !begun_ && order.to - order.from + 1 < ahead_from_;
+  if (!thread_.joinable() || few) return produce(order, [this] { return &one_; }, write);
   if (!begun_) begin(order);
   begun_ = false;
   return run_ahead(write);

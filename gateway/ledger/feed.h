@@ -69,7 +69,8 @@ struct FeedOrder {
 class Feed {
  public:
   using Write = std::function<bool(Ready&)>;  // false: no more
-  Feed(metering::Journal& journal, std::uint16_t shard, bool ahead);
+  // `ahead_from`: an order of so many records is made on the thread; 0: there is none.
+  Feed(metering::Journal& journal, std::uint16_t shard, std::uint64_t ahead_from);
   ~Feed();
   Feed(const Feed&) = delete;
   Feed& operator=(const Feed&) = delete;
@@ -98,6 +99,7 @@ class Feed {
 
   metering::Journal& journal_;
   const std::uint16_t shard_;
+  const std::uint64_t ahead_from_;
   Ready one_;  // where nothing runs ahead
 
   std::mutex mutex_;  // what follows, but for the blocks' content

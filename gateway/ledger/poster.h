@@ -20,8 +20,8 @@ namespace trib::ledger {
 
 class Poster {
  public:
-  // `ahead`: FINALs are rated and hashed on a thread of their own.
-  Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max, bool ahead);
+  // `ahead_from`: of LedgerOptions.
+  Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max, std::uint64_t ahead_from);
   ~Poster();
 
   // Opens the store for writing, checks it against the journal, and writes the last batch's SEAL if a

@@ -30,8 +30,8 @@ constexpr const char* add_site_sql =
 
 }  // namespace
 
-Poster::Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max, bool ahead)
-    : journal_(journal), shard_(shard), batch_requests_max_(batch_requests_max), feed_(journal, shard, ahead), book_(std::make_shared<Book>()),
+Poster::Poster(metering::Journal& journal, std::uint16_t shard, std::size_t batch_requests_max, std::uint64_t ahead_from)
+    : journal_(journal), shard_(shard), batch_requests_max_(batch_requests_max), feed_(journal, shard, ahead_from), book_(std::make_shared<Book>()),
       periods_(std::make_shared<Periods>()) {
   TRIB_ASSERT(batch_requests_max > 0);
 }

@@ -23,7 +23,7 @@ Ledger::Ledger(const LedgerOptions& options, Clock& clock, metering::Journal& jo
     : options_(options),
       clock_(clock),
       journal_(journal),
-      poster_(std::make_unique<Poster>(journal, options.shard, options.batch_requests_max, options.ahead)) {
+      poster_(std::make_unique<Poster>(journal, options.shard, options.batch_requests_max, options.ahead_from)) {
   if (!options_.wait) options_.wait = [] { std::this_thread::sleep_for(std::chrono::microseconds(200)); };
 }
 

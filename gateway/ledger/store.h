@@ -28,7 +28,9 @@ struct LedgerOptions {
   std::string vfs;      // name of a registered SQLite VFS with shared memory; empty: the default
   std::uint16_t shard = 0;
   std::size_t batch_requests_max = 10'000;
-  bool ahead = false;  // a thread of the poster's rates and hashes while it writes; the rows are the same
+  // From so many records of the journal on, a thread of the poster's rates and hashes while it writes; the rows are the same.
+  // 0: never. A small batch takes one core then, not two, from those who serve.
+  std::uint64_t ahead_from = 0;
   std::int64_t command_ms_max = 10'000;  // how long a top-up or a publication waits for the journal
   // Called again and again while such a call waits for the journal. Default: sleeps 200 microseconds.
   // Where no other thread pumps the journal (simulation, tests), it must pump it.

@@ -227,7 +227,7 @@ int run(const Options& wanted) {
   if (!journal) return std::fprintf(stderr, "journal: %s\n", error.why.c_str()), 1;
   ledger::LedgerOptions options;
   options.path = stores.ledger;
-  options.ahead = true;
+  options.ahead_from = 1;
   options.wait = [&] { journal->pump(); };
   std::string why;
   const auto ledger = ledger::Ledger::open(options, system_clock(), *journal, why);

@@ -44,8 +44,8 @@ TEST_CASE("rating ahead on a thread of its own gives the same rows and seals") {
   CAPTURE(seed);
   SeededRng rng(seed);
   World here, ahead;
-  here.ahead = false;
-  ahead.ahead = true;
+  here.ahead_from = 0;
+  ahead.ahead_from = GENERATE(1, 800);  // each batch, and those that are not small
   here.batch_max = ahead.batch_max = 1 + rng.below(3000);  // more than runs ahead, and less
   here.start();
   append_some(here.journal, rng, 1000);

@@ -70,7 +70,7 @@ struct World {
   FakeJournal journal;
   std::unique_ptr<ledger::Ledger> ledger;
   std::size_t batch_max = 10'000;
-  bool ahead = Postgres::wanted();  // a thread that rates ahead; the suite on SQLite does without
+  std::uint64_t ahead_from = Postgres::wanted() ? 1 : 0;  // a thread that rates ahead; the suite on SQLite does without
 
   // Of the store: a file, or a database of its own where the tests run on PostgreSQL.
   enum On { as_wanted, on_file };
@@ -93,7 +93,7 @@ struct World {
     ledger::LedgerOptions options;
     options.path = path();
     options.batch_requests_max = batch_max;
-    options.ahead = ahead;
+    options.ahead_from = ahead_from;
     options.command_ms_max = 50;
     std::string why;
     ledger = ledger::Ledger::open(options, system_clock(), journal, why);
