@@ -1,6 +1,7 @@
 // The journal in calm weather: order, groups, windows, segments, reading and trimming.
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
 #include "gateway/metering/segment.h"
@@ -299,6 +300,31 @@ TEST_CASE("a segment that was made ready takes records without another change of
   if (zeroed == segment_bytes) CHECK(zeros_from == UINT64_MAX);
   if (zeroed == Spare::piece_bytes) CHECK(zeros_from == Spare::piece_bytes);
   if (zeroed == 0) CHECK(zeros_from < Spare::piece_bytes / 2);
+  CHECK(records_of(*must_open(disk, clock, small(segment_bytes))).size() == records);
+}
+
+TEST_CASE("segments are made ready on another thread while records are written") {
+  MemDisk disk(1);
+  ManualClock clock;
+  const std::uint64_t segment_bytes = 3 * Spare::piece_bytes + 1000;
+  auto journal = must_open(disk, clock, small(segment_bytes));
+  std::atomic<bool> done{false};
+  std::thread room([&] {
+    while (!done.load()) {
+      if (!journal->prepare()) std::this_thread::yield();
+    }
+  });
+  const std::string body(3000, 'b');
+  std::uint64_t records = 0;
+  while (disk.names("var/journal").size() < 8) {
+    for (int i = 0; i < 3; ++i, ++records) journal->append(command(body));
+    journal->pump();
+  }
+  done.store(true);
+  room.join();
+  REQUIRE_FALSE(journal->failed());
+  CHECK(records_of(*journal).size() == records);
+  journal.reset();
   CHECK(records_of(*must_open(disk, clock, small(segment_bytes))).size() == records);
 }
 
