@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "gateway/base/base.h"
@@ -53,16 +54,18 @@ class PacedWrites {
     bytes_ = 0;
   }
 
-  // An error that is told here is not told again by a sync: it is the write's.
+  // An error of the disk that is told here is not told again by a sync: it is the write's. Where the call is not to be had, the
+  // sync does it all.
   bool write_out() {
     const int file = std::exchange(file_, -1);
     const std::int64_t now_ns = system_clock().mono_ns();
     saved_ns_ = std::min(saved_ns_ + (now_ns - std::exchange(seen_ns_, now_ns)) / part_of_time, saved_ns_max);
     if (saved_ns_ < 0) return true;
     constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    const bool out = ::sync_file_range(file, from_, to_ - from_, all) == 0;
+    const int error = ::sync_file_range(file, from_, to_ - from_, all) == 0 ? 0 : errno;
     saved_ns_ -= system_clock().mono_ns() - now_ns;
-    return out;
+    errno = error;
+    return error != EIO && error != ENOSPC && error != EDQUOT;
   }
 
   int file_ = -1;  // -1: a new piece begins
