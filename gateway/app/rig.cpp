@@ -106,7 +106,7 @@ void Rig::help_journal() {
   boost::asio::post(worker_.io(), [this] {
     help_posted_ = false;
     shared_.journal.help();
-    releases_.advance();
+    serve_released();
   });
 }
 

@@ -48,8 +48,7 @@ class SystemFile final : public File {
   std::error_code sync_data() override { return ::fdatasync(fd_) == 0 ? std::error_code{} : last_error(); }
 
   std::error_code write_out(std::uint64_t offset, std::uint64_t bytes) override {
-    constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    return ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes), all) == 0 ? std::error_code{} : last_error();
+    return trib::write_out(fd_, offset, bytes);
   }
 
   std::error_code allocate(std::uint64_t bytes) override {
@@ -161,6 +160,13 @@ std::error_code write_file(Disk& disk, const std::string& path, std::string_view
   }
   if (auto ec = disk.rename(temporary, path)) return ec;
   return disk.sync_dir(parent_of(path));
+}
+
+std::error_code write_out(int descriptor, std::uint64_t offset, std::uint64_t bytes) {
+  constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  if (::sync_file_range(descriptor, static_cast<off_t>(offset), static_cast<off_t>(bytes), all) == 0) return {};
+  const bool of_the_disk = errno == EIO || errno == ENOSPC || errno == EDQUOT;
+  return of_the_disk ? last_error() : std::error_code{};
 }
 
 }  // namespace trib

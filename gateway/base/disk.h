@@ -43,6 +43,9 @@ class Disk {
 
 Disk& system_disk();
 
+// File::write_out of an open descriptor. Only an error of the disk is one: where the call is not to be had, a sync does it all.
+std::error_code write_out(int descriptor, std::uint64_t offset, std::uint64_t bytes);
+
 // Whole-file helpers over any Disk. write_file replaces atomically (temporary, sync, rename).
 std::error_code read_file(Disk& disk, const std::string& path, std::string& out,
                           std::uint64_t bytes_max = 64u << 20);

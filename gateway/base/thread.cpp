@@ -14,7 +14,7 @@ namespace {
 
 constexpr int background_steps = 5;
 constexpr unsigned pieces_a_look = 4;  // at the clock
-constexpr std::int64_t turn_ns = 50'000, turn_ns_max = 4'000'000;
+constexpr std::int64_t turn_ns_min = 50'000, turn_ns_max = 4'000'000;
 // Who has been away for long may stay for a third of it: some schedulers take a whole slice or more for a yield, and where
 // others are always busy the background still gets a quarter, as by its niceness.
 constexpr std::int64_t away_a_turn = 3;
@@ -47,7 +47,7 @@ void give_way() {
   if (now_ns - manners.back_ns < manners.turn_ns) return;
   ::sched_yield();
   manners.back_ns = system_clock().mono_ns();
-  manners.turn_ns = std::clamp((manners.back_ns - now_ns) / away_a_turn, turn_ns, turn_ns_max);
+  manners.turn_ns = std::clamp((manners.back_ns - now_ns) / away_a_turn, turn_ns_min, turn_ns_max);
 }
 
 }  // namespace trib

@@ -11,7 +11,7 @@ void name_thread(const char* name);
 void name_background_thread(const char* name);
 
 // Called by long work after each of its small pieces (some microseconds). On a background thread it lets others have the
-// processor about each 100 us: a scheduler without a fine timer else leaves it with whoever is at it for a whole tick, 4 ms
+// processor about each 50 us: a scheduler without a fine timer else leaves it with whoever is at it for a whole tick, 4 ms
 // at 250 Hz, however urgent those are who wait. On any other thread it does nothing.
 void give_way();
 

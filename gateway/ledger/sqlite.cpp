@@ -1,5 +1,4 @@
 // SQLite behind the face of sql.h.
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -54,18 +53,16 @@ class PacedWrites {
     bytes_ = 0;
   }
 
-  // An error of the disk that is told here is not told again by a sync: it is the write's. Where the call is not to be had, the
-  // sync does it all.
+  // An error that is told here is not told again by a sync: it is the write's.
   bool write_out() {
     const int file = std::exchange(file_, -1);
     const std::int64_t now_ns = system_clock().mono_ns();
     saved_ns_ = std::min(saved_ns_ + (now_ns - std::exchange(seen_ns_, now_ns)) / part_of_time, saved_ns_max);
     if (saved_ns_ < 0) return true;
-    constexpr unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    const int error = ::sync_file_range(file, from_, to_ - from_, all) == 0 ? 0 : errno;
+    const auto error = trib::write_out(file, static_cast<std::uint64_t>(from_), static_cast<std::uint64_t>(to_ - from_));
     saved_ns_ -= system_clock().mono_ns() - now_ns;
-    errno = error;
-    return error != EIO && error != ENOSPC && error != EDQUOT;
+    errno = error.value();
+    return !error;
   }
 
   int file_ = -1;  // -1: a new piece begins

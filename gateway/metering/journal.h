@@ -80,12 +80,12 @@ class Journal {
   using Visit = std::function<bool(Lsn, const Record&)>;
   virtual std::error_code read(Lsn from, const Visit& visit) = 0;
 
-  // The chain's hash at a released record; zero when it is not kept. That of first() - 1 is kept.
   // As read(), for one who keeps what it gets: the record may be moved from or swapped with another, and `bytes` is its encoding,
   // valid during the call. Kinds whose bit (1 << index in Record) is not set are passed over.
   using Take = std::function<bool(Lsn, Record&, std::string_view bytes)>;
   virtual std::error_code take(Lsn from, std::uint32_t kinds, const Take& take);
 
+  // The chain's hash at a released record; zero when it is not kept. That of first() - 1 is kept.
   virtual Sha256 hash_at(Lsn lsn) = 0;
   virtual Lsn first() const = 0;  // the oldest record kept; when none is, the next to come
   virtual Lsn last() const = 0;   // the newest appended
