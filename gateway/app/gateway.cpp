@@ -257,7 +257,12 @@ int Gateway::open(const std::string& file) {
   options.sync_always = gateway.journal.sync_always;
   options.sync_window_ms = gateway.journal.sync_window_ms;
   auto& syncs = registry_.histogram("tributary_journal_sync_seconds", "What a sync of the journal's records took.", {}, telemetry::Histogram::fine_bounds_us);
-  options.on_sync = [&syncs](std::int64_t ns) { syncs.observe_ns(ns); };
+  auto& met = registry_.histogram("tributary_journal_record_sync_seconds", "What the sync took that made a record durable, once a record.", {},
+                                  telemetry::Histogram::fine_bounds_us);
+  options.on_sync = [&syncs, &met](std::int64_t ns, std::uint64_t records) {
+    syncs.observe_ns(ns);
+    met.observe_ns(ns, records);
+  };
   metering::JournalError error;
   journal_ = metering::open_journal(disk, system_clock(), options, error);
   if (journal_ == nullptr)
@@ -545,8 +550,8 @@ void Gateway::announce() {
                           [this] { return static_cast<std::int64_t>(journal_->last() - journal_->released()); });
   registry_.sampled_gauge("tributary_journal_failed", "1 when the journal takes no more records.", {},
                           [this] { return journal_->failed() ? 1 : 0; });
-  registry_.sampled_gauge("tributary_poster_lag_records", "Durable records that the ledger has not posted.", {},
-                          [this] { return static_cast<std::int64_t>(journal_->durable() - ledger_->posted()); });
+  registry_.sampled_gauge("tributary_poster_lag_records", "Durable records that the ledger has not posted or passed over.", {},
+                          [this] { return static_cast<std::int64_t>(journal_->durable() - std::min(ledger_->scanned(), journal_->durable())); });
   const auto of_tenants = [this](auto&& figure) {
     std::int64_t sum = 0;
     for (const auto& [id, tenant] : services_->live.load()->tenants->known()) sum += figure(tenant->view());
@@ -585,8 +590,8 @@ void Gateway::announce() {
 // The journal holds what the store has not taken, and the disk has an end: admission stops before it does. Not seen by the
 // poster, which waits for a store that says nothing.
 void Gateway::note_lag() {
-  const metering::Lsn posted = ledger_->posted(), durable = journal_->durable();
-  const std::uint64_t records = durable - std::min(posted, durable);
+  const metering::Lsn scanned = ledger_->scanned(), durable = journal_->durable();
+  const std::uint64_t records = durable - std::min(scanned, durable);
   const auto shown = services_->readiness.load();
   const auto backlog = services_->live.load()->config->store_backlog;
   auto from = api::Readiness::ready, to = api::Readiness::behind;

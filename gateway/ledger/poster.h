@@ -32,6 +32,7 @@ class Poster {
   Turn turn(std::string& why);
 
   metering::Lsn cursor() const { return cursor_; }
+  metering::Lsn scanned() const { return scanned_; }
   // The last batch and the LSN of its SEAL (0: it was durable when the store was opened); none while the
   // journal has not taken it.
   struct Sealed {

@@ -36,7 +36,7 @@ std::unique_ptr<Ledger> Ledger::open(const LedgerOptions& options, Clock& clock,
   out->reader_ = Reader::open(options.path, options.vfs, why);
   if (!out->reader_) return nullptr;
   out->reader_->on_failure([ledger = out.get()](const std::string& failed) { ledger->note_unread(failed); });
-  out->posted_ = out->poster_->cursor();
+  out->posted_ = out->scanned_ = out->poster_->cursor();
   out->book_ = out->poster_->book();
   return out;
 }
@@ -61,10 +61,12 @@ bool Ledger::post_once() {
   failure_ = why;
   // A turn without a batch may have found that the commit before it was one, when the store had gone away.
   const bool moved = result != Poster::Turn::failed && poster_->cursor() != posted();
-  if (!moved) return false;
-  book_ = poster_->book();
-  posted_.store(poster_->cursor(), std::memory_order_release);
-  return true;
+  if (moved) {
+    book_ = poster_->book();
+    posted_.store(poster_->cursor(), std::memory_order_release);
+  }
+  scanned_.store(poster_->scanned(), std::memory_order_release);
+  return moved;
 }
 
 bool Ledger::await(Lsn lsn) {

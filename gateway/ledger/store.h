@@ -106,6 +106,8 @@ class Ledger {
   // charges for requests; negative: taken. Set before others use the ledger.
   void on_moved(std::function<void(const std::string& tenant, money::Amount change)> moved) { moved_ = std::move(moved); }
   metering::Lsn posted() const { return posted_.load(std::memory_order_acquire); }
+  // No record up to here waits to be posted: posted(), and what behind it moves no money. Any thread.
+  metering::Lsn scanned() const { return scanned_.load(std::memory_order_acquire); }
   // Blocks until the record `lsn`, a FINAL or a command, is durable and posted; false when the journal or
   // the store fails or `command_ms_max` passes. Any thread.
   bool await(metering::Lsn lsn);
@@ -149,7 +151,7 @@ class Ledger {
   std::mutex post_mutex_;  // held by the poster's turn
   std::function<void(const std::string&, money::Amount)> moved_;
   std::unique_ptr<Poster> poster_;
-  std::atomic<metering::Lsn> posted_{0};
+  std::atomic<metering::Lsn> posted_{0}, scanned_{0};
   mutable std::mutex shared_mutex_;  // book_, failure_, unread_
   std::shared_ptr<const Book> book_;
   std::string failure_;

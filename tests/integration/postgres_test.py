@@ -109,7 +109,7 @@ class OverPostgres(unittest.TestCase):
             if answer.status != 200:
                 return None
             shown = answer.json()
-            return shown if shown["in_flight"] == 0 and pico(shown["unposted"]) == 0 and self.metric("tributary_poster_lag_records") <= 2 else None
+            return shown if shown["in_flight"] == 0 and pico(shown["unposted"]) == 0 and self.metric("tributary_poster_lag_records") == 0 else None
 
         return wait_until(idle, "store that has caught up", 30, 0.05)
 

@@ -34,6 +34,26 @@ Amount cny(const char* text) { return *Amount::parse(text); }
 
 }  // namespace
 
+TEST_CASE("what moves no money is passed over: nothing waits at rest") {
+  World world;
+  world.start();
+  world.post_all();
+  CHECK(world.ledger->scanned() == world.journal.durable());  // a batch's own SEAL too
+
+  const metering::Lsn sold = world.journal.append(golden(1));
+  for (int i = 0; i < 7; ++i) world.journal.append(metering::Admit{});  // these have just begun
+  world.journal.durable_max = sold + 2;
+  CHECK(world.ledger->scanned() == sold - 1);
+  REQUIRE(world.ledger->post_once());
+  CHECK(world.ledger->posted() == sold);
+  CHECK_FALSE(world.ledger->post_once());
+  CHECK(world.ledger->scanned() == sold + 2);
+  world.journal.durable_max = UINT64_MAX;
+  CHECK_FALSE(world.ledger->post_once());
+  CHECK(world.ledger->posted() == sold);
+  CHECK(world.ledger->scanned() == world.journal.durable());
+}
+
 TEST_CASE("one request and one top-up reach every account, and the trial balance is zero") {
   World world;
   world.start();

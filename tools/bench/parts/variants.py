@@ -226,7 +226,7 @@ class Field:
         """Until no gateway posts any more what it was given before: another's figures would suffer from it."""
         for name in self.running():
             if name.startswith("gateway"):
-                wait_until(lambda name=name: self.metric(name, "poster_lag_records") <= 5, f"end of {name}'s posting", 60)
+                wait_until(lambda name=name: self.metric(name, "poster_lag_records") == 0, f"end of {name}'s posting", 60)
 
     def metric(self, name, figure):
         text = Admin(f"http://127.0.0.1:{self.ports[name]}", ADMIN).call("GET", "/metrics").body.decode()
