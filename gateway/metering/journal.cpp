@@ -236,23 +236,23 @@ void JournalFile::sync_if_due(std::unique_lock<std::mutex>& lock, bool& changed)
   const Lsn upto = written_;
   unsynced_since_ns_ = -1;  // what is written during the sync waits for the next
   lock.unlock();
-  const auto error = sync_timed();
+  const auto error = sync_timed(upto - durable());
   lock.lock();
   if (error) fail(error);
   if (!error) durable_.store(upto, std::memory_order_release);
   if (wake_) wake_();
 }
 
-std::error_code JournalFile::sync_timed() {
+std::error_code JournalFile::sync_timed(std::uint64_t records) {
   const std::int64_t begun_ns = clock_.mono_ns();
   const auto error = file_->sync_data();
-  if (!error && options_.on_sync) options_.on_sync(clock_.mono_ns() - begun_ns);
+  if (!error && options_.on_sync) options_.on_sync(clock_.mono_ns() - begun_ns, records);
   return error;
 }
 
 // All that was written becomes durable, and with it released.
 std::error_code JournalFile::sync_segment() {
-  if (auto error = sync_timed()) return error;
+  if (auto error = sync_timed(written_ - durable())) return error;
   unsynced_since_ns_ = -1;
   released_.store(written_, std::memory_order_release);
   durable_.store(written_, std::memory_order_release);

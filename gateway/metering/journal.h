@@ -24,7 +24,8 @@ struct JournalOptions {
   bool sync_always = true;  // else: written to the kernel at once, synced within sync_window_ms
   std::int64_t sync_window_ms = 5;
   std::uint64_t queue_bytes_max = 64u << 20;  // append refuses above it
-  std::function<void(std::int64_t ns)> on_sync;  // where set: how long each sync of records took; on the writer's thread
+  // Where set: how long each sync of records took, and how many it made durable; on the writer's thread.
+  std::function<void(std::int64_t ns, std::uint64_t records)> on_sync;
 };
 
 struct JournalError {  // why a journal cannot be opened

@@ -83,7 +83,7 @@ class JournalFile final : public Journal {
   std::error_code rotate(Lsn first, std::size_t frame_bytes);
   std::error_code adopt_spare(Lsn first, std::uint64_t bytes);
   std::error_code sync_segment();
-  std::error_code sync_timed();
+  std::error_code sync_timed(std::uint64_t records);
   void sync_if_due(std::unique_lock<std::mutex>& lock, bool& changed);
   void release_writer(std::unique_lock<std::mutex>& lock);
   void zero_ahead(std::unique_lock<std::mutex>& lock);

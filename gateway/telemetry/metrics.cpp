@@ -109,11 +109,11 @@ Registry::~Registry() = default;
 
 Histogram::Histogram(Bounds bounds) : bounds_(bounds), counts_(std::make_unique<std::atomic<std::uint64_t>[]>(bounds.size() + 1)) {}
 
-void Histogram::observe_ns(std::int64_t ns) {
+void Histogram::observe_ns(std::int64_t ns, std::uint64_t times) {
   ns = std::max<std::int64_t>(ns, 0);
   const auto at = std::find_if(bounds_.begin(), bounds_.end(), [&](std::int64_t bound_us) { return ns <= bound_us * 1000; });
-  counts_[static_cast<std::size_t>(at - bounds_.begin())].fetch_add(1, std::memory_order_relaxed);
-  sum_us_.fetch_add(static_cast<std::uint64_t>(ns / 1000), std::memory_order_relaxed);
+  counts_[static_cast<std::size_t>(at - bounds_.begin())].fetch_add(times, std::memory_order_relaxed);
+  sum_us_.fetch_add(static_cast<std::uint64_t>(ns / 1000) * times, std::memory_order_relaxed);
 }
 
 Registry::Family& Registry::family(std::string_view name, std::string_view help,

@@ -46,11 +46,12 @@ class Histogram {
   static constexpr std::int64_t bounds_us[] = {500,     1000,    2500,    5000,     10'000,    25'000,    50'000,     100'000,
                                                250'000, 500'000, 1000'000, 2500'000, 5000'000, 10'000'000, 30'000'000, 60'000'000};
   // For what a disk or a thread takes.
-  static constexpr std::int64_t fine_bounds_us[] = {10,  15,  20,  30,  40,  50,   60,   80,   100,    125,    150,     200,
-                                                    250, 300, 400, 500, 750, 1000, 1500, 2500, 5000, 10'000, 25'000, 100'000, 1000'000};
+  static constexpr std::int64_t fine_bounds_us[] = {10,  15,  20,  30,  40,  50,  60,  70,  80,   90,   100,  110,  125,    140,    160,     180,
+                                                    200, 225, 250, 275, 300, 350, 400, 450, 500,  550,  600,  700,  800,    1000,   1250,    1500,
+                                                    2000, 2500, 3500, 5000, 10'000, 25'000, 100'000, 1000'000};
 
   explicit Histogram(Bounds bounds);  // of static storage
-  void observe_ns(std::int64_t ns);
+  void observe_ns(std::int64_t ns, std::uint64_t times = 1);
   Bounds bounds() const { return bounds_; }
   std::uint64_t count(std::size_t bucket) const { return counts_[bucket].load(std::memory_order_relaxed); }
   std::uint64_t sum_us() const { return sum_us_.load(std::memory_order_relaxed); }

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <numeric>
 #include <thread>
 
 #include "gateway/metering/segment.h"
@@ -75,6 +76,41 @@ TEST_CASE("one sync covers all that queued") {
   CHECK(disk.counts().data_syncs - before.data_syncs == 1);
   CHECK_FALSE(journal->pump());
   CHECK(disk.counts().data_syncs - before.data_syncs == 1);
+}
+
+TEST_CASE("each sync tells how many records it made durable") {
+  MemDisk disk(1);
+  ManualClock clock;
+  std::vector<std::uint64_t> told;
+  JournalOptions options = small();
+  options.on_sync = [&](std::int64_t, std::uint64_t records) { told.push_back(records); };
+  const auto append = [](Journal& journal, std::uint64_t count) {
+    for (std::uint64_t i = 0; i < count; ++i) REQUIRE(journal.append(progress(i, 1, i, i)) != 0);
+  };
+  SECTION("with sync always") {
+    const auto journal = must_open(disk, clock, options);
+    append(*journal, 3);
+    drain(*journal);
+    append(*journal, 1);
+    drain(*journal);
+    CHECK(told == std::vector<std::uint64_t>{3, 1});
+    append(*journal, 1000);  // more than a segment holds: what is written before the next is synced before it
+    drain(*journal);
+    CHECK(told.size() > 3);
+    CHECK(std::accumulate(told.begin(), told.end(), std::uint64_t{0}) == 1004);
+  }
+  SECTION("with a window") {
+    options.sync_always = false;
+    const auto journal = must_open(disk, clock, options);
+    append(*journal, 3);
+    drain(*journal);
+    append(*journal, 4);
+    drain(*journal);
+    CHECK(told.empty());
+    clock.forward_ms(options.sync_window_ms);
+    drain(*journal);
+    CHECK(told == std::vector<std::uint64_t>{7});
+  }
 }
 
 TEST_CASE("who helps never writes into the room that is being made ready") {

@@ -125,15 +125,16 @@ TEST_CASE("a histogram of what a disk takes has bounds of its own") {
   Registry registry;
   Histogram& h = registry.histogram("t_seconds", "Time.", {}, Histogram::fine_bounds_us);
   h.observe_ns(10'000);
-  h.observe_ns(10'001);
+  h.observe_ns(10'001, 3);  // three that met the same
   h.observe_ns(2'000'000'000);
   CHECK(&registry.histogram("t_seconds", "Time.") == &h);
   const Exposition text(registry.render());
   REQUIRE(text.ok);
   CHECK(text.at("t_seconds_bucket", {{"le", "0.00001"}}) == "1");
-  CHECK(text.at("t_seconds_bucket", {{"le", "0.000015"}}) == "2");
-  CHECK(text.at("t_seconds_bucket", {{"le", "1"}}) == "2");
-  CHECK(text.at("t_seconds_count", {}) == "3");
+  CHECK(text.at("t_seconds_bucket", {{"le", "0.000015"}}) == "4");
+  CHECK(text.at("t_seconds_bucket", {{"le", "1"}}) == "4");
+  CHECK(text.at("t_seconds_count", {}) == "5");
+  CHECK(text.at("t_seconds_sum", {}) == "2.00004");
 }
 
 TEST_CASE("sampled gauges are asked at each rendering, and may use the registry") {

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -27,6 +28,13 @@ std::int64_t now_ns() {
       .count();
 }
 
+std::int64_t median(std::vector<std::int64_t>& values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 struct Conn {
   int fd = -1;
   bool busy = false;
@@ -39,7 +47,7 @@ struct Conn {
 
 class Run {
  public:
-  Run(const Plan& plan, void (*at_window)(bool)) : plan_(plan), at_window_(at_window) {}
+  Run(const Plan& plan, void (*at_mark)(Mark)) : plan_(plan), at_mark_(at_mark) {}
   Outcome go();
 
  private:
@@ -53,13 +61,18 @@ class Run {
   void on_event(std::size_t i, std::uint32_t events);
   void take(std::size_t i, std::string_view bytes);
   void over(std::size_t i, bool lost);
+  void answered(std::int64_t took_ns);
+  void end_slice();
   void error(const char* what, int status);
   void next(std::size_t i);
   void watch(std::size_t i, bool write);
 
   const Plan& plan_;
-  void (*at_window_)(bool);
+  void (*at_mark_)(Mark);
   Outcome out_;
+  Histogram slice_;  // of the tenth of a second that is going on
+  std::int64_t slice_end_ns_ = 0;
+  std::vector<std::int64_t> slice_p50s_ns_, slice_p99s_ns_;
   std::vector<Conn> conns_;
   std::vector<std::size_t> free_;  // of `open`: connections without a request, LIFO
   std::deque<std::int64_t> owed_;  // of `open`: scheduled times without a connection
@@ -191,7 +204,7 @@ void Run::over(std::size_t i, bool lost) {
     error("status", response.status());
   } else if (!lost && in_window()) {
     ++out_.requests;
-    out_.latency.record(now_ - conn.asked_ns);
+    answered(now_ - conn.asked_ns);
     if (plan_.kind == Plan::Kind::streams &&
         (!response.saw_done() || response.tokens() != response.in_order() ||
          (plan_.tokens > 0 && response.tokens() != plan_.tokens))) {
@@ -199,6 +212,23 @@ void Run::over(std::size_t i, bool lost) {
     }
   }
   next(i);
+}
+
+void Run::answered(std::int64_t took_ns) {
+  if (now_ >= slice_end_ns_) end_slice();
+  out_.latency.record(took_ns);
+  slice_.record(took_ns);
+}
+
+void Run::end_slice() {
+  constexpr std::int64_t slice_ns = 100'000'000;
+  constexpr std::uint64_t count_min = 200;
+  if (slice_.count() >= count_min) {
+    slice_p50s_ns_.push_back(slice_.quantile_ns(0.5));
+    slice_p99s_ns_.push_back(slice_.quantile_ns(0.99));
+  }
+  slice_.clear();
+  slice_end_ns_ = now_ + slice_ns;
 }
 
 void Run::next(std::size_t i) {
@@ -270,16 +300,22 @@ Outcome Run::go() {
   conns_.resize(plan_.connections);
   now_ = start_ns_ = now_ns();
   open_ns_ = start_ns_ + static_cast<std::int64_t>((plan_.ramp_s + plan_.warm_s) * 1e9);
+  const std::int64_t warm_ns = open_ns_ - static_cast<std::int64_t>(plan_.warm_s / 2 * 1e9);
   close_ns_ = open_ns_ + static_cast<std::int64_t>(plan_.window_s * 1e9);
   const std::vector<int> self{getpid()};
   Cpu self_before;
   Cpu watched_before;
+  bool warm = false;
   bool opened_window = false;
   std::int64_t window_from = open_ns_;
   while (now_ < close_ns_) {
+    if (!warm && now_ >= warm_ns) {
+      warm = true;
+      if (at_mark_) at_mark_(Mark::warm);
+    }
     if (!opened_window && now_ >= open_ns_) {
       opened_window = true;
-      if (at_window_) at_window_(true);
+      if (at_mark_) at_mark_(Mark::open);
       self_before = cpu_of(self);
       watched_before = cpu_of(plan_.watched);
       window_from = now_;
@@ -297,7 +333,9 @@ Outcome Run::go() {
                   watched_after.system_s - watched_before.system_s};
   out_.window_s = static_cast<double>(now_ - window_from) / 1e9;
   out_.late = static_cast<std::int64_t>(owed_.size());
-  if (at_window_) at_window_(false);
+  end_slice();
+  out_.typical = {median(slice_p50s_ns_), median(slice_p99s_ns_)};
+  if (at_mark_) at_mark_(Mark::closed);
   for (const Conn& conn : conns_) {
     if (conn.fd >= 0) close(conn.fd);
   }
@@ -332,8 +370,8 @@ Cpu cpu_of(const std::vector<int>& pids) {
   return sum;
 }
 
-Outcome run(const Plan& plan, void (*at_window)(bool)) {
-  return Run(plan, at_window).go();
+Outcome run(const Plan& plan, void (*at_mark)(Mark mark)) {
+  return Run(plan, at_mark).go();
 }
 
 }  // namespace trib::bench

@@ -32,6 +32,13 @@ struct Cpu {
   double system_s = 0;
 };
 
+// Quantiles of each tenth of a second that ended at least 200 answers, and of those the median: what a stall of the machine
+// does to the one tenth that it hits is left out. 0 without such a tenth.
+struct Typical {
+  std::int64_t p50_ns = 0;
+  std::int64_t p99_ns = 0;
+};
+
 struct Outcome {
   double window_s = 0;
   std::int64_t requests = 0;  // ended within the window, with status 200 and whole
@@ -43,14 +50,19 @@ struct Outcome {
   std::int64_t broken_order = 0;  // streams with a token lost, doubled or out of order
   std::string first_error;
   Histogram latency;  // whole answers
+  Typical typical;    // of the same
   Histogram first;    // to the first event of a stream
   Histogram gaps;     // between the tokens of a stream
   Cpu self;
   Cpu watched;
 };
 
-// `at_window`, when not null, is called as the window opens and as it closes.
-Outcome run(const Plan& plan, void (*at_window)(bool opens));
+// Halfway through the warm-up, as the window opens, and after it has closed. What a reader of the first does is over
+// before the window opens, of which it would be a part on a machine with few cores.
+enum class Mark { warm, open, closed };
+
+// `at_mark`, when not null, is called on the thread that makes the load.
+Outcome run(const Plan& plan, void (*at_mark)(Mark mark));
 
 Cpu cpu_of(const std::vector<int>& pids);  // user and system time up to now
 

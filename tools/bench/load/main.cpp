@@ -21,13 +21,15 @@ constexpr const char* kUsage =
     "  [--prompt-bytes N]  the prompt is padded to so many (64)\n"
     "  [--ramp S] [--warm S] [--seconds S]   opening, warm-up and window (0, 1, 5)\n"
     "  [--watch PID,PID]   also the CPU time of these processes in the window\n"
-    "  [--mark]            prints \"window open\" and \"window closed\" lines\n";
+    "  [--mark]            prints \"mark warm\" in the midst of the warm-up, \"mark open\" and\n"
+    "                      \"mark closed\" at the window's ends\n";
 
 using trib::bench::Outcome;
 using trib::bench::Plan;
 
-void mark(bool opens) {
-  std::puts(opens ? "window open" : "window closed");
+void mark(trib::bench::Mark mark) {
+  using enum trib::bench::Mark;
+  std::puts(mark == warm ? "mark warm" : mark == open ? "mark open" : "mark closed");
   std::fflush(stdout);
 }
 
@@ -82,6 +84,8 @@ void print(const Outcome& out) {
       static_cast<long long>(out.events), static_cast<long long>(out.tokens),
       static_cast<double>(out.tokens) / out.window_s, static_cast<long long>(out.reads),
       static_cast<long long>(out.broken_order));
+  std::printf("\"typical_us\":{\"p50\":%.1f,\"p99\":%.1f},", static_cast<double>(out.typical.p50_ns) / 1e3,
+              static_cast<double>(out.typical.p99_ns) / 1e3);
   std::printf("\"latency_us\":%s,\"first_us\":%s,\"gap_us\":%s,", out.latency.json_us().c_str(),
               out.first.json_us().c_str(), out.gaps.json_us().c_str());
   std::printf(

@@ -22,7 +22,8 @@ def load_argv(chosen, field, name, kind, *words):
 
 
 def load(chosen, field, name, kind, *words, at_mark=None):
-    """`at_mark` is called with "open" and "closed" at both ends of the window."""
+    """`at_mark` is called with "warm" halfway through the warm-up, with "open" and "closed" at both ends of the window.
+    What it does at "open" takes its time from what is measured; at "warm" it does not."""
     argv = load_argv(chosen, field, name, kind, *words) + (["--mark"] if at_mark else [])
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     late = threading.Timer(120, child.kill)
@@ -30,7 +31,7 @@ def load(chosen, field, name, kind, *words, at_mark=None):
     try:
         last = ""
         for last in child.stdout:
-            if at_mark and last.startswith("window "):
+            if at_mark and last.startswith("mark "):
                 at_mark(last.split()[1])
         errors = child.stderr.read()
     finally:
