@@ -4,6 +4,21 @@
 
 using namespace trib::bench;
 
+TEST_CASE("a stall touches the tenth of a second that it hits, not the typical one") {
+  constexpr std::int64_t us = 1000, tenth = 100'000 * us;
+  Tenths tenths;
+  CHECK(tenths.typical().p99_ns == 0);
+  const auto near = [](std::int64_t ns, std::int64_t wanted) { return ns >= wanted && ns <= wanted + wanted / 50; };
+  for (std::int64_t at = 0; at < 9 * tenth; at += 100 * us) {
+    const bool stalled = at >= 3 * tenth && at < 4 * tenth;
+    tenths.record(at, stalled ? 9000 * us : (at / (100 * us)) % 50 == 0 ? 400 * us : 200 * us);
+  }
+  tenths.record(20 * tenth, 70'000 * us);  // too few to be a tenth
+  const Typical typical = tenths.typical();
+  CHECK(near(typical.p50_ns, 200 * us));
+  CHECK(near(typical.p99_ns, 400 * us));
+}
+
 TEST_CASE("a quantile is off by two percent at most") {
   Histogram histogram;
   for (std::int64_t i = 1; i <= 100'000; ++i) histogram.record(i * 37);

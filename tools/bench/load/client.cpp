@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -26,13 +25,6 @@ std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
-}
-
-std::int64_t median(std::vector<std::int64_t>& values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 struct Conn {
@@ -61,8 +53,6 @@ class Run {
   void on_event(std::size_t i, std::uint32_t events);
   void take(std::size_t i, std::string_view bytes);
   void over(std::size_t i, bool lost);
-  void answered(std::int64_t took_ns);
-  void end_slice();
   void error(const char* what, int status);
   void next(std::size_t i);
   void watch(std::size_t i, bool write);
@@ -70,9 +60,7 @@ class Run {
   const Plan& plan_;
   void (*at_mark_)(Mark);
   Outcome out_;
-  Histogram slice_;  // of the tenth of a second that is going on
-  std::int64_t slice_end_ns_ = 0;
-  std::vector<std::int64_t> slice_p50s_ns_, slice_p99s_ns_;
+  Tenths tenths_;
   std::vector<Conn> conns_;
   std::vector<std::size_t> free_;  // of `open`: connections without a request, LIFO
   std::deque<std::int64_t> owed_;  // of `open`: scheduled times without a connection
@@ -204,7 +192,8 @@ void Run::over(std::size_t i, bool lost) {
     error("status", response.status());
   } else if (!lost && in_window()) {
     ++out_.requests;
-    answered(now_ - conn.asked_ns);
+    out_.latency.record(now_ - conn.asked_ns);
+    tenths_.record(now_, now_ - conn.asked_ns);
     if (plan_.kind == Plan::Kind::streams &&
         (!response.saw_done() || response.tokens() != response.in_order() ||
          (plan_.tokens > 0 && response.tokens() != plan_.tokens))) {
@@ -212,23 +201,6 @@ void Run::over(std::size_t i, bool lost) {
     }
   }
   next(i);
-}
-
-void Run::answered(std::int64_t took_ns) {
-  if (now_ >= slice_end_ns_) end_slice();
-  out_.latency.record(took_ns);
-  slice_.record(took_ns);
-}
-
-void Run::end_slice() {
-  constexpr std::int64_t slice_ns = 100'000'000;
-  constexpr std::uint64_t count_min = 200;
-  if (slice_.count() >= count_min) {
-    slice_p50s_ns_.push_back(slice_.quantile_ns(0.5));
-    slice_p99s_ns_.push_back(slice_.quantile_ns(0.99));
-  }
-  slice_.clear();
-  slice_end_ns_ = now_ + slice_ns;
 }
 
 void Run::next(std::size_t i) {
@@ -333,8 +305,7 @@ Outcome Run::go() {
                   watched_after.system_s - watched_before.system_s};
   out_.window_s = static_cast<double>(now_ - window_from) / 1e9;
   out_.late = static_cast<std::int64_t>(owed_.size());
-  end_slice();
-  out_.typical = {median(slice_p50s_ns_), median(slice_p99s_ns_)};
+  out_.typical = tenths_.typical();
   if (at_mark_) at_mark_(Mark::closed);
   for (const Conn& conn : conns_) {
     if (conn.fd >= 0) close(conn.fd);

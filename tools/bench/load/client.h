@@ -32,13 +32,6 @@ struct Cpu {
   double system_s = 0;
 };
 
-// Quantiles of each tenth of a second that ended at least 200 answers, and of those the median: what a stall of the machine
-// does to the one tenth that it hits is left out. 0 without such a tenth.
-struct Typical {
-  std::int64_t p50_ns = 0;
-  std::int64_t p99_ns = 0;
-};
-
 struct Outcome {
   double window_s = 0;
   std::int64_t requests = 0;  // ended within the window, with status 200 and whole

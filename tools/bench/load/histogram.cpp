@@ -60,4 +60,29 @@ std::string Histogram::json_us() const {
   return text;
 }
 
+void Tenths::record(std::int64_t now_ns, std::int64_t took_ns) {
+  if (now_ns >= end_ns_) end(now_ns);
+  going_on_.record(took_ns);
+}
+
+void Tenths::end(std::int64_t now_ns) {
+  constexpr std::int64_t tenth_ns = 100'000'000;
+  constexpr std::uint64_t count_min = 200;
+  if (going_on_.count() >= count_min) {
+    p50s_ns_.push_back(going_on_.quantile_ns(0.5));
+    p99s_ns_.push_back(going_on_.quantile_ns(0.99));
+  }
+  going_on_.clear();
+  end_ns_ = now_ns + tenth_ns;
+}
+
+Typical Tenths::typical() {
+  end(end_ns_);
+  const auto median = [](std::vector<std::int64_t> values) {
+    std::sort(values.begin(), values.end());
+    return values.empty() ? 0 : values[values.size() / 2];
+  };
+  return {median(p50s_ns_), median(p99s_ns_)};
+}
+
 }  // namespace trib::bench

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace trib::bench {
 
@@ -27,6 +28,24 @@ class Histogram {
   std::uint64_t count_ = 0;
   std::int64_t max_ = 0;
   double sum_ = 0;
+};
+
+// Quantiles of each tenth of a second with at least 200 records, and of those the median: what a stall of the machine does
+// to the one tenth that it hits is left out. 0 without such a tenth.
+struct Typical {
+  std::int64_t p50_ns = 0;
+  std::int64_t p99_ns = 0;
+};
+
+class Tenths {
+ public:
+  void record(std::int64_t now_ns, std::int64_t took_ns);  // by rising time
+  Typical typical();  // of all that was recorded, the tenth that is going on too
+ private:
+  void end(std::int64_t now_ns);
+  Histogram going_on_;
+  std::int64_t end_ns_ = 0;
+  std::vector<std::int64_t> p50s_ns_, p99s_ns_;
 };
 
 }  // namespace trib::bench
