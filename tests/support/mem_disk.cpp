@@ -94,6 +94,15 @@ class MemDisk::Handle final : public File {
     return error;
   }
 
+  std::error_code write_out(std::uint64_t, std::uint64_t) override {
+    const std::lock_guard lock(disk_.mutex_);
+    if (auto error = usable(true)) return error;
+    std::error_code error;
+    // As after a failed sync: no later one tells of it again.
+    if (disk_.judge(Kind::change, error) != Verdict::run) disk_.settle(*node_);
+    return error;
+  }
+
   std::error_code allocate(std::uint64_t bytes) override {
     return run(Kind::grow, [&] {
       ++disk_.counts_.allocations;
