@@ -1,6 +1,5 @@
-// The two meters' daily meeting: a quarter past midnight in Asia/Shanghai, and once soon after a start, the days
-// of the last grace are compared and what differs is booked as quantities (settlement's meters.h). A thread of
-// its own; receipts that come later are taken up the next day, and by the month's close.
+// The two meters' daily meeting (settlement's meters.h), at its time of the day and once soon after a start, on a thread of
+// its own. Receipts that come later are taken up the next day, and by the month's close.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "gateway/ledger/ledger.h"
+#include "gateway/settlement/settlement.h"
 #include "gateway/telemetry/telemetry.h"
 
 namespace trib::app {
@@ -27,7 +27,7 @@ class Reconciler {
 
  private:
   void run(std::int64_t grace_days, const std::function<DialsIn()>& dials_in);
-  std::string meet_all(std::int64_t wall_ms, std::int64_t grace_days, const DialsIn& dials_in);  // empty, or why not
+  void tell(const settlement::DailyMeeting& met);
 
   ledger::Ledger& ledger_;
   std::mutex mutex_;

@@ -132,6 +132,7 @@ std::string meters_open(const ledger::MeterReport& found, ledger::Period period)
 Meeting meet(ledger::Ledger& ledger, std::int64_t from_ms, std::int64_t to_ms, std::int64_t wall_ms,
              const std::function<bool(const std::string& site)>& dials_in, const std::function<bool()>& go_on) {
   Meeting out;
+  out.day = ledger::day_text(from_ms);
   const auto reader = ledger.reader(out.error);
   if (reader == nullptr) return out;
   const auto book = ledger.book();
@@ -161,6 +162,24 @@ Meeting meet(ledger::Ledger& ledger, std::int64_t from_ms, std::int64_t to_ms, s
     return out;
   }
   return out;
+}
+
+DailyMeeting meet_daily(ledger::Ledger& ledger, std::int64_t grace_days, std::int64_t wall_ms,
+                        const std::function<bool(const std::string& site)>& dials_in, const std::function<bool()>& go_on) {
+  DailyMeeting out;
+  const std::int64_t today = ledger::day_end_ms(wall_ms) - ledger::day_ms;
+  for (std::int64_t day = today - (grace_days + 1) * ledger::day_ms; day < today && out.error.empty(); day += ledger::day_ms) {
+    if (go_on && !go_on()) return out;
+    const Meeting& met = out.days.emplace_back(meet(ledger, day, day + ledger::day_ms, wall_ms, dials_in, go_on));
+    out.unexplained += static_cast<std::int64_t>(met.found.unexplained);
+    if (!met.error.empty()) out.error = met.day + ": " + met.error;
+  }
+  return out;
+}
+
+std::int64_t next_meeting_in_ms(std::int64_t wall_ms, bool failed) {
+  constexpr std::int64_t minute_ms = 60'000;
+  return failed ? 10 * minute_ms : ledger::day_end_ms(wall_ms) + 15 * minute_ms - wall_ms;
 }
 
 }  // namespace trib::settlement

@@ -29,11 +29,25 @@ std::string meters_open(const ledger::MeterReport& found, ledger::Period period)
 
 // One meeting over whole days: compares and books. Blocks; any thread.
 struct Meeting {
+  std::string day;  // the first, "2026-11-24"
   ledger::MeterReport found;
   std::size_t booked = 0;  // documents
   std::string error;
 };
 Meeting meet(ledger::Ledger& ledger, std::int64_t from_ms, std::int64_t to_ms, std::int64_t wall_ms,
              const std::function<bool(const std::string& site)>& dials_in, const std::function<bool()>& go_on);
+
+// The daily one: each day of the last grace and the one before, up to yesterday in Asia/Shanghai, oldest first. Ends with the
+// first that has an error, which `error` names, or when `go_on` (may be null) says so.
+struct DailyMeeting {
+  std::vector<Meeting> days;
+  std::int64_t unexplained = 0;  // attempts, of all of them
+  std::string error;
+};
+DailyMeeting meet_daily(ledger::Ledger& ledger, std::int64_t grace_days, std::int64_t wall_ms,
+                        const std::function<bool(const std::string& site)>& dials_in, const std::function<bool()>& go_on);
+// How long from now: to a quarter past the next midnight in Asia/Shanghai, when a receipt of the day is late; after a
+// failure ten minutes.
+std::int64_t next_meeting_in_ms(std::int64_t wall_ms, bool failed);
 
 }  // namespace trib::settlement

@@ -111,6 +111,61 @@ TEST_CASE("the close books what the daily meeting has not, and a closed month's 
   yard.sound();
 }
 
+TEST_CASE("the meters meet daily over the days of the last grace, and what is not booked is the next day's") {
+  constexpr std::int64_t grace_days = 3;
+  Yard yard;
+  const auto first = served(1), second = served(2);
+  for (const auto& final : {first, second}) REQUIRE(yard.journal.append(final) > 0);
+  yard.post_all();
+  yard.take({receipt_of(first, 300)});
+  const auto daily = [&](std::int64_t days_later) {
+    auto met = meet_daily(*yard.ledger, grace_days, noon + days_later * ledger::day_ms, dials_in, {});
+    REQUIRE(met.error == "");
+    REQUIRE(met.days.size() == grace_days + 1);
+    return met;
+  };
+  const auto booked = [](const DailyMeeting& met) {
+    std::size_t out = 0;
+    for (const auto& day : met.days) out += day.booked;
+    return out;
+  };
+
+  CHECK(booked(daily(0)) == 0);  // the day is not over
+  CHECK(daily(0).unexplained == 0);
+  const auto met = daily(1);
+  CHECK(met.days.front().day == "2026-11-21");
+  CHECK(met.days.back().day == "2026-11-24");
+  CHECK(met.days.back().booked == 1);
+  CHECK(met.unexplained == 2);  // one signed more, one signed nothing
+  CHECK(yard.quantity("Q900/meters") == ledger::Quantity{-1, -100, 0, 0, 100 - 200, 0});
+
+  yard.take({receipt_of(second)});  // late
+  CHECK(booked(daily(grace_days + 1)) == 1);
+  CHECK(yard.quantity("Q900/meters") == ledger::Quantity{0, 0, 0, 0, 100, 0});
+  CHECK(daily(grace_days + 1).unexplained == 1);
+  yard.explain("receipts:cafe-one:2026-11-24");
+  CHECK(daily(grace_days + 1).unexplained == 0);
+  CHECK(daily(grace_days + 2).days.front().day == "2026-11-25");
+  yard.sound();
+
+  Receipt stranger = receipt_of(first);
+  stranger.request.lo = 4711;
+  yard.take({stranger});
+  CHECK(meet_daily(*yard.ledger, grace_days, noon + ledger::day_ms, dials_in, [] { return false; }).days.empty());
+  yard.journal.refuse = true;
+  const auto failed = meet_daily(*yard.ledger, grace_days, noon + 2 * ledger::day_ms, dials_in, {});
+  CHECK(failed.error.rfind("2026-11-24: meters:2026-11-24:", 0) == 0);
+  CHECK(failed.days.back().day == "2026-11-24");  // the next day is not looked at
+}
+
+TEST_CASE("the next daily meeting is a quarter past midnight in Asia/Shanghai, after a failure in ten minutes") {
+  constexpr std::int64_t minute_ms = 60'000;
+  CHECK(next_meeting_in_ms(day_begin, false) == ledger::day_ms + 15 * minute_ms);
+  CHECK(next_meeting_in_ms(day_begin + ledger::day_ms - 1, false) == 15 * minute_ms + 1);
+  CHECK(next_meeting_in_ms(day_begin + 20 * minute_ms, false) == ledger::day_ms - 5 * minute_ms);
+  CHECK(next_meeting_in_ms(day_begin, true) == 10 * minute_ms);
+}
+
 TEST_CASE("a site's part of an estimated count waits in its reserve until its receipts or a person confirm it") {
   Yard yard;  // contracts without a holdback
   yard.rules.dials_in = dials_in;
