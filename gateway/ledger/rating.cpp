@@ -93,8 +93,7 @@ struct Weighted {
 
 Weighted parties_of(const metering::Attempt& attempt, const ContractVersion& contract, std::int64_t admit_ms) {
   config::Shares shares = contract.shares;
-  const bool ended = contract.referrer_until_ms && admit_ms >= day_end_ms(*contract.referrer_until_ms);
-  if (shares.referrer > 0 && (ended || contract.referrer_party == attempt.site)) {  // nobody brings himself
+  if (shares.referrer > 0 && !referrer_shares(contract, attempt.site, admit_ms)) {
     shares.platform += shares.referrer;
     shares.referrer = 0;
   }
@@ -195,6 +194,11 @@ std::string divide_all(const Final& final, const Book& book, Rated& out) {
 }
 
 }  // namespace
+
+bool referrer_shares(const ContractVersion& contract, std::string_view site, std::int64_t admit_ms) {
+  const bool ended = contract.referrer_until_ms && admit_ms >= day_end_ms(*contract.referrer_until_ms);
+  return !ended && contract.referrer_party != site;
+}
 
 money::Amount gross(const PriceVersion& price, const TokenCounts& counts) {
   return money::charge(counts.input, price.input) + money::charge(counts.cached_input, price.cached_input) +

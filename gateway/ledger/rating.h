@@ -44,6 +44,9 @@ struct Rated {
   std::string quarantine;    // why nothing was rated: no price, no contract...; empty when rated
 };
 
+// Whether the referrer's weight is his at that time; else it is the platform's. Nobody brings himself.
+bool referrer_shares(const ContractVersion& contract, std::string_view site, std::int64_t admit_ms);
+
 // Rates and splits one FINAL. Input goes to the first attempt that delivered; output is apportioned by
 // delivered tokens; each attempt's gross is split under its own contract, among the parties that have
 // a weight at the ADMIT's time (the order is platform, site, vendor, referrer; a referrer's weight goes

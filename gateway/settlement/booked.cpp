@@ -74,7 +74,7 @@ std::string attached_text(const Attached& attached) {
   for (const auto& one : attached.supply) {
     out.open('[').text(one.site).text(one.contract).integer(one.version).text(one.gross.text()).open('{');
     for (const auto& [party, amount] : one.parts) out.text(party, amount.text());
-    out.close('}').close(']');
+    out.close('}').boolean(one.referred).boolean(one.shared).close(']');
   }
   out.close(']').key("customers").open('[');
   for (const auto& one : attached.customers)
@@ -110,7 +110,8 @@ std::optional<Attached> read_attached(const std::string& text) {
       });
     } else if (key == "supply") {
       fine = read_list(in, out.supply, [&](SupplyChange& one) {
-        return read_tuple(in, string(one.site), string(one.contract), number(one.version), amount(one.gross), [&] { return read_parts(in, one.parts); });
+        return read_tuple(in, string(one.site), string(one.contract), number(one.version), amount(one.gross), [&] { return read_parts(in, one.parts); },
+                          [&] { return in.read_bool(one.referred); }, [&] { return in.read_bool(one.shared); });
       });
     } else if (key == "customers") {
       fine = read_list(in, out.customers, [&](CustomerChange& one) {
@@ -125,7 +126,8 @@ std::optional<Attached> read_attached(const std::string& text) {
   return out;
 }
 
-std::vector<SupplyChange> supply_of(const ledger::RequestRow& request, const std::vector<ledger::Part>& parts, bool taken_back) {
+std::vector<SupplyChange> supply_of(const ledger::RequestRow& request, const std::vector<ledger::Part>& parts, const ledger::Book& book,
+                                    bool taken_back) {
   std::map<std::uint16_t, SupplyChange> by_attempt;
   for (const ledger::Part& part : parts) {
     const auto attempt = std::find_if(request.attempts.begin(), request.attempts.end(), [&](const auto& a) { return a.sent.n == part.attempt; });
@@ -135,6 +137,8 @@ std::vector<SupplyChange> supply_of(const ledger::RequestRow& request, const std
     change.site = attempt->sent.site;
     change.contract = part.contract;
     change.version = part.contract_version;
+    change.referred = key_of(*attempt, part, request.row.admit_ms, book).referred;
+    change.shared = attempt->rated;
     change.gross += amount;
     change.parts[part.party] += amount;
   }
@@ -147,7 +151,7 @@ void SupplySum::add(const std::vector<SupplyChange>& changes) {
   for (const SupplyChange& change : changes) {
     std::vector<std::string> parties;
     for (const auto& [party, amount] : change.parts) parties.push_back(party);
-    SupplyChange& sum = sums_[{change.site, change.contract, change.version, std::move(parties)}];
+    SupplyChange& sum = sums_[{change.site, change.contract, change.version, change.referred, change.shared, std::move(parties)}];
     sum.gross += change.gross;
     for (const auto& [party, amount] : change.parts) sum.parts[party] += amount;
   }
@@ -156,7 +160,7 @@ void SupplySum::add(const std::vector<SupplyChange>& changes) {
 std::vector<SupplyChange> SupplySum::take() {
   std::vector<SupplyChange> out;
   for (auto& [key, sum] : sums_) {
-    std::tie(sum.site, sum.contract, sum.version, std::ignore) = key;
+    std::tie(sum.site, sum.contract, sum.version, sum.referred, sum.shared, std::ignore) = key;
     out.push_back(std::move(sum));
   }
   sums_.clear();
@@ -195,14 +199,12 @@ void add(const ledger::Document& document, const Attached& attached, const ledge
     const auto* const contract = book.contract(change.contract, change.version);
     const bool net_of_vat = contract != nullptr && contract->base == config::ShareBase::net_of_vat;
     const auto vat = change.parts.find("vat");
-    ContractUse& use = to.contracts[{change.site, change.contract, change.version}];
-    use.gross += change.gross;
+    ContractUse& use = to.contracts[{change.site, change.contract, change.version, change.referred}];
     for (const auto& [name, amount] : change.parts) {
-      use.parts[name] += amount;
+      add(use, contract, name, amount, change.shared);
       PartyUse& party = to.parties[name];
       (document.kind == kind_reprice ? party.gross : party.refunds) += change.gross;
       if (name == "vat") continue;
-      use.base += amount;
       if (net_of_vat && vat != change.parts.end()) party.vat += vat->second;
     }
   }

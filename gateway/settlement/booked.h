@@ -19,6 +19,8 @@ struct SupplyChange {
   std::uint32_t version = 0;
   money::Amount gross;                          // of what customers were charged for it
   std::map<std::string, money::Amount> parts;   // by party
+  bool referred = true;  // as in ContractKey
+  bool shared = true;    // else what the loser of a hedged pair was paid
   friend bool operator==(const SupplyChange&, const SupplyChange&) = default;
 };
 // Of what one customer was charged; signed likewise.
@@ -45,7 +47,8 @@ std::string attached_text(const Attached& attached);  // canonical JSON
 std::optional<Attached> read_attached(const std::string& text);
 
 // What a request's parts change, by the attempt that they were earned with; `taken_back`: negated.
-std::vector<SupplyChange> supply_of(const ledger::RequestRow& request, const std::vector<ledger::Part>& parts, bool taken_back);
+std::vector<SupplyChange> supply_of(const ledger::RequestRow& request, const std::vector<ledger::Part>& parts, const ledger::Book& book,
+                                    bool taken_back);
 
 // Changes of many requests, summed where the same parties have a part: gross counts for each of them.
 class SupplySum {
@@ -55,7 +58,8 @@ class SupplySum {
   std::vector<SupplyChange> take();
 
  private:
-  using Key = std::tuple<std::string, std::string, std::uint32_t, std::vector<std::string>>;  // site, contract, version, parties
+  // Site, contract, version, referred, shared, parties.
+  using Key = std::tuple<std::string, std::string, std::uint32_t, bool, bool, std::vector<std::string>>;
   std::map<Key, SupplyChange> sums_;
 };
 

@@ -39,7 +39,7 @@ void Call::add_fees() {
     for (const auto& [account, amount] : sums)
       if (!amount.zero()) legs.push_back({account, amount});
     if (!legs.empty())
-      plan(id("fee_share", key.site + ":" + key.contract + ":" + std::to_string(key.version)),
+      plan(id("fee_share", key.site + ":" + key.contract + ":" + std::to_string(key.version) + (key.referred ? "" : ":unreferred")),
            document_of(std::string(kind_fee_share), transfer(Code::reprice, std::move(legs))));
   }
 }
@@ -54,9 +54,8 @@ void Call::add_trueups() {
     const Group group(key.site, key.contract);
     // A step may share with a vendor that the contract's own shares leave out.
     const auto vendor = turnover_.vendors.find(key.site);
-    VersionBase version{contract, key.site, vendor == turnover_.vendors.end() ? std::string() : vendor->second, use.base};
-    for (const auto& [party, amount] : use.parts) {
-      if (party == "vat") continue;
+    VersionBase version{contract, key.site, vendor == turnover_.vendors.end() ? std::string() : vendor->second, use.base, key.referred};
+    for (const auto& [party, amount] : use.divided) {
       if (version.vendor.empty() && party.rfind("vendor:", 0) == 0) version.vendor = party.substr(7);
       booked[group][party] += amount;
     }
@@ -112,7 +111,7 @@ bool Call::find_confirmed() {
       if (!confirmed || request.row.period != period_ || request.row.source != metering::CountSource::estimate) return;
       for (const ledger::Part& part : request.parts)
         if (part.attempt == attempt.sent.n && part.party == "site:" + attempt.sent.site)
-          confirmed_[{attempt.sent.site, part.contract, part.contract_version}] += part.amount;
+          confirmed_[key_of(attempt, part, request.row.admit_ms, *book_)] += part.amount;
     };
     const auto found = compare_days(*reader_, question);
     out_.error = found.error;

@@ -68,7 +68,7 @@ struct Difference {
   std::map<Period, Month> months;  // of the requests' ends
   std::uint64_t requests = 0, skipped = 0;
 
-  void add(const ledger::RequestRow& request, const std::vector<Part>& parts, std::uint32_t price_version, bool taken_back) {
+  void add(const ledger::RequestRow& request, const std::vector<Part>& parts, const ledger::Book& book, std::uint32_t price_version, bool taken_back) {
     const ledger::UsageRow& row = request.row;
     Month& month = months[ledger::period_of(row.final_ms)];
     month.last_ms = std::max(month.last_ms, row.final_ms);
@@ -80,7 +80,7 @@ struct Difference {
       customer.gross += amount;
       if (part.party == "vat") customer.vat += amount;
     }
-    supply.add(supply_of(request, parts, taken_back));
+    supply.add(supply_of(request, parts, book, taken_back));
   }
 };
 
@@ -153,8 +153,8 @@ Entry DeskCall::reprice() {
         return false;
       }
       booked = where;
-      sums.add(request, now == row.price_version ? request.parts : rerated(request, now), now, true);
-      sums.add(request, rerated(request, version), version, false);
+      sums.add(request, now == row.price_version ? request.parts : rerated(request, now), *book_, now, true);
+      sums.add(request, rerated(request, version), *book_, version, false);
       ++sums.requests;
       return true;
     });

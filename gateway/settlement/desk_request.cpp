@@ -79,7 +79,7 @@ Sale DeskCall::sale(ledger::RequestRow request, const std::vector<Link>& own) {
 }
 
 void DeskCall::add_supply(Draft& draft, const Sale& sale, const std::vector<Part>& parts) {
-  for (SupplyChange& change : supply_of(sale.request, parts, true)) draft.attached.supply.push_back(std::move(change));
+  for (SupplyChange& change : supply_of(sale.request, parts, *book_, true)) draft.attached.supply.push_back(std::move(change));
 }
 
 void DeskCall::add_customer(Draft& draft, const Sale& sale, const std::vector<Part>& parts) {

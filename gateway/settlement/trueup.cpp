@@ -17,10 +17,10 @@ void split(const VersionBase& version, const config::Shares& shares, Amount amou
     parties.push_back(std::move(party));
     weights.push_back(ppm);
   };
-  add("platform", shares.platform);
+  add("platform", shares.platform + (version.referred ? 0 : shares.referrer));
   add("site:" + version.site, shares.site);
   add("vendor:" + version.vendor, shares.vendor);
-  add("referrer:" + version.contract->referrer_party, shares.referrer);
+  add("referrer:" + version.contract->referrer_party, version.referred ? shares.referrer : 0);
   const auto parts = money::split(amount, weights, 0);
   for (std::size_t i = 0; i < parties.size(); ++i) out[parties[i]] += parts[i];
 }
@@ -83,6 +83,7 @@ std::map<ContractKey, PartyAmounts> share_fees(Turnover& turnover, const ledger:
       if (party == "vat") continue;
       amount -= share;
       use.base -= share;
+      use.divided[party] -= share;
       if (!share.zero()) out[key][party] = share;
     }
   }

@@ -18,6 +18,7 @@ struct VersionBase {
   const ledger::ContractVersion* contract = nullptr;
   std::string site, vendor;  // vendor: empty when unknown
   money::Amount base;
+  bool referred = true;  // else the referrer's weight is the platform's
 };
 PartyAmounts rate_tiers(const std::vector<VersionBase>& versions);
 

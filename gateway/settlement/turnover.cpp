@@ -10,7 +10,24 @@ using money::Amount;
 
 constexpr std::uint64_t told_every = 65'536;
 
+bool net_of_vat(const ledger::ContractVersion* contract) { return contract != nullptr && contract->base == config::ShareBase::net_of_vat; }
+
 }  // namespace
+
+ContractKey key_of(const ledger::AttemptRow& attempt, const ledger::Part& part, std::int64_t admit_ms, const ledger::Book& book) {
+  const auto* const contract = book.contract(part.contract, part.contract_version);
+  return {attempt.sent.site, part.contract, part.contract_version,
+          contract == nullptr || ledger::referrer_shares(*contract, attempt.sent.site, admit_ms)};
+}
+
+void add(ContractUse& to, const ledger::ContractVersion* contract, const std::string& party, Amount amount, bool shared) {
+  to.gross += amount;
+  to.parts[party] += amount;
+  const bool vat = party == "vat";
+  if (!shared || (vat && net_of_vat(contract))) return;
+  to.base += amount;
+  to.divided[vat ? "platform" : party] += amount;
+}
 
 void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& out) {
   const ledger::UsageRow& row = request.row;
@@ -23,12 +40,9 @@ void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& 
                                       [&](const ledger::AttemptRow& a) { return a.sent.n == part.attempt; });
     if (attempt == request.attempts.end()) continue;  // differs() tells
     const auto* const contract = book.contract(part.contract, part.contract_version);
-    const bool net_of_vat = contract != nullptr && contract->base == config::ShareBase::net_of_vat;
     if (!attempt->sent.vendor.empty()) out.vendors[attempt->sent.site] = attempt->sent.vendor;
-    ContractUse& use = out.contracts[{attempt->sent.site, part.contract, part.contract_version}];
-    use.parts[part.party] += part.amount;
-    use.gross += part.amount;
-    if (part.party != "vat") use.base += part.amount;
+    ContractUse& use = out.contracts[key_of(*attempt, part, row.admit_ms, book)];
+    add(use, contract, part.party, part.amount, attempt->rated);
     if (row.source == metering::CountSource::estimate && part.party == "site:" + attempt->sent.site) {
       use.estimated += part.amount;
       out.estimated_from_ms = std::min(out.estimated_from_ms, ledger::minted_ms(row.id));
@@ -36,7 +50,7 @@ void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& 
     PartyUse& party = out.parties[part.party];
     party.share += part.amount;
     party.gross += attempt->gross;
-    if (net_of_vat && part.party != "vat") {
+    if (net_of_vat(contract) && part.party != "vat") {
       for (const ledger::Part& other : request.parts)
         if (other.attempt == part.attempt && other.party == "vat") party.vat += other.amount;
     }

@@ -24,15 +24,23 @@ struct PartyUse {
 
 struct ContractUse {  // of one site under one version
   money::Amount gross;  // what customers were charged for it
-  money::Amount base;   // what was shared
   std::map<std::string, money::Amount> parts;  // by party
+  // What was divided by weights, VAT in it unless the contract takes it out first, and the parts that came of it: they sum to
+  // it. The platform's is here before the VAT that it bears, and what the loser of a hedged pair is paid is not of it.
+  money::Amount base;
+  std::map<std::string, money::Amount> divided;
   money::Amount estimated;  // of the site's own part: what rests on counts that are estimates, as they were rated
 };
 struct ContractKey {
   std::string site, contract;
   std::uint32_t version = 0;
+  bool referred = true;  // false: requests whose referrer's weight was the platform's (ledger's referrer_shares)
   friend auto operator<=>(const ContractKey&, const ContractKey&) = default;
 };
+ContractKey key_of(const ledger::AttemptRow& attempt, const ledger::Part& part, std::int64_t admit_ms, const ledger::Book& book);
+
+// Takes a part into account, `shared` when tokens were billed for its attempt.
+void add(ContractUse& to, const ledger::ContractVersion* contract, const std::string& party, money::Amount amount, bool shared);
 
 struct Turnover {
   std::map<std::string, PartyUse> parties;  // "platform", "vat", "site:dc-one" ...

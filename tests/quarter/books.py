@@ -66,10 +66,10 @@ class Request:
         self.documents, self.disputed, self.credited = 0, False, False
 
 
-Part = collections.namedtuple("Part", "attempt party contract amount")
+Part = collections.namedtuple("Part", "attempt party contract amount bought")  # not bought: the loser's of a hedged pair
 Share = collections.namedtuple("Share", "attempt site counts gross contract")
 Move = collections.namedtuple("Move", "code period effective legs")  # legs: account -> debit positive
-Supply = collections.namedtuple("Supply", "reprice site contract gross parts")  # signed as it moves what was earned
+Supply = collections.namedtuple("Supply", "reprice site contract gross parts brought bought")  # signed as it moves what was earned
 
 
 class Books:
@@ -84,6 +84,7 @@ class Books:
         self.released = set()
         self.supply = collections.defaultdict(list)  # by period: what documents changed of what was earned
         self.customers = collections.defaultdict(list)  # by period: (tenant, model, price, gross, vat)
+        self.units = 0  # a unit is left over wherever something was divided
         self.fees, self.invoices, self.invoice_carry = collections.Counter(), {}, {}
 
     # Where something of a period is booked: there, or in the first that is open.
@@ -135,10 +136,14 @@ class Books:
             out.append(own)
         return out
 
+    def brought(self, contract, site, admit_ms):
+        """Whether a referrer's weight is still his: nobody brings himself, and `until` has a last day."""
+        until = contract.get("referrer_until_ms")
+        return contract.get("referrer") != site and (until is None or admit_ms < day_after(until))
+
     def weights_of(self, contract, site, admit_ms):
         shares = dict(contract["shares"])
-        until = contract.get("referrer_until_ms")
-        if shares["referrer"] and ((until is not None and admit_ms >= day_after(until)) or contract.get("referrer") == site["id"]):
+        if not self.brought(contract, site["id"], admit_ms):
             shares["platform"] += shares["referrer"]
             shares["referrer"] = 0
         names = {"platform": "platform", "site": "site:" + site["id"], "vendor": "vendor:" + site["vendor"],
@@ -153,6 +158,7 @@ class Books:
         base = gross - vat if net else gross
         parties, weights = self.weights_of(contract, self.sites[attempt["site"]], fact["admit_ms"])
         amounts = split(base, weights, rotation_of(fact["id"], len(weights)))
+        self.units += 1
         bears = 0  # the platform, before its own part
         if bought and vat and not net:
             bears = vat
@@ -165,7 +171,7 @@ class Books:
             parts["platform"] = -bears
         for party, amount in zip(parties, amounts):
             parts[party] = amount - (bears if party == "platform" else 0)
-        return [Part(attempt["n"], party, contract, amount) for party, amount in parts.items()]
+        return [Part(attempt["n"], party, contract, amount, bought) for party, amount in parts.items()]
 
     def request(self, fact):
         out = Request()
@@ -216,22 +222,31 @@ class Books:
         for one in self.by_period[period]:
             for part in one.parts:
                 site = one.sites[part.attempt]
-                self.earned(out, site, part.contract, part.party, part.amount)
+                brought = self.brought(part.contract, site, one.fact["admit_ms"])
+                self.earned(out, site, part.contract, brought, part.party, part.amount, part.bought)
                 if one.fact["source"] == "estimate" and part.party == "site:" + site:
-                    out[site, part.contract["id"], part.contract["from_ms"]]["estimated"] += part.amount
+                    out[site, part.contract["id"], part.contract["from_ms"], brought]["estimated"] += part.amount
         for change in self.supply[period]:
             for party, amount in change.parts.items():
-                self.earned(out, change.site, change.contract, party, amount)
+                self.earned(out, change.site, change.contract, change.brought, party, amount, change.bought)
         self.share_fees(period, out)
         return out
 
-    def earned(self, uses, site, contract, party, amount):
-        use = uses.setdefault((site, contract["id"], contract["from_ms"]),
-                              {"contract": contract, "base": 0, "gross": 0, "parts": collections.Counter(), "fees": 0, "estimated": 0})
+    def earned(self, uses, site, contract, brought, party, amount, bought):
+        """What a site earned under a version of its contract, with and without a referrer apart. The weights were applied to
+        `base`: what was bought, without the VAT where the contract says so; its VAT comes out of the platform's otherwise."""
+        use = uses.setdefault((site, contract["id"], contract["from_ms"], brought),
+                              {"contract": contract, "brought": brought, "base": 0, "gross": 0, "fees": 0, "estimated": 0,
+                               "parts": collections.Counter(), "divided": collections.Counter()})
         use["parts"][party] += amount
         use["gross"] += amount
-        if party != "vat":
+        if party == "vat":
+            if not bought or contract["base"] == "net_of_vat":
+                return
+            party = "platform"
+        if bought:
             use["base"] += amount
+            use["divided"][party] += amount
 
     def share_fees(self, period, uses):
         """The month's payment fees lie on all that was charged; who shares net of fees bears his part of them."""
@@ -250,9 +265,13 @@ class Books:
                 if party != "vat":
                     use["parts"][party] -= sign * amount
                     use["base"] -= sign * amount
+                    use["divided"][party] -= sign * amount
                     use.setdefault("fee_legs", collections.Counter())[accruing(party)] += sign * amount
 
-    def tier_parts(self, contract, shares, site, amount, out):
+    def tier_parts(self, use, shares, site, amount, out):
+        contract, shares = use["contract"], dict(shares)
+        if not use["brought"]:
+            shares["platform"], shares["referrer"] = shares["platform"] + shares["referrer"], 0
         names = {"platform": "platform", "site": "site:" + site, "vendor": "vendor:" + self.sites[site]["vendor"],
                  "referrer": "referrer:" + contract.get("referrer", "")}
         kinds = [k for k in KINDS if shares[k]]
@@ -270,16 +289,28 @@ class Books:
                 for step in steps:
                     if total > step["over"]:
                         shares = step["shares"]
-                self.tier_parts(contract, shares, site, base, out)
+                self.tier_parts(use, shares, site, base, out)
                 continue
             begin = 0
             edges = [min(total, s["over"]) for s in steps] + [total]
             for i, edge in enumerate(edges):
                 end = edge * base // total
                 if end > begin:
-                    self.tier_parts(contract, steps[i - 1]["shares"] if i else contract["shares"], site, end - begin, out)
+                    self.tier_parts(use, steps[i - 1]["shares"] if i else contract["shares"], site, end - begin, out)
                 begin = max(begin, end)
         return out
+
+    def check_trueup(self, site, group, change):
+        """What holds of any true-up, whatever it was reckoned by: it moves nothing but units that were left over where no step
+        was reached and no fee was taken, and neither takes from nor gives to one without a weight."""
+        assert sum(change.values()) == 0, change
+        steps = [step for u in group for step in u["contract"].get("tiers", [])]
+        if not any(u["fees"] for u in group) and sum(u["base"] for u in group) <= min(s["over"] for s in steps):
+            assert all(abs(amount) <= self.units for amount in change.values()), (site, change)
+        weights = [s["shares"]["site"] for s in steps] + [u["contract"]["shares"]["site"] for u in group]
+        if min(weights) == max(weights) and not any(u["fees"] for u in group):
+            assert abs(change["site:" + site]) <= self.units, (site, change)
+        assert "referrer:" + site not in change, change
 
     def close(self, period):
         end = begins(following(period))
@@ -290,7 +321,7 @@ class Books:
             legs["E420"] = -sum(legs.values())
             self.move("reprice", period, end - 1, legs)
         groups = collections.defaultdict(list)
-        for (site, contract, _), use in sorted(uses.items()):
+        for (site, contract, _, _), use in sorted(uses.items()):
             groups[site, contract].append(use)
         adjusted, trued = collections.Counter(), {}
         for (site, contract), group in groups.items():
@@ -299,7 +330,8 @@ class Books:
             group = [u for u in group if u["base"] > 0]  # reversals outweigh the others: they stay as booked
             change = self.from_scratch(site, group)
             for use in group:
-                change.subtract({p: a for p, a in use["parts"].items() if p != "vat"})
+                change.subtract(use["divided"])
+            self.check_trueup(site, group, change)
             trued[site, contract] = change
             adjusted.update(change)
             self.move("trueup", period, end - 1, {accruing(p): -a for p, a in change.items()})
@@ -331,7 +363,7 @@ class Books:
     def withhold(self, period, uses, adjusted):
         end = begins(following(period))
         waits = collections.defaultdict(int)
-        for (site, _, _), use in sorted(uses.items()):
+        for (site, _, _, _), use in sorted(uses.items()):
             for party, amount in use["parts"].items():
                 if party == "site:" + site:  # no receipt confirms an estimate: the gateway dials every site
                     unconfirmed = max(0, min(use["estimated"], amount))

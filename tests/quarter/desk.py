@@ -49,7 +49,9 @@ class Desk(Books):
             changes = collections.Counter()
             for part in own:
                 changes[part.party] += sign * part.amount
-            self.supply[period].append(Supply(reprice, request.sites[attempt], own[0].contract, sum(changes.values()), changes))
+            self.supply[period].append(Supply(
+                reprice, request.sites[attempt], own[0].contract, sum(changes.values()), changes,
+                self.brought(own[0].contract, request.sites[attempt], request.fact["admit_ms"]), own[0].bought))
 
     def charged(self, request, price, parts, sign, period):
         vat = sum(p.amount for p in parts if p.party == "vat")

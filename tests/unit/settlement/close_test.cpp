@@ -232,6 +232,62 @@ TEST_CASE("invariant 25: the tiers' true-up is rating from scratch less what was
   }
 }
 
+TEST_CASE("invariant 25: below the first step the true-up is nothing, and above it it takes from no one what tiers do not rate") {
+  constexpr std::int64_t requests = 40;
+  const config::Shares first{285'000, 650'000, 50'000, 15'000}, second{185'000, 750'000, 50'000, 15'000};
+  bool reached = false;
+  bool ends = false;
+  std::string referrer = "lianmeng";
+  config::ShareBase base = config::ShareBase::gross;
+  SECTION("VAT in the price") { base = config::ShareBase::gross; }
+  SECTION("VAT in the price, a base net of it") { base = config::ShareBase::net_of_vat; }
+  SECTION("a referrer who brings himself") { referrer = "dc-one"; }
+  SECTION("a referrer whose time ends in the midst of the month") { ends = true; }
+  SECTION("the first step is passed") { reached = true; }
+
+  Books books([&](config::ConfigSnapshot& config) {
+    config.models[0].prices[0].tax = config::PriceTax{6, true};
+    auto& contract = config.contracts[0];
+    contract.base = base;
+    contract.shares = first;
+    contract.referrer_party = referrer;
+    if (ends) contract.referrer_until_ms = noon - noon % ledger::day_ms;
+    contract.tiers.steps.push_back({reached ? Amount::pico(1) : cny("1000"), second});
+    contract.policies.pay_loser = true;
+    config.contracts[1].policies.pay_loser = true;
+  });
+  Amount gross, net;
+  for (int i = 0; i < requests; ++i) {
+    const std::int64_t at = noon + (i % 2 == 0 ? 0 : 3 * ledger::day_ms) + i;
+    auto final = test::request({static_cast<std::uint64_t>(at) << 16, static_cast<std::uint64_t>(i)}, at, {100, 0, 0, 200, 0});
+    test::add_attempt(final, "dc-one", "nvidia", 200);
+    test::add_attempt(final, "dc-one", "nvidia", 0, "outrun");  // it lost, and is paid for what it read
+    REQUIRE(books.journal.append(final) > 0);
+  }
+  books.post_all();
+  Turnover turnover;
+  REQUIRE(read_turnover(*books.read(), *books.ledger->book(), november, turnover, {}));
+  Amount divided;
+  for (const auto& [key, use] : turnover.contracts) {
+    Amount sum;
+    for (const auto& [party, amount] : use.divided) sum += amount;
+    CHECK(sum == use.base);
+    divided += use.base;
+  }
+  const Amount vat = turnover.parties.at("vat").share;
+  CHECK(divided == turnover.charged - (base == config::ShareBase::net_of_vat ? vat : Amount{}));
+  books.close(november, december_4);
+  const auto made = books.stated(november);
+  const auto near = [](Amount of, Amount wanted) { return of <= wanted + Amount::pico(2 * requests) && wanted <= of + Amount::pico(2 * requests); };
+  const auto stated = made.at("site:dc-one");
+  CHECK(near(stated.tier_trueup, reached ? withheld(divided, second.site - first.site) : Amount{}));
+  CHECK(near(made.at("vendor:nvidia").tier_trueup, {}));
+  CHECK(made.contains("referrer:dc-one") == false);
+  if (const auto lianmeng = made.find("referrer:lianmeng"); lianmeng != made.end()) CHECK(near(lianmeng->second.tier_trueup, {}));
+  CHECK(books.ledger->trial_balance().sum.zero());
+  books.sound();
+}
+
 TEST_CASE("tiers: any versions and steps give every unit of the base to somebody, and no tier is the plain split") {
   SeededRng rng(3);
   for (int round = 0; round < 2000; ++round) {
