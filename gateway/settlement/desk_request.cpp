@@ -296,9 +296,10 @@ Entry DeskCall::goodwill() {
   if (about) {  // who shares net of refunds bears his part of it
     DocumentTransfer& share = transfer(made, Code::reprice, sold->request.row.final_ms, sold->request.row.id.text());
     std::vector<Part> borne;
-    for (const Part& part : portion(sold->left, given)) {
+    for (Part& part : portion(sold->left, given)) {
       const auto* const contract = book_->contract(part.contract, part.contract_version);
-      if (part.party == "vat" || contract == nullptr || contract->base != config::ShareBase::net_of_refunds) continue;
+      if (contract == nullptr || contract->base != config::ShareBase::net_of_refunds) continue;
+      if (part.party == "vat") part.party = "platform";  // which bears it of the price, too
       borne.push_back(part);
       if (part.party == "platform") continue;  // it has the expense already
       add_leg(share, ledger::party_account(part.party), part.amount);

@@ -23,12 +23,14 @@ std::map<std::string, Amount> accrued(const ledger::TrialBalance& trial, Whose w
 }
 
 // `stands`: of its account at the end of the month; the lock of the month before lies within it. Pays whole
-// fen of it, unless that is less than the least that any of its versions of the month pays out.
+// fen of it, unless that is less than the least that any of its versions of the month pays out; in a month without turnover
+// the version by which it earned last.
 void finish(Statement& statement, Amount stands, const Turnover& turnover, const ledger::Book& book) {
   std::optional<Amount> least;
   versions_of(turnover, book, statement.party, [&](const ContractKey&, const ledger::ContractVersion& contract) {
     if (!least || contract.min_payout < *least) least = contract.min_payout;
   });
+  if (const auto* const last = least ? nullptr : book.contract(statement.contract, statement.contract_version)) least = last->min_payout;
   statement.share_base = statement.gross_revenue + statement.refunds + statement.vat_excluded + statement.payment_fees;
   const bool carried = stands.negative() || stands < least.value_or(Amount{}) || !has_number(statement.party);
   const Amount payable = carried ? Amount{} : stands;
@@ -100,8 +102,12 @@ std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Bo
   std::string seal;
   for (const auto& row : reader.periods())
     if (row.period == period) seal = row.seal;
-  for (const Statement& one : statements(reader))
-    if (one.period < period) opening[one.party] = one.closing_carry;
+  std::map<std::string, ContractKey> earned_by;  // the version by which a party earned last, before this month
+  for (const Statement& one : statements(reader)) {
+    if (one.period >= period) continue;
+    opening[one.party] = one.closing_carry;
+    if (!one.contract.empty()) earned_by[one.party] = {{}, one.contract, one.contract_version};
+  }
   std::map<std::string, Statement> out;
   for (const auto& [party, amount] : stands) {
     Statement& made = out[party];
@@ -109,7 +115,8 @@ std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Bo
     made.period = period;
     made.party = party;
     made.seal_hash = seal;
-    const ContractKey* const latest = has_number(party) ? latest_of(turnover, contracts, party) : nullptr;
+    const ContractKey* latest = has_number(party) ? latest_of(turnover, contracts, party) : nullptr;
+    if (const auto earlier = earned_by.find(party); latest == nullptr && earlier != earned_by.end()) latest = &earlier->second;
     if (latest != nullptr) {
       made.contract = latest->contract;
       made.contract_version = latest->version;

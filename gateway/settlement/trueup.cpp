@@ -80,10 +80,10 @@ std::map<ContractKey, PartyAmounts> share_fees(Turnover& turnover, const ledger:
       const Amount share = back ? -shares[n] : shares[n];
       ++n;
       turnover.parties[party].fees -= back ? -lies : lies;
+      use.base -= share;
+      use.divided[party == "vat" ? "platform" : party] -= share;
       if (party == "vat") continue;
       amount -= share;
-      use.base -= share;
-      use.divided[party] -= share;
       if (!share.zero()) out[key][party] = share;
     }
   }

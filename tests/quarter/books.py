@@ -84,6 +84,7 @@ class Books:
         self.released = set()
         self.supply = collections.defaultdict(list)  # by period: what documents changed of what was earned
         self.customers = collections.defaultdict(list)  # by period: (tenant, model, price, gross, vat)
+        self.last = {}  # by party: the version by which it earned last
         self.units = 0  # a unit is left over wherever something was divided
         self.fees, self.invoices, self.invoice_carry = collections.Counter(), {}, {}
 
@@ -262,10 +263,10 @@ class Books:
             use["fees"] = -sign * lies
             parties = sorted(use["parts"])
             for party, amount in zip(parties, share(lies, [use["parts"][p] for p in parties])):
+                use["base"] -= sign * amount
+                use["divided"]["platform" if party == "vat" else party] -= sign * amount
                 if party != "vat":
                     use["parts"][party] -= sign * amount
-                    use["base"] -= sign * amount
-                    use["divided"][party] -= sign * amount
                     use.setdefault("fee_legs", collections.Counter())[accruing(party)] += sign * amount
 
     def tier_parts(self, use, shares, site, amount, out):
@@ -413,9 +414,13 @@ class Books:
             for move in self.moves:
                 if move.period == period and account in move.legs:
                     self.column(one, move, -move.legs[account], begin)
-            least = min((u["contract"].get("min_payout", 0) for u in uses.values() if party in u["parts"]), default=0)
+            self.last[party] = self.latest(party, uses) or self.last.get(party)
+            versions = [u["contract"] for u in uses.values() if party in u["parts"]] or [self.last[party] or {}]
+            least = min(version.get("min_payout", 0) for version in versions)
             payable = stands if stands >= max(least, 0) else 0
             one["net_payable"] = payable // FEN * FEN
+            if one["net_payable"] and self.last[party]:  # whatever chose `least`: no version of the party pays less than all would
+                assert payable >= min(v.get("min_payout", 0) for v in self.contracts[self.last[party]["id"]].terms + versions), (period, party)
             one["closing_carry"] = stands - one["net_payable"]
             one["share_base"] = one["gross_revenue"] + one["refunds"] + one["vat_excluded"] + one["payment_fees"]
             self.statements[period, party] = one

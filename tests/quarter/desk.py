@@ -220,7 +220,7 @@ class Desk(Books):
         if not request:
             return
         bears = [p._replace(amount=a) for p, a in zip(left, share(given, [p.amount for p in left]))]
-        bears = [p for p in bears if p.party != "vat" and p.contract["base"] == "net_of_refunds"]
+        bears = [p._replace(party="platform") if p.party == "vat" else p for p in bears if p.contract["base"] == "net_of_refunds"]
         legs = self.gives([p for p in bears if p.party != "platform"])
         legs["E400"] -= sum(legs.values())
         self.move("reprice", period, request.final_ms, legs)
