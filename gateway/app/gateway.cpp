@@ -221,6 +221,12 @@ class Gateway {
 };
 
 // host:port where agents reach the gateway. A port 0 stands for the one that was taken.
+std::map<std::string, std::string> contracts_of(const config::ConfigSnapshot& config) {  // by site
+  std::map<std::string, std::string> out;
+  for (const auto& site : config.sites) out.emplace(site.id, site.contract);
+  return out;
+}
+
 std::vector<std::string> site_hosts(const config::GatewayConfig& config, std::uint16_t port) {
   auto addresses = config.sites.reached_at;
   if (addresses.empty()) addresses.push_back(config.sites.listen);
@@ -358,7 +364,7 @@ void Gateway::checkpoints_grew() {
   hub_->checkpoints_grew();
 }
 
-// Prices, contracts and opening balances of a configuration; empty, or one line for the operator. The store is asked for what
+// Prices, contracts, opening balances and the sites' contracts of a configuration; empty, or one line for the operator. The store is asked for what
 // `before`, whose own are published, does not have: a reload must do while it is away.
 std::string Gateway::publish(const config::ConfigSnapshot& config, const config::ConfigSnapshot* before) {
   const std::int64_t now = system_clock().wall_ms();
@@ -390,6 +396,9 @@ std::string Gateway::publish(const config::ConfigSnapshot& config, const config:
         return config.file + ": tenants." + tenant.id + ".balance: the opening balance could not be posted: " + ledger_->failure();
     }
   }
+  const auto contracts = contracts_of(config);
+  if (before != nullptr && contracts == contracts_of(*before)) return {};
+  if (const auto why = settlement::assign(*ledger_, contracts, now); !why.empty()) return config.file + ": sites: " + why + ": " + ledger_->failure();
   return {};
 }
 

@@ -43,7 +43,7 @@ constexpr Key rows[] = {
     {"contracts[].tiers.steps[].shares.referrer", Type::count, "0", "0", "1000000",
      "The referrer's part."},
     {"contracts[].guarantee", Type::amount, "0", "", "",
-     "What the site is paid at least, a period. 0: nothing is guaranteed."},
+     "What the site is paid at least, a period, by the days on which it stood under the contract. 0: nothing is guaranteed."},
     {"contracts[].holdback", Type::section, "", "", "",
      "A part of each period's pay that is kept in reserve and released later."},
     {"contracts[].holdback.ppm", Type::count, "100000", "0", "1000000",

@@ -115,7 +115,11 @@ std::string Call::suspense() {
 
 void Call::check_closed() {
   const Period previous = ledger::previous_period(period_);
-  const bool used = !reader_->trial_balance(previous).accounts.empty();
+  assignments_.emplace(*reader_);
+  const auto guaranteed = assignments_->in(previous);
+  const bool used = !reader_->trial_balance(previous).accounts.empty() || std::any_of(guaranteed.begin(), guaranteed.end(), [&](const auto& one) {
+    return !assignments_->guarantee(*book_, one.first, one.second, previous).zero();
+  });
   const bool fine = !used || row_of(previous).state >= PeriodState::stated;
   item("the month before is stated", fine ? "" : "close " + ledger::period_text(previous) + " first");
   if (!read_turnover(*reader_, *book_, period_, turnover_, progress_)) return;

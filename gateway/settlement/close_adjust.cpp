@@ -75,18 +75,18 @@ void Call::add_trueups() {
   }
 }
 
-// The site's pay under a contract, true-up included, falls short of what was guaranteed.
+// The site's pay under a contract, true-up included, falls short of what was guaranteed; of a site that nobody asked, too.
 void Call::add_guarantees() {
   std::map<Group, Amount> earned, due;
+  for (const Group& group : assignments_->in(period_)) due[group];
   for (const auto& [key, use] : turnover_.contracts) {
     const Group group(key.site, key.contract);
     const auto share = use.parts.find("site:" + key.site);
     if (share != use.parts.end()) earned[group] += share->second;
-    if (due.contains(group)) continue;
-    const auto versions = book_->contracts.find(key.contract);
-    for (const auto& version : versions->second) due[group] += guarantee_due(version, period_);
+    due[group];
   }
-  for (const auto& [group, amount] : due) {
+  for (auto& [group, amount] : due) {
+    amount = assignments_->guarantee(*book_, group.first, group.second, period_);
     const std::string party = "site:" + group.first;
     const Amount pay = earned[group] + trueups_[group][party];
     if (amount <= pay) continue;
@@ -157,9 +157,12 @@ void Call::add_reserves() {
   for (const auto& [party, amount] : adjusted_) {
     if (party == "platform" || party.back() == ':') continue;
     const ContractKey* const latest = latest_of(turnover_, *book_, party);
-    if (latest == nullptr) continue;
-    const auto& holdback = book_->contract(latest->contract, latest->version)->holdback;
-    reserve[party][holdback.days] += withheld(amount, holdback.ppm);
+    const ledger::ContractVersion* contract = nullptr;
+    if (latest != nullptr)
+      contract = book_->contract(latest->contract, latest->version);
+    else if (party.rfind("site:", 0) == 0)
+      contract = assignments_->version_of(*book_, party.substr(5), period_);
+    if (contract != nullptr) reserve[party][contract->holdback.days] += withheld(amount, contract->holdback.ppm);
   }
   for (const auto& [party, by_days] : reserve) {
     Document document;

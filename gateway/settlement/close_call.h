@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/settlement/assignment.h"
 #include "gateway/settlement/booked.h"
 #include "gateway/settlement/close.h"
 #include "gateway/settlement/desk.h"
@@ -75,6 +76,7 @@ class Call {
   using Group = std::pair<std::string, std::string>;  // a site and a contract's id
   std::map<Group, PartyAmounts> trueups_;
   std::map<ContractKey, Amount> confirmed_;  // of the sites' parts of estimated counts
+  std::optional<Assignments> assignments_;
   PartyAmounts adjusted_;  // what this close adds to a party's share, before the reserve
   std::vector<std::pair<std::string, Document>> planned_;
   Closing out_;

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "gateway/settlement/amounts.h"
+#include "gateway/settlement/assignment.h"
 
 namespace trib::settlement {
 namespace {
@@ -24,7 +25,7 @@ std::map<std::string, Amount> accrued(const ledger::TrialBalance& trial, Whose w
 
 // `stands`: of its account at the end of the month; the lock of the month before lies within it. Pays whole
 // fen of it, unless that is less than the least that any of its versions of the month pays out; in a month without turnover
-// the version by which it earned last.
+// the version that the statement names.
 void finish(Statement& statement, Amount stands, const Turnover& turnover, const ledger::Book& book) {
   std::optional<Amount> least;
   versions_of(turnover, book, statement.party, [&](const ContractKey&, const ledger::ContractVersion& contract) {
@@ -108,6 +109,7 @@ std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Bo
     opening[one.party] = one.closing_carry;
     if (!one.contract.empty()) earned_by[one.party] = {{}, one.contract, one.contract_version};
   }
+  const Assignments assignments(reader);
   std::map<std::string, Statement> out;
   for (const auto& [party, amount] : stands) {
     Statement& made = out[party];
@@ -115,11 +117,15 @@ std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Bo
     made.period = period;
     made.party = party;
     made.seal_hash = seal;
-    const ContractKey* latest = has_number(party) ? latest_of(turnover, contracts, party) : nullptr;
-    if (const auto earlier = earned_by.find(party); latest == nullptr && earlier != earned_by.end()) latest = &earlier->second;
-    if (latest != nullptr) {
-      made.contract = latest->contract;
-      made.contract_version = latest->version;
+    if (has_number(party)) {
+      const ContractKey* latest = latest_of(turnover, contracts, party);
+      const auto* const stood = latest == nullptr && party.rfind("site:", 0) == 0 ? assignments.version_of(contracts, party.substr(5), period) : nullptr;
+      const auto earlier = earned_by.find(party);
+      if (latest == nullptr && stood == nullptr && earlier != earned_by.end()) latest = &earlier->second;
+      if (latest != nullptr || stood != nullptr) {
+        made.contract = stood != nullptr ? stood->contract : latest->contract;
+        made.contract_version = stood != nullptr ? stood->version : latest->version;
+      }
     }
     const auto use = turnover.parties.find(party);
     if (use != turnover.parties.end()) fill(made, use->second);

@@ -9,6 +9,7 @@
 
 #include "gateway/config/config.h"
 #include "gateway/ledger/ledger.h"
+#include "gateway/settlement/assignment.h"
 #include "gateway/settlement/audit.h"
 #include "gateway/settlement/booked.h"
 #include "gateway/settlement/close.h"

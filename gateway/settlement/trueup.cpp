@@ -102,9 +102,9 @@ Amount withheld(Amount amount, std::uint32_t ppm) {
   return Amount::pico(amount.pico() / money::ppm_whole * ppm + amount.pico() % money::ppm_whole * ppm / money::ppm_whole);
 }
 
-Amount guarantee_due(const ledger::ContractVersion& contract, ledger::Period period) {
+Amount guarantee_due(const ledger::ContractVersion& contract, ledger::Period period, std::int64_t from_ms, std::int64_t to_ms) {
   const std::int64_t begin = ledger::period_begin_ms(period), end = ledger::period_end_ms(period);
-  const std::int64_t from = std::max(begin, contract.from_ms), to = std::min(end, contract.to_ms.value_or(end));
+  const std::int64_t from = std::max({begin, contract.from_ms, from_ms}), to = std::min({end, contract.to_ms.value_or(end), to_ms});
   if (to <= from || contract.guarantee.zero()) return {};
   return Amount::pico(contract.guarantee.pico() * ((to - from) / 1000) / ((end - begin) / 1000));
 }

@@ -33,7 +33,8 @@ std::map<ContractKey, PartyAmounts> share_fees(Turnover& turnover, const ledger:
 // floor(amount * ppm / 1,000,000), zero for what is not positive.
 money::Amount withheld(money::Amount amount, std::uint32_t ppm);
 
-// The guarantee for the days of the period on which the contract's versions were in force, floored to pico.
-money::Amount guarantee_due(const ledger::ContractVersion& contract, ledger::Period period);
+// The guarantee for the days of the period on which the version was in force, of those from `from_ms` to before `to_ms`; floored
+// to pico.
+money::Amount guarantee_due(const ledger::ContractVersion& contract, ledger::Period period, std::int64_t from_ms = INT64_MIN, std::int64_t to_ms = INT64_MAX);
 
 }  // namespace trib::settlement

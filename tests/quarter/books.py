@@ -84,6 +84,7 @@ class Books:
         self.released = set()
         self.supply = collections.defaultdict(list)  # by period: what documents changed of what was earned
         self.customers = collections.defaultdict(list)  # by period: (tenant, model, price, gross, vat)
+        self.stood, self.left = collections.defaultdict(list), {}  # [contract, from, to] by site; early exits by (site, contract)
         self.last = {}  # by party: the version by which it earned last
         self.units = 0  # a unit is left over wherever something was divided
         self.fees, self.invoices, self.invoice_carry = collections.Counter(), {}, {}
@@ -301,6 +302,42 @@ class Books:
                 begin = max(begin, end)
         return out
 
+    # --- who stands under which contract ---
+
+    def assigned(self, contracts, wall_ms):
+        for site in sorted(set(self.stood) | set(contracts)):
+            now, all_of = contracts.get(site, ""), self.stood[site]
+            if (all_of[-1][0] if all_of else "") == now:
+                continue
+            if all_of:
+                all_of[-1][2] = wall_ms
+            all_of.append([now, wall_ms, float("inf")])
+
+    def stood_in(self, period):
+        begin, end = begins(period), begins(following(period))
+        return [(site, c, f, t) for site, all_of in self.stood.items() for c, f, t in all_of if c and f < end and t > begin]
+
+    def guaranteed(self, site, contract, period):
+        begin, end, due = begins(period), begins(following(period)), 0
+        if (site, contract) in self.left and self.left[site, contract] < end:
+            return 0
+        times = [(f, t) for c, f, t in self.stood.get(site, []) if c == contract] or [(begin, end)]
+        for version in self.contracts[contract].terms:
+            for first, last in times:
+                first, last = max(begin, version["from_ms"], first), min(end, version.get("to_ms") or end, last)
+                if last > first:
+                    due += version.get("guarantee", 0) * ((last - first) // 1000) // ((end - begin) // 1000)
+        return due
+
+    def terms_of(self, party, uses, period):
+        """The version that says what is least and what is held back: of the month, else by which a site stood, else of before."""
+        found = self.latest(party, uses)
+        if not found and party.startswith("site:"):
+            for site, contract, _, to in self.stood_in(period):
+                if site == party[5:]:
+                    found = self.contracts[contract].at(min(to, begins(following(period))) - 1) or found
+        return found
+
     def check_trueup(self, site, group, change):
         """What holds of any true-up, whatever it was reckoned by: it moves nothing but units that were left over where no step
         was reached and no fee was taken, and neither takes from nor gives to one without a weight."""
@@ -336,12 +373,8 @@ class Books:
             trued[site, contract] = change
             adjusted.update(change)
             self.move("trueup", period, end - 1, {accruing(p): -a for p, a in change.items()})
-        for (site, contract), group in groups.items():
-            due = 0
-            for version in self.contracts[contract].terms:
-                begin, stop = max(begins(period), version["from_ms"]), min(end, version.get("to_ms") or end)
-                if stop > begin:
-                    due += version.get("guarantee", 0) * ((stop - begin) // 1000) // ((end - begins(period)) // 1000)
+        for site, contract in sorted(set(groups) | {(site, contract) for site, contract, _, _ in self.stood_in(period)}):
+            group, due = groups.get((site, contract), []), self.guaranteed(site, contract, period)
             pay = sum(u["parts"]["site:" + site] for u in group) + trued.get((site, contract), {}).get("site:" + site, 0)
             if due > pay:
                 adjusted["site:" + site] += due - pay
@@ -373,7 +406,7 @@ class Books:
                 if party not in ("platform", "vat") and not party.endswith(":") and amount > 0:
                     waits[party, use["contract"]["holdback_days"]] += amount * use["contract"]["holdback_ppm"] // PPM
         for party, amount in adjusted.items():
-            contract = self.latest(party, uses)
+            contract = self.terms_of(party, uses, period)
             if party != "platform" and not party.endswith(":") and amount > 0 and contract:
                 waits[party, contract["holdback_days"]] += amount * contract["holdback_ppm"] // PPM
         for (party, days), amount in sorted(waits.items()):
@@ -414,7 +447,7 @@ class Books:
             for move in self.moves:
                 if move.period == period and account in move.legs:
                     self.column(one, move, -move.legs[account], begin)
-            self.last[party] = self.latest(party, uses) or self.last.get(party)
+            self.last[party] = self.terms_of(party, uses, period) or self.last.get(party)
             versions = [u["contract"] for u in uses.values() if party in u["parts"]] or [self.last[party] or {}]
             least = min(version.get("min_payout", 0) for version in versions)
             payable = stands if stands >= max(least, 0) else 0

@@ -325,6 +325,7 @@ class Desk(Books):
         if not cost:
             raise Refused
         self.exits.add(key)
+        self.left.setdefault((site, contract["id"]), when)
         account = "L210/" + site
         self.simple("early_exit", when, {account: cost, "R300": -cost} if by == "site" else {"E410": cost, account: -cost})
 

@@ -21,6 +21,8 @@ def take(books, fact):
         books.contracts[fact["id"]].publish(fact)
     elif kind == "site":
         books.sites[fact["id"]] = fact
+    elif kind == "assigned":
+        books.assigned(fact["contracts"], fact["wall_ms"])
     elif kind == "topup":
         books.topup(fact)
     elif kind == "request":

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
 #include "gateway/base/json_writer.h"
 #include "gateway/settlement/settlement.h"
@@ -49,6 +50,8 @@ class Quarter {
       for (const auto& price : model.prices) facts_.price(model.id, price);
     for (const auto& contract : terms_.config.contracts) facts_.contract(contract);
     for (const Site& site : terms_.sites) facts_.site(site);
+    for (const Site& site : terms_.sites) stand_[site.id] = site.contract;
+    assign(january);
     for (const auto& tenant : terms_.tenants) {
       // Most have little, which is soon used up: they pay later.
       const Amount amount = Amount::pico(static_cast<money::int128>(1 + rng_.below(tenant != terms_.tenants[0] && tenant != terms_.tenants[1] && rng_.below(4) == 0 ? 1'000'000'000 : 200'000)) * 1'000'000);
@@ -115,6 +118,19 @@ class Quarter {
     fact("invoice", period, now);
   }
 
+  // A site that nobody asks comes, changes its contract, and goes; each is told when it happens.
+  void idle(Period period) {
+    const std::int64_t day_9 = ledger::period_begin_ms(period) + 9 * ledger::day_ms;
+    const auto& contracts = terms_.config.contracts;
+    if (period == 202603) {
+      stand_.erase("idle-2");
+    } else {
+      stand_["idle-" + std::to_string(period % 10)] = contracts[rng_.below(contracts.size())].id;
+      stand_["idle-1"] = contracts[rng_.below(contracts.size())].id;
+    }
+    assign(day_9);
+  }
+
   void pay(Period period) {
     const std::int64_t now = ledger::period_end_ms(period) + 5 * ledger::day_ms;
     std::string why;
@@ -143,6 +159,13 @@ class Quarter {
   }
 
  private:
+  void assign(std::int64_t wall_ms) {
+    if (const auto why = settlement::assign(*ledger_, stand_, wall_ms); !why.empty()) stop(why);
+    auto out = json::object();
+    out.text("fact", "assigned").integer("wall_ms", wall_ms).key("contracts").open('{');
+    for (const auto& [site, contract] : stand_) out.text(site, contract);
+    facts_.line(out.close('}').close('}').take());
+  }
   void topup(const std::string& tenant, const std::string& id, Amount amount, std::int64_t wall_ms) {
     done("topup", ledger_->topup(tenant, id, amount, wall_ms));
     auto out = json::object();
@@ -184,6 +207,7 @@ class Quarter {
   Facts facts_;
   const Terms terms_;
   People people_{rng_, terms_};
+  std::map<std::string, std::string> stand_;  // contracts by site
   const settlement::CloseRules rules_;
   std::unique_ptr<metering::Journal> journal_;
   std::unique_ptr<ledger::Ledger> ledger_;
@@ -196,6 +220,7 @@ void run(const std::string& dir, std::uint64_t seed, unsigned requests, unsigned
   quarter.begin();
   for (const Period period : {202601, 202602, 202603}) {
     quarter.month(period, requests);
+    quarter.idle(period);
     quarter.close(period);
     quarter.late(period, 1 + requests / 100);
     quarter.pay(period);

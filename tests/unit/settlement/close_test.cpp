@@ -343,6 +343,81 @@ TEST_CASE("a guarantee is topped up after the true-up, for the days that the con
   books.sound();
 }
 
+TEST_CASE("a site that nobody asked gets its guarantee for the days that it stood under the contract") {
+  Books books([](config::ConfigSnapshot& config) {
+    config.contracts[0].guarantee = cny("30");
+    config.contracts[0].holdback = {100'000, 30};
+    config.contracts[0].min_payout = cny("20");
+    config.contracts[0].early_exit = config::EarlyExit{config::EarlyExit::By::either, 500'000};
+    config.contracts[0].to_ms = nov_2026 + 61 * ledger::day_ms;  // the year's end
+  });
+  const auto assign = [&](std::map<std::string, std::string> contracts, std::int64_t wall_ms) {
+    REQUIRE(settlement::assign(*books.ledger, contracts, wall_ms) == "");
+  };
+  assign({{"dc-one", "c"}, {"idle", "c"}, {"other", "d"}}, nov_2026 - 5 * ledger::day_ms);
+  assign({{"dc-one", "c"}, {"idle", "c"}, {"other", "d"}}, nov_2026);  // nothing is new
+  assign({{"dc-one", "c"}, {"idle", "c"}, {"late", "c"}, {"other", "c"}}, nov_2026 + 20 * ledger::day_ms);
+  assign({{"dc-one", "c"}, {"idle", "c"}, {"other", "c"}}, nov_2026 + 25 * ledger::day_ms);
+  const auto all = Assignments(*books.read()).by_site();
+  CHECK(all.at("idle").size() == 1);
+  CHECK(all.at("late").size() == 2);
+  CHECK(all.at("other").size() == 2);
+
+  books.close(november, december_4);
+  auto made = books.stated(november);
+  CHECK(made.at("site:idle").guarantee_topup == cny("30"));
+  CHECK(made.at("site:idle").reserve_withheld == -cny("3"));
+  CHECK(made.at("site:idle").net_payable == cny("27"));
+  CHECK(made.at("site:idle").contract == "c");
+  CHECK(made.at("site:late").guarantee_topup == cny("5"));
+  CHECK(made.at("site:late").net_payable.zero());  // below the least payout
+  CHECK(made.at("site:late").closing_carry == cny("4.5"));
+  CHECK(made.at("site:other").guarantee_topup == cny("10"));
+  CHECK(made.at("site:dc-one").guarantee_topup == cny("30"));
+  CHECK(books.stands("E410") == -cny("75"));
+
+  SECTION("the next month has it, though nothing was booked in it") {
+    books.close(december, january_4);
+    CHECK(books.stated(december).at("site:idle").guarantee_topup == cny("30"));
+    made = books.stated(december);
+    CHECK(made.at("site:late").net_payable.zero());  // it has left, and its carry is still below what was least
+    CHECK(made.at("site:late").contract == "c");
+  }
+  SECTION("an early exit has the rest in its price") {
+    const auto left = enter(*books.ledger, {"early-exit", {{"contract", "c"}, {"site", "idle"}, {"by", "site"}, {"reason", "moved"}, {"evidence", "doc 3"}}}, december_4);
+    INFO(left.why);
+    REQUIRE(left.result == Entry::Result::posted);
+    books.close(december, january_4);
+    CHECK(books.stated(december).at("site:idle").guarantee_topup.zero());
+    CHECK(books.stated(december).at("site:other").guarantee_topup == cny("30"));
+  }
+  SECTION("a month of guarantees alone is not passed over") {
+    CHECK(books.step(202701, january_4 + 31 * ledger::day_ms) == "grace");
+    CHECK(books.step(202701, january_4 + 31 * ledger::day_ms) == "reconciled");
+    CHECK(books.step(202701, january_4 + 31 * ledger::day_ms).find("close 2026-12 first") != std::string::npos);
+  }
+  books.sound();
+}
+
+TEST_CASE("what is least to be paid out holds in a month in which nothing was earned") {
+  Books books([](config::ConfigSnapshot& config) {
+    for (auto& contract : config.contracts) contract.min_payout = cny("100");
+  });
+  books.serve(30, noon);
+  books.close(november, december_4);
+  const auto before = books.stated(november);
+  REQUIRE(before.at("site:dc-one").closing_carry > cny("0.01"));
+  REQUIRE(before.at("site:dc-one").net_payable.zero());
+  books.close(december, january_4);
+  for (const auto& [party, one] : books.stated(december)) {
+    INFO(party);
+    CHECK(one.net_payable.zero());
+    CHECK(one.closing_carry == before.at(party).closing_carry);
+    CHECK(one.contract == before.at(party).contract);
+  }
+  books.sound();
+}
+
 TEST_CASE("a fact about a closed month stands among the adjustments of the next") {
   Books books;
   books.serve(30, noon);
