@@ -87,7 +87,7 @@ Answer Admin::reports(const std::string& name, const AdminRequest& request) {
   for (const auto& kind : settlement::report_kinds()) {
     const auto report = settlement::make_report(parts_.ledger, kind.name, question);
     bj::array notes(report->notes.begin(), report->notes.end());
-    out.push_back(bj::object{{"report", report->name}, {"title", report->title}, {"fine", report->fine()}, {"found", report->found},
+    out.push_back(bj::object{{"report", report->name}, {"title", report->title}, {"fine", report->compared ? bj::value(report->fine()) : bj::value(nullptr)}, {"found", report->found},
                              {"unexplained", report->unexplained}, {"notes", std::move(notes)},
                              {"first", report->findings.empty() ? bj::value(nullptr) : bj::value(report->findings.front().why)},
                              {"error", text_or_null(report->error)}});

@@ -52,7 +52,7 @@ void print(const bj::object& report) {
 int overview(const Call& call, const Reply& reply) {
   const auto all = bj::parse(reply.body).as_array();
   bool fine = true;
-  for (const auto& one : all) fine &= one.at("fine").as_bool();
+  for (const auto& one : all) fine &= one.at("fine").is_null() || one.at("fine").as_bool();
   if (call.json()) {
     std::cout << reply.body;
     return fine ? 0 : 1;
@@ -60,7 +60,7 @@ int overview(const Call& call, const Reply& reply) {
   for (const auto& one : all) {
     std::string name = cell(one.at("report"));
     name.resize(std::max<std::size_t>(name.size(), 12), ' ');
-    std::cout << (one.at("fine").as_bool() ? "fine  " : "OPEN  ") << name << cell(one.at("title"));
+    std::cout << (one.at("fine").is_null() ? "-     " : one.at("fine").as_bool() ? "fine  " : "OPEN  ") << name << cell(one.at("title"));
     const auto open = one.at("unexplained").to_number<std::uint64_t>(), found = one.at("found").to_number<std::uint64_t>();
     if (!one.at("error").is_null()) std::cout << ": " << cell(one.at("error"));
     else if (open > 0) std::cout << ": " << open << " unexplained, the first: " << cell(one.at("first"));
@@ -95,6 +95,10 @@ int report_command(const Call& call) {
   if (call.words.size() == 1) return overview(call, reply);
   const auto report = bj::parse(reply.body).as_object();
   if (call.json()) std::cout << reply.body;
+  if (report.at("fine").is_null()) {
+    if (!call.json()) failed(cell(report.at("notes").at(0)));
+    return 2;
+  }
   if (!report.at("error").is_null()) {
     if (!call.json()) failed(cell(report.at("error")));
     return 1;

@@ -44,7 +44,8 @@ void Report::finding(Finding one) {
 
 std::string report_json(const Report& report) {
   json::Writer out;
-  out.open('{').text("report", report.name).text("title", report.title).boolean("fine", report.fine());
+  out.open('{').text("report", report.name).text("title", report.title).key("fine");
+  report.compared ? out.boolean(report.fine()) : out.raw("null");
   out.key("columns").open('[');
   for (const auto& column : report.columns) out.text(column);
   out.close(']').key("rows").open('[');
@@ -72,6 +73,7 @@ std::optional<Report> make_report(ledger::Ledger& ledger, std::string_view name,
   if (found == kinds.end()) return std::nullopt;
   ReportCall call(ledger, question, std::string(found->name), std::string(found->title));
   if (found->wants_file && !question.file) {
+    call.out.compared = false;
     call.out.notes.push_back("needs a file: tributary report " + std::string(name) + " FILE");
     return std::move(call.out);
   }

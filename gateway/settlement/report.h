@@ -32,6 +32,7 @@ struct Report {
   std::uint64_t found = 0, unexplained = 0;    // of all findings
   std::vector<std::string> notes;              // what it does not say
   std::string error;                           // it could not be made: why, and the mend
+  bool compared = true;                        // false: there was nothing to set beside the books, so it says nothing
 
   bool fine() const { return error.empty() && unexplained == 0; }
   void row(std::vector<std::string> cells);

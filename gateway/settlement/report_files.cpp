@@ -16,6 +16,25 @@ std::string short_of(const std::string& id) {
   return colon == std::string::npos ? id : id.substr(colon + 1);
 }
 
+// When the bank moved it: at the document's own time, but what a chargeback or a reversal takes has the time of what it is
+// about, and moved when it was booked.
+std::int64_t bank_ms(const ledger::TransferRow& row) {
+  const bool about_earlier = row.reverses || row.doc_id.rfind("chargeback:", 0) == 0 || RequestId::parse(row.doc_id);
+  return about_earlier ? row.booked_at : row.effective_at;
+}
+
+// The first month into which something could still be booked at that time; of a store that never closes, three years before.
+ledger::Period first_booked(ledger::Reader& reader, std::int64_t wall_ms) {
+  ledger::Period out = ledger::period_of(wall_ms);
+  const auto rows = reader.periods();
+  const auto closed = [&](ledger::Period period) {
+    const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& one) { return one.period == period; });
+    return row != rows.end() && row->closed_ms != 0 && row->closed_ms < wall_ms;
+  };
+  for (int months = 0; months < 36 && !closed(ledger::previous_period(out)); ++months) out = ledger::previous_period(out);
+  return out;
+}
+
 }  // namespace
 
 void ReportCall::bank() {
@@ -32,16 +51,15 @@ void ReportCall::bank() {
   out.error = file.error();
   if (!out.error.empty()) return;
   std::map<std::string, Amount> booked;  // by document
-  bool read = true;
-  months([&](ledger::Period period) {
-    read &= reader_->transfers(period, [&](const ledger::TransferRow& row) {
-      if (row.effective_at < ask_.from_ms || row.effective_at >= ask_.to_ms) return true;
+  // In whatever month it is booked: a fact about a closed one stands in a later one, and one about a month in grace in that.
+  for (auto period = first_booked(*reader_, ask_.from_ms); period <= ledger::period_of(std::max(ask_.now_ms, ask_.to_ms - 1)); period = ledger::next_period(period)) {
+    const bool read = reader_->adjustments(period, [&](const ledger::TransferRow& row) {
+      if (bank_ms(row) < ask_.from_ms || bank_ms(row) >= ask_.to_ms) return true;
       for (const auto& leg : row.legs)
         if (leg.account == ledger::account_bank) booked[row.doc_id] += leg.amount;
       return true;
     });
-  });
-  if (!read) {
+    if (read) continue;
     out.error = reader_->error();
     return;
   }

@@ -165,6 +165,10 @@ class Dialled(unittest.TestCase):
         found = world.command("report", check=False)
         self.assertEqual(0, found.returncode, found.stdout)
         self.assertEqual(10, len(found.stdout.splitlines()))
+        self.assertEqual(["bank", "partner", "upstream"], sorted(line.split()[1] for line in found.stdout.splitlines() if line.startswith("- ")))
+        alone = world.command("report", "bank", check=False)
+        self.assertEqual(2, alone.returncode)
+        self.assertIn("needs a file", alone.stderr)
         found = world.command("report", "receipts").stdout
         self.assertIn("dc-0 is dialled by the gateway", found)
         self.assertIn("unsigned", found)
