@@ -73,6 +73,7 @@ Answer Admin::answer(const AdminRequest& request) {
   if (get && is(2, "ledger") && parts[1] == "balances") return balances();
   if (get && is(2, "ledger") && parts[1] == "orders") return orders();
   if (get && is(2, "ledger") && parts[1] == "documents") return documents(request.query);
+  if (get && is(2, "ledger") && parts[1] == "transfers") return transfers(request.query);
   if (post && is(2, "ledger") && settlement::is_order(parts[1])) return order(parts[1], request);
   if (get && is(1, "invoices")) return invoices(request.query);
   if (get && is(3, "invoices")) return invoice(parts[1], parts[2]);

@@ -89,6 +89,7 @@ class Admin final : public AdminDoors {
   Answer order(const std::string& what, const AdminRequest& request);
   Answer orders();
   Answer documents(const std::string& query);
+  Answer transfers(const std::string& query);
   Answer make_invoices(const std::string& period);
   Answer invoices(const std::string& query);
   Answer invoice(const std::string& period, const std::string& tenant);

@@ -1,5 +1,6 @@
 // Finance's desk: orders by name, the documents they made, and invoices.
 #include <algorithm>
+#include <charconv>
 
 #include "gateway/api/admin.h"
 #include "gateway/api/admin_answer.h"
@@ -137,6 +138,45 @@ Answer Admin::documents(const std::string& query) {
     return true;
   });
   return ok(out);
+}
+
+// Of one month, in the order of their numbers, a page at a time.
+Answer Admin::transfers(const std::string& query) {
+  constexpr std::uint64_t page = 100, page_max = 1000;
+  auto asked = read_query(query);
+  const auto period = asked.contains("period") ? ledger::parse_period(asked["period"]).value_or(0) : ledger::period_of(parts_.clock.wall_ms());
+  if (period == 0) return error(400, "A period is written as YYYY-MM.");
+  const auto number = [&](const char* name, std::uint64_t without) -> std::optional<std::uint64_t> {
+    const auto found = asked.find(name);
+    if (found == asked.end()) return without;
+    std::uint64_t out = 0;
+    const auto [end, ec] = std::from_chars(found->second.data(), found->second.data() + found->second.size(), out);
+    return ec == std::errc{} && end == found->second.data() + found->second.size() ? std::optional(out) : std::nullopt;
+  };
+  const auto after = number("after", 0), limit = number("limit", page);
+  if (!after) return error(400, "`after` is a transfer's number, the `next` of the page before.");
+  if (!limit || *limit == 0 || *limit > page_max) return error(400, "`limit` is 1 to " + std::to_string(page_max) + ".");
+  const std::string account = asked.contains("account") ? asked["account"] : std::string();
+  std::string why;
+  const auto reader = parts_.ledger.reader(why);
+  if (reader == nullptr) return unreadable(why);
+  bj::array out;
+  bj::value next = nullptr;
+  reader->transfers(period, [&](const ledger::TransferRow& row) {
+    if (row.id <= *after) return true;
+    if (!account.empty() && std::none_of(row.legs.begin(), row.legs.end(), [&](const auto& leg) { return leg.account == account; })) return true;
+    if (out.size() == *limit) {
+      next = out.back().at("id");
+      return false;
+    }
+    bj::array legs;
+    for (const auto& leg : row.legs) legs.push_back(bj::object{{"account", leg.account}, {"amount", leg.amount.text()}});
+    out.push_back(bj::object{{"id", row.id}, {"code", row.code}, {"reason", row.reason}, {"document", row.doc_id}, {"batch", row.batch},
+                             {"effective_at", ledger::time_text(row.effective_at)}, {"booked_at", ledger::time_text(row.booked_at)},
+                             {"reverses", row.reverses ? bj::value(*row.reverses) : bj::value(nullptr)}, {"legs", std::move(legs)}});
+    return true;
+  });
+  return ok(bj::object{{"period", ledger::period_text(period)}, {"transfers", std::move(out)}, {"next", std::move(next)}});
 }
 
 Answer Admin::make_invoices(const std::string& text) {

@@ -28,6 +28,33 @@ class Desk(GatewayCase):
         self.assertEqual(before, self.balance())
         self.assertIn("nothing is left", self.tributary("ledger", "reverse", answer.request_id, "--reason", "another", code=1))
 
+    def test_transfers_are_read_page_by_page(self):
+        for n in range(5):
+            self.world.admin.call("POST", "/admin/v1/tenants/acme/topups", {"id": f"page-{n}", "amount": "0.5"})
+        self.world.rated(self.world.customer.chat("hello").request_id)
+        whole = self.world.admin.get("/admin/v1/ledger/transfers?limit=1000")
+        self.assertIsNone(whole["next"])
+        seen, after = [], 0
+        while after is not None:
+            page = self.world.admin.get(f"/admin/v1/ledger/transfers?limit=2&after={after}")
+            self.assertLessEqual(len(page["transfers"]), 2)
+            seen += page["transfers"]
+            after = page["next"]
+        self.assertEqual(whole["transfers"], seen)
+        self.assertTrue({"topup:acme:page-0", "topup:acme:page-4"} <= {one["document"] for one in seen})
+        sums = {}
+        for one in seen:
+            self.assertEqual(0, sum(pico(leg["amount"]) for leg in one["legs"]))
+            for leg in one["legs"]:
+                sums[leg["account"]] = sums.get(leg["account"], 0) - pico(leg["amount"])
+        shown = {one["account"]: pico(one["balance"]) for one in self.world.admin.get("/admin/v1/ledger/balances")}
+        self.assertEqual({k: v for k, v in shown.items() if v}, {k: v for k, v in sums.items() if v})  # nothing of another month is there
+        bank = self.world.admin.get("/admin/v1/ledger/transfers?limit=1000&account=A100")["transfers"]
+        self.assertEqual(shown["A100"], -sum(pico(leg["amount"]) for one in bank for leg in one["legs"] if leg["account"] == "A100"))
+        for wrong in ("limit=0", "limit=1001", "limit=x", "after=-1", "period=2026"):
+            self.assertEqual(400, self.world.admin.call("GET", "/admin/v1/ledger/transfers?" + wrong).status)
+        self.assertEqual([], self.world.admin.get("/admin/v1/ledger/transfers?period=2020-01")["transfers"])
+
     def test_a_payment_that_the_bank_took_back_leaves_the_balance_once(self):
         self.world.admin.call("POST", "/admin/v1/tenants/acme/topups", {"id": "pay", "amount": "3"})
         before = self.balance()

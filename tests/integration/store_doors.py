@@ -1,7 +1,7 @@
 """Every administrative door that reads the ledger's store, and that it says so when it cannot."""
 import datetime
 
-READING = ["requests/{request}", "tenants", "tenants/acme", "contract-risk", "indexes", "ledger/trial-balance", "ledger/balances", "ledger/documents",
+READING = ["requests/{request}", "tenants", "tenants/acme", "contract-risk", "indexes", "ledger/trial-balance", "ledger/balances", "ledger/documents", "ledger/transfers",
            "invoices", "invoices/{month}/acme", "periods", "periods/{month}", "reports", "reports/quarantine", "reports/books", "statements",
            "statements/{month}/site:dc-0", "statements/{month}/site:dc-0?format=html", "exports/{month}", "exports/{month}?format=focus",
            "audit/verify", "audit/proof/{request}"]
