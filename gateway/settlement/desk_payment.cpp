@@ -54,15 +54,29 @@ const DeskCall::Payments& DeskCall::payments(const std::string& tenant) {
 Amount DeskCall::paid_by(const std::string& tenant, const std::string& payment) {
   bool found = false;
   Amount out;
-  reader_->transfers_of("topup:" + tenant + ":" + payment, [&](const ledger::TransferRow& one) {
-    for (const Leg& leg : one.legs) {
-      found = found || leg.account == ledger::customer_account(tenant);
-      if (leg.account == ledger::account_bank) out += leg.amount;
-    }
-    return true;
-  });
-  sound();
-  if (!found) wrong("there is no top-up " + payment + " of " + tenant + "; a payment is known by the id that its top-up was given");
+  const auto look = [&](const std::string& document) {
+    reader_->transfers_of(document, [&](const ledger::TransferRow& one) {
+      for (const Leg& leg : one.legs) {
+        found = found || leg.account == ledger::customer_account(tenant);
+        if (leg.account == ledger::account_bank) out += leg.amount;
+      }
+      return true;
+    });
+    sound();
+  };
+  look("topup:" + tenant + ":" + payment);
+  if (!found && payment == "opening") look("opening:" + tenant);
+  if (!found) {
+    std::uint64_t invoiced = 0;
+    reader_->transfers_of("payment:" + tenant + ":" + payment, [&](const ledger::TransferRow& one) {
+      invoiced = one.id;
+      return true;
+    });
+    sound();
+    if (invoiced != 0)
+      refused("payment " + payment + " of " + tenant + " paid an invoice, which he owes again once it is undone: tributary ledger reverse-transfer " + std::to_string(invoiced));
+    wrong("there is no top-up " + payment + " of " + tenant + "; a payment is known by the id that its top-up was given, an opening balance by `opening`");
+  }
   if (out.zero()) refused("the top-up " + payment + " of " + tenant + " was reversed");
   return out;
 }

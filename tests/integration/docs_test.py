@@ -97,6 +97,7 @@ class Documents(unittest.TestCase):
         for number, files in rows:
             for name in re.findall(r"`([^`]+)`", files):
                 text = (ROOT / "tests" / name).read_text("utf-8")
+                text = "\n".join(case or function for case, function in re.findall(r'TEST_CASE\(\s*"([^"]+)"|def (test_\w+)', text))
                 self.assertRegex(text, rf"(?i)invariants?[ _](\d+(, | and ))*{number}\b|invariant_{number}_", f"{name}: invariant {number}")
 
     def test_readme_is_short(self):

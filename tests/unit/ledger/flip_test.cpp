@@ -151,7 +151,7 @@ void fill(World& world) {
 
 }  // namespace
 
-TEST_CASE("every flipped byte of every sealed row is found and located to table, batch and row", "[sqlite]") {
+TEST_CASE("invariant 30: every flipped byte of every sealed row is found and located to table, batch and row", "[sqlite]") {
   World world;
   fill(world);
   world.ledger.reset();

@@ -91,7 +91,7 @@ TEST_CASE("Merkle paths lead from every leaf to the root, and from no other plac
   }
 }
 
-TEST_CASE("every request and every transfer can be proved, whichever checkpoint covers it") {
+TEST_CASE("invariant 31: every request and every transfer can be proved offline, whichever checkpoint covers it") {
   Proven world;
   world.traffic(1, 5);
   const Checkpoint first = world.sign();
@@ -132,7 +132,7 @@ TEST_CASE("every request and every transfer can be proved, whichever checkpoint 
   CHECK_FALSE(prove(*world.ledger, *world.book, "nonsense", noon, none));
 }
 
-TEST_CASE("any bit of a proof that is flipped is noticed") {
+TEST_CASE("invariant 31: any bit of a proof that is flipped is noticed") {
   Proven world;
   world.traffic(4, 6);
   world.sign();

@@ -82,6 +82,23 @@ TEST_CASE("invariant 29: a payment that is charged back restores each party to i
   }
 }
 
+TEST_CASE("an opening balance is charged back by its name, and the payment of an invoice is undone instead") {
+  Desk books;
+  REQUIRE(books.ledger->opening("carl", cny("7"), noon) == ledger::Posting::posted);
+  books.must("chargeback-payment", {{"tenant", "carl"}, {"payment", "opening"}, {"evidence", "case 1"}});
+  CHECK(books.stands("L200/carl").zero());
+  CHECK(books.why("chargeback-payment", {{"tenant", "acme"}, {"payment", "opening"}, {"evidence", "case 2"}}).find("there is no top-up opening of acme") == 0);
+
+  books.must("manual", {{"legs", "A110/acme=3,L200/acme=-3"}, {"made_by", "a"}, {"approved_by", "b"}, {"evidence", std::string(64, 'a')}, {"id", "1"}});  // invoiced
+  books.must("payment", {{"tenant", "acme"}, {"amount", "2"}, {"id", "p"}});
+  const std::string why = books.why("chargeback-payment", {{"tenant", "acme"}, {"payment", "p"}, {"evidence", "case 3"}});
+  const std::string mend = "tributary ledger reverse-transfer ";
+  REQUIRE(why.find(mend) != std::string::npos);
+  books.must("reverse-transfer", {{"transfer", why.substr(why.find(mend) + mend.size())}, {"reason", "the bank took it back"}});
+  CHECK(books.stands("A110/acme") == -cny("3"));
+  books.sound();
+}
+
 TEST_CASE("a payment's chargeback takes the balance, then whole requests by time, and the last one in part") {
   Desk books(vat_inside);
   REQUIRE(books.ledger->topup("acme", "pay", cny("50"), noon) == ledger::Posting::posted);
