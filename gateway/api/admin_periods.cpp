@@ -36,7 +36,7 @@ bj::object statement_json(const settlement::Statement& one) {
   out["requests"] = one.requests;
   out["tokens_in"] = one.tokens_in;
   out["tokens_out"] = one.tokens_out;
-  out["gpu_ms"] = one.gpu_ms;
+  out["gpu_ms"] = nullptr;  // nobody measures it yet
   out["batch_from"] = one.batch_from;
   out["batch_to"] = one.batch_to;
   out["seal_hash"] = one.seal_hash;
@@ -151,7 +151,13 @@ Answer Admin::statement(const std::string& period, const std::string& party, con
   if (reader == nullptr) return unreadable(why);
   const std::string no = period + "/" + party;
   for (const auto& one : settlement::statements(*reader, ledger::parse_period(period)))
-    if (one.no == no) return ok(statement_json(one));
+    if (one.no == no) {
+      auto out = statement_json(one);
+      const auto book = parts_.ledger.book();
+      const auto* const contract = book->contract(one.contract, one.contract_version);
+      out["policies"] = contract == nullptr ? bj::value(nullptr) : bj::parse(ledger::policies_json(contract->policies));
+      return ok(out);
+    }
   return error(404, "There is no statement " + no + "; GET /admin/v1/statements lists those that were made.", "statement_not_found");
 }
 

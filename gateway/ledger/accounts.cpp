@@ -135,7 +135,6 @@ std::string_view reason(Code code) {
     case Code::goodwill: return "goodwill";
     case Code::vat_trueup: return "VAT true-up";
     case Code::statement_lock: return "locked in a statement";
-    case Code::carry: return "carried to the next period";
     case Code::closure: return "closure of an account";
     case Code::manual: return "manual entry";
   }

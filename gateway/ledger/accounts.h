@@ -69,7 +69,7 @@ enum class Code : std::uint16_t {
   goodwill = 55,
   vat_trueup = 60,
   statement_lock = 61,  // accruing -> stated
-  carry = 62,           // what a statement leaves for the next period
+  // 62, a carry to the next period, is not posted: what a statement leaves stays on the party's account
   closure = 63,         // fen rounding when an account closes
   manual = 70,          // two persons, a document's hash
 };

@@ -204,6 +204,12 @@ std::string policies_json(const config::Policies& policies) {
   return out.boolean("show_gross", policies.show_gross).text("zero_output", word(zero_output_names, policies.zero_output)).close('}').take();
 }
 
+std::vector<std::pair<std::string_view, std::string_view>> policy_words(const config::Policies& policies) {
+  return {{"on_cancel", word(on_cancel_names, policies.on_cancel)},       {"on_break", word(on_break_names, policies.on_break)},
+          {"zero_output", word(zero_output_names, policies.zero_output)}, {"pay_loser", policies.pay_loser ? "true" : "false"},
+          {"meters", word(meters_names, policies.meters)}};
+}
+
 std::string whole_terms(const std::string& contract, std::int64_t from_ms, std::optional<std::int64_t> to_ms,
                         const ContractTerms& terms) {
   const ContractTerms defaults;

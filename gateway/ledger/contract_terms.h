@@ -3,6 +3,9 @@
 // so that a text that was published once stays what it is.
 #pragma once
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "gateway/ledger/book.h"
 
@@ -21,6 +24,8 @@ std::string_view name(config::EarlyExit::By by);
 std::string tiers_json(const config::Tiers& tiers);
 std::string penalties_json(const std::vector<config::Penalty>& penalties);
 std::string policies_json(const config::Policies& policies);
+// What is billed and paid of answers that were not simply delivered: keys and words of the configuration.
+std::vector<std::pair<std::string_view, std::string_view>> policy_words(const config::Policies& policies);
 std::string shares_json(const config::Shares& shares);
 
 }  // namespace trib::ledger

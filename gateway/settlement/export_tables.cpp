@@ -140,7 +140,7 @@ void Exporter::statement_cells(Sheet& sheet, const Statement& one, Amount paid, 
     if (amount.amount == &Statement::closing_carry) sheet.amount(paid);
     gross || !of_gross(amount) ? sheet.amount(one.*(amount.amount)) : sheet.none();
   }
-  sheet.number(one.requests).number(one.tokens_in).number(one.tokens_out).number(one.gpu_ms);
+  sheet.number(one.requests).number(one.tokens_in).number(one.tokens_out).none();  // GPU time: nobody measures it yet
   sheet.number(one.batch_from).number(one.batch_to).text_or_none(one.seal_hash);
   sheet.add_debit(one.share_amount);  // of what customers were charged
   sheet.add_credit(one.share_amount);

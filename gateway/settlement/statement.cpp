@@ -13,8 +13,8 @@ struct Count {
   std::uint64_t Statement::*count;
 };
 constexpr Count counts[] = {{"requests", &Statement::requests},     {"tokens_in", &Statement::tokens_in},
-                            {"tokens_out", &Statement::tokens_out}, {"gpu_ms", &Statement::gpu_ms},
-                            {"batch_from", &Statement::batch_from}, {"batch_to", &Statement::batch_to}};
+                            {"tokens_out", &Statement::tokens_out}, {"batch_from", &Statement::batch_from},
+                            {"batch_to", &Statement::batch_to}};
 
 struct Text {
   const char* name;

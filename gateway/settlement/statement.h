@@ -26,7 +26,7 @@ struct Statement {
   money::Amount opening_carry, gross_revenue, refunds, vat_excluded, payment_fees, share_base, share_amount,
       tier_trueup, guarantee_topup, penalties, chargebacks, prior_period_adj, reserve_withheld, reserve_released,
       net_payable, closing_carry;
-  std::uint64_t requests = 0, tokens_in = 0, tokens_out = 0, gpu_ms = 0, batch_from = 0, batch_to = 0;
+  std::uint64_t requests = 0, tokens_in = 0, tokens_out = 0, batch_from = 0, batch_to = 0;
   std::string seal_hash;  // of the closed period, hex
   friend bool operator==(const Statement&, const Statement&) = default;
 };

@@ -1,5 +1,7 @@
 #include "gateway/settlement/statement_page.h"
 
+#include <set>
+
 #include "gateway/settlement/daybook.h"
 
 namespace trib::settlement {
@@ -111,9 +113,19 @@ std::string tables(const StatementPage& page) {
 std::string facts(const Statement& s) {
   const auto count = [](std::uint64_t n) { return grouped(std::to_string(n)); };
   std::string out = "<p class=\"small\">" + count(s.requests) + " requests &nbsp;·&nbsp; " + count(s.tokens_in) + " tokens in &nbsp;·&nbsp; " + count(s.tokens_out) + " tokens out";
-  if (s.gpu_ms != 0) out += " &nbsp;·&nbsp; " + count(s.gpu_ms) + " GPU ms";
   if (!s.contract.empty()) out += " &nbsp;·&nbsp; contract " + html_text(s.contract) + ", version " + std::to_string(s.contract_version);
   return out + "</p>";
+}
+
+// By which rules answers were billed that were not simply delivered.
+std::string policies(const StatementPage& page) {
+  std::string out;
+  for (const auto& one : page.policies) {
+    out += "<p class=\"small\">Contract " + html_text(one.contract) + ", version " + std::to_string(one.version) + ":";
+    for (const auto& [name, word] : ledger::policy_words(one.terms)) out += " &nbsp;" + html_text(name) + " " + html_text(word);
+    out += "</p>";
+  }
+  return out.empty() ? out : "<h2>Rules for answers that broke off</h2>" + out;
 }
 
 std::string seal(const StatementPage& page) {
@@ -155,7 +167,7 @@ std::string statement_html(const StatementPage& page) {
   out += tables(page);
   const std::string chart = statement_chart(page);
   if (!chart.empty()) out += "<h2>Share a day, CNY</h2>" + chart;
-  return out + facts(s) + seal(page) + "</body></html>\n";
+  return out + facts(s) + policies(page) + seal(page) + "</body></html>\n";
 }
 
 std::optional<StatementPage> read_statement_page(ledger::Ledger& ledger, const std::string& no, const config::ExportsConfig& config,
@@ -202,6 +214,12 @@ std::optional<StatementPage> read_statement_page(ledger::Ledger& ledger, const s
     out.lines = lines.running(out.statement, *period);
     out.paid = paid(*reader, out.statement);
     out.gross = shows_gross(turnover, *book, party);
+    std::set<std::pair<std::string, std::uint32_t>> shown;
+    const auto show = [&](const ledger::ContractVersion* version) {
+      if (version != nullptr && shown.emplace(version->contract, version->version).second) out.policies.push_back({version->contract, version->version, version->policies});
+    };
+    if (party.rfind("site:", 0) == 0) versions_of(turnover, *book, party, [&](const ContractKey&, const ledger::ContractVersion& version) { show(&version); });
+    if (shown.empty()) show(book->contract(out.statement.contract, out.statement.contract_version));
     for (const auto& row : reader->periods())
       if (row.period == *period) out.signature = row.signature;
     if (!out.signature.empty()) out.public_key = to_hex(key.public_key());

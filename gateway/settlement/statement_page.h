@@ -17,6 +17,12 @@ struct StatementPage {
   bool gross = false;         // the party may see what customers paid
   money::Amount paid;
   std::vector<std::pair<LineKey, Statement>> lines;
+  struct Policies {
+    std::string contract;
+    std::uint32_t version = 0;
+    config::Policies terms;
+  };
+  std::vector<Policies> policies;  // by which the month was billed: a site's versions of it, else the one that the statement names
   std::string legal_name, tax_no, house_name, house_tax_no;  // empty: not said
   std::string signature, public_key;  // of the month's seal; hex, empty before the close
 };

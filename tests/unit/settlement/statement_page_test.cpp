@@ -24,6 +24,8 @@ TEST_CASE("a statement's page shows its figures, its seal and a chart, and escap
   CHECK(html.find(page->statement.seal_hash) != std::string::npos);
   CHECK(html.find("<svg") != std::string::npos);
   CHECK(html.find("What was shared") != std::string::npos);
+  REQUIRE_FALSE(page->policies.empty());
+  CHECK(html.find("on_cancel received &nbsp;on_break output_only &nbsp;zero_output nothing") != std::string::npos);
   // The chart's bars are the month's own parts.
   const std::string chart = statement_chart(*page);
   std::size_t bars = 0, lines = 0;
