@@ -79,8 +79,11 @@ constexpr Line owed_lines[] = {{"Carried from before", &Statement::opening_carry
 
 std::string head(const StatementPage& page) {
   const Statement& s = page.statement;
-  std::string out = "<header><h1>Settlement statement<small>" + ledger::period_text(s.period) + " &nbsp; No. " + html_text(s.no) +
-                    (page.provisional ? "" : " &nbsp; Version " + std::to_string(s.version)) + "</small></h1><div class=\"due\">";
+  const std::string title = page.house ? "The house's own part" : "Settlement statement";
+  std::string out = "<header><h1>" + title + "<small>" + ledger::period_text(s.period) + (page.house ? "" : " &nbsp; No. " + html_text(s.no)) +
+                    (page.provisional || page.house ? "" : " &nbsp; Version " + std::to_string(s.version)) + "</small></h1><div class=\"due\">";
+  if (page.house)  // nobody pays it: what it has earned stays on its account
+    return out + (page.provisional ? "<span class=\"mark\">Provisional</span><b>CNY " : "<span>Stands at</span><b>CNY ") + money(s.closing_carry) + "</b></div></header>";
   out += page.provisional ? "<span class=\"mark\">Provisional</span><b>CNY " : "<span>Net payable</span><b>CNY ";
   return out + money(s.net_payable) + "</b></div></header>";
 }
@@ -162,8 +165,10 @@ std::string statement_html(const StatementPage& page) {
   const Statement& s = page.statement;
   std::string out = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
                     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>Statement " +
-                    html_text(s.no) + "</title><style>" + std::string(style) + "</style></head><body>" + head(page) + "<div class=\"who\">" +
-                    name_block("Payee", page.legal_name, s.party, page.tax_no) + name_block("Payer", page.house_name, "Tributary platform", page.house_tax_no) + "</div>";
+                    html_text(page.house ? ledger::period_text(s.period) + "/platform" : s.no) + "</title><style>" + std::string(style) + "</style></head><body>" + head(page) + "<div class=\"who\">" +
+                    (page.house ? name_block("House", page.house_name, "Tributary platform", page.house_tax_no)
+                                : name_block("Payee", page.legal_name, s.party, page.tax_no) + name_block("Payer", page.house_name, "Tributary platform", page.house_tax_no)) +
+                    "</div>";
   out += tables(page);
   const std::string chart = statement_chart(page);
   if (!chart.empty()) out += "<h2>Share a day, CNY</h2>" + chart;
@@ -180,7 +185,8 @@ std::optional<StatementPage> read_statement_page(ledger::Ledger& ledger, const s
   const auto book = ledger.book();
   StatementPage out;
   Turnover turnover;
-  Lines lines(period.value_or(0), party);
+  out.house = party == "platform";
+  Lines lines(period.value_or(0), out.house ? std::string() : party);
   bool found = false;
   if (period && !party.empty()) {
     reader->usage(*period, [&](const ledger::RequestRow& row) {
@@ -204,7 +210,7 @@ std::optional<StatementPage> read_statement_page(ledger::Ledger& ledger, const s
       found = true;
     }
     if (!found) {
-      const auto all = reckon(*reader, *book, *period, turnover, Whose::partners);
+      const auto all = reckon(*reader, *book, *period, turnover, out.house ? Whose::everybody : Whose::partners);
       if (const auto at = all.find(party); at != all.end()) out.statement = at->second;
       out.provisional = true;
       found = out.statement.party == party;
@@ -213,7 +219,7 @@ std::optional<StatementPage> read_statement_page(ledger::Ledger& ledger, const s
   if (found) {
     out.lines = lines.running(out.statement, *period);
     out.paid = paid(*reader, out.statement);
-    out.gross = shows_gross(turnover, *book, party);
+    out.gross = out.house || shows_gross(turnover, *book, party);
     std::set<std::pair<std::string, std::uint32_t>> shown;
     const auto show = [&](const ledger::ContractVersion* version) {
       if (version != nullptr && shown.emplace(version->contract, version->version).second) out.policies.push_back({version->contract, version->version, version->policies});
@@ -223,6 +229,7 @@ std::optional<StatementPage> read_statement_page(ledger::Ledger& ledger, const s
     for (const auto& row : reader->periods())
       if (row.period == *period) out.signature = row.signature;
     if (!out.signature.empty()) out.public_key = to_hex(key.public_key());
+    if (out.house) out.provisional = out.signature.empty();
     if (const auto* legal = config.legal(party)) out.legal_name = legal->legal_name, out.tax_no = legal->tax_no;
     if (const auto* house = config.legal("platform")) out.house_name = house->legal_name, out.house_tax_no = house->tax_no;
   }

@@ -13,7 +13,8 @@ namespace trib::settlement {
 
 struct StatementPage {
   Statement statement;
-  bool provisional = false;   // the month is not stated
+  bool provisional = false;   // the month is not stated; the house's: not closed
+  bool house = false;         // "2026-11/platform": what stays with the platform, by every site; it has no number
   bool gross = false;         // the party may see what customers paid
   money::Amount paid;
   std::vector<std::pair<LineKey, Statement>> lines;
@@ -27,7 +28,8 @@ struct StatementPage {
   std::string signature, public_key;  // of the month's seal; hex, empty before the close
 };
 
-// Reads it from one moment of the store; empty with the reason where there is none. `no` is "2026-11/site:dc-one".
+// Reads it from one moment of the store; empty with the reason where there is none. `no` is "2026-11/site:dc-one",
+// or "2026-11/platform" for the house's own.
 std::optional<StatementPage> read_statement_page(ledger::Ledger& ledger, const std::string& no, const config::ExportsConfig& config,
                                                  const SigningKey& key, std::string& why);
 std::string statement_html(const StatementPage& page);

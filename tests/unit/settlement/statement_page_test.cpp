@@ -1,6 +1,8 @@
 // A statement as a printed page.
 #include "gateway/settlement/statement_page.h"
 
+#include <set>
+
 #include "tests/unit/settlement/random_books.h"
 
 using namespace trib;
@@ -44,9 +46,33 @@ TEST_CASE("a running month's page says that it is provisional, and a page of nob
   const std::string html = statement_html(*page);
   CHECK(html.find(">Provisional<") != std::string::npos);
   CHECK(html.find("What was shared") == std::string::npos);  // its contract does not show the gross
-  for (const char* no : {"2026-12/site:nobody", "2026-13/site:dc-one", "2026-12", "", "2026-12/platform"}) {
+  for (const char* no : {"2026-12/site:nobody", "2026-13/site:dc-one", "2026-12", "", "2026-12/vat"}) {
     INFO(no);
     CHECK_FALSE(read_statement_page(*books.ledger, no, books.config, *books.key, why));
     CHECK(why.find("there is no account behind a statement") == 0);
   }
+}
+
+TEST_CASE("the house has a page of its own, whose chart shows every site") {
+  RandomBooks books(7, true);
+  books.live(40);
+  std::string why;
+  const auto page = read_statement_page(*books.ledger, "2026-11/platform", books.config, *books.key, why);
+  INFO(why);
+  REQUIRE(page);
+  CHECK_FALSE(page->provisional);
+  std::set<std::string> sites;
+  money::Amount share;
+  for (const auto& [key, line] : page->lines) {
+    CHECK(key.party == "platform");
+    if (!key.site.empty()) sites.insert(key.site);
+    share += line.share_amount;
+  }
+  CHECK(sites.size() > 1);
+  CHECK(share == page->statement.share_amount);
+  const std::string html = statement_html(*page);
+  CHECK(html.find("The house's own part") != std::string::npos);
+  CHECK(html.find("Payee") == std::string::npos);
+  CHECK(html.find(" · ") != std::string::npos);  // a series' site and model
+  CHECK(read_statement_page(*books.ledger, "2027-01/platform", books.config, *books.key, why)->provisional);
 }
