@@ -64,8 +64,13 @@ std::string price_body(const config::ModelPrice& price) {
   return bj::serialize(out);
 }
 
+// The canonical terms, but times to the millisecond: that text has whole seconds.
 std::string contract_body(const config::ContractConfig& contract) {
-  return bj::serialize(said(bj::parse(ledger::whole_terms(contract.id, contract.from_ms, contract.to_ms, contract))));
+  auto out = said(bj::parse(ledger::whole_terms(contract.id, contract.from_ms, contract.to_ms, contract))).as_object();
+  out["from"] = ledger::time_text(contract.from_ms);
+  if (contract.to_ms) out["to"] = ledger::time_text(*contract.to_ms);
+  if (contract.referrer_until_ms) out["referrer"].as_object()["until"] = ledger::time_text(*contract.referrer_until_ms);
+  return bj::serialize(out);
 }
 
 // The file is read here, so that a mistake in it is shown with its own place.
