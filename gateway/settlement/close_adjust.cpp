@@ -89,7 +89,7 @@ void Call::add_guarantees() {
     amount = assignments_->guarantee(*book_, group.first, group.second, period_);
     const std::string party = "site:" + group.first;
     const Amount pay = earned[group] + trueups_[group][party];
-    if (amount <= pay) continue;
+    if (amount.zero() || amount <= pay) continue;  // without one, what late reversals leave below zero is the site's
     const Amount shortfall = amount - pay;
     adjusted_[party] += shortfall;
     plan(id("guarantee", group.first + ":" + group.second),

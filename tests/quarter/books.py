@@ -376,7 +376,7 @@ class Books:
         for site, contract in sorted(set(groups) | {(site, contract) for site, contract, _, _ in self.stood_in(period)}):
             group, due = groups.get((site, contract), []), self.guaranteed(site, contract, period)
             pay = sum(u["parts"]["site:" + site] for u in group) + trued.get((site, contract), {}).get("site:" + site, 0)
-            if due > pay:
+            if due and due > pay:
                 adjusted["site:" + site] += due - pay
                 self.move("guarantee", period, end - 1, {"E410": due - pay, accruing("site:" + site): pay - due})
         held = collections.defaultdict(int)  # in reserve before the month's own withholding

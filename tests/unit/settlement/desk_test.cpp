@@ -312,6 +312,21 @@ TEST_CASE("a month is paid by its statements' numbers, and what comes back is ow
   books.sound();
 }
 
+TEST_CASE("a reversal after the seal is the site's: a contract that guarantees nothing gives nothing back") {
+  Desk books;
+  books.serve(10, noon);
+  books.close(november, december_4);
+  const auto row = books.billed().back();
+  const std::string site = "site:" + row.attempts.back().sent.site;
+  books.must("reverse", {{"request", text_of(row)}}, december_4);
+  books.close(december, january_4);
+  const auto made = books.stated(december).at(site);
+  CHECK(made.guarantee_topup.zero());
+  CHECK(made.prior_period_adj == -parts_of(row).at(site));
+  CHECK(books.stands("E410").zero());
+  books.sound();
+}
+
 TEST_CASE("goodwill keeps to its budget, and who shares net of refunds bears his part") {
   Desk books([](config::ConfigSnapshot& config) { config.contracts[0].base = config::ShareBase::net_of_refunds; });
   books.serve(30, noon);
