@@ -363,9 +363,9 @@ class Books:
             groups[site, contract].append(use)
         adjusted, trued = collections.Counter(), {}
         for (site, contract), group in groups.items():
+            group = [u for u in group if u["base"] > 0]  # reversals outweigh the others: they stay as booked
             if not any(u["contract"].get("tiers") for u in group):
                 continue
-            group = [u for u in group if u["base"] > 0]  # reversals outweigh the others: they stay as booked
             change = self.from_scratch(site, group)
             for use in group:
                 change.subtract(use["divided"])

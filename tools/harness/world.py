@@ -99,10 +99,10 @@ class World:
         return {"id": id, "keys": [{"sha256": sha256(key or self.key)}], "balance": "100.00",
                 "privacy": "any", **fields}
 
-    def serve(self, config, timeout_s=30.0):
+    def serve(self, config, timeout_s=30.0, env=None):
         """Writes gateway.yaml, starts the gateway and waits for its ready line."""
         path = config if isinstance(config, pathlib.Path) else self.write("gateway.yaml", config)
-        env = {"TRIBUTARY_ADMIN_TOKEN": self.token}
+        env = {"TRIBUTARY_ADMIN_TOKEN": self.token, **(env or {})}
         self.gateway = self.start("gateway", [self.program, "gateway", "--config", path], env)
         line = self.gateway.wait_ready(r"ready customers=(http\S+)(?: sites=(http\S+))?", timeout_s)
         self.url, self.sites_url = line.group(1), line.group(2)
