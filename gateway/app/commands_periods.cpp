@@ -42,7 +42,9 @@ Reply ask_with_progress(const Call& call, const std::string& method, const std::
   return answer.get();
 }
 
-// One state on. 0: it moved; 1: something is missing, which is said.
+bool paid(const bj::object& answer) { return answer.at("state").as_string() == "paid"; }
+
+// One state on. 0: it moved, or is at its end; 1: something is missing, which is said.
 int close(const Call& call, const std::string& period) {
   const auto reply = ask_with_progress(call, "POST", "/admin/v1/periods/" + period + "/close");
   if (reply.status != 200) return failed(error_of(reply));
@@ -50,12 +52,12 @@ int close(const Call& call, const std::string& period) {
   const bool moved = answer.at("moved").as_bool();
   if (call.json()) {
     std::cout << reply.body;
-    return moved ? 0 : 1;
+    return moved || paid(answer) ? 0 : 1;
   }
-  std::cout << period << (moved ? " is now " : " is ") << cell(answer.at("state")) << '\n';
+  std::cout << period << (moved ? " is now " : " is ") << cell(answer.at("state")) << (!moved && paid(answer) ? "; nothing is left to do\n" : "\n");
   print_checklist(answer);
   for (const auto& id : answer.at("documents").as_array()) std::cout << "  posted   " << cell(id) << '\n';
-  return moved ? 0 : 1;
+  return moved || paid(answer) ? 0 : 1;
 }
 
 int show_period(const Call& call, const std::string& period) {
@@ -66,7 +68,7 @@ int show_period(const Call& call, const std::string& period) {
     return 0;
   }
   const auto answer = bj::parse(reply.body).as_object();
-  std::cout << period << " is " << cell(answer.at("state")) << "; for the next step:\n";
+  std::cout << period << " is " << cell(answer.at("state")) << (paid(answer) ? "; nothing is left to do\n" : "; for the next step:\n");
   print_checklist(answer);
   return 0;
 }

@@ -280,7 +280,9 @@ class Close(unittest.TestCase):
                 self.assertEqual(ours[name], pico(one[name]), f"{party} {name}")
             for name in ("requests", "tokens_in", "tokens_out"):
                 self.assertEqual(ours[name], one[name], f"{party} {name}")
-            self.assertEqual(one, json.loads(self.tributary("statement", "show", one["no"], "--json")))
+            shown = json.loads(self.tributary("statement", "show", one["no"], "--json"))
+            self.assertEqual("received", shown.pop("policies")["on_cancel"])
+            self.assertEqual(one, shown)
             self.assertRegex(self.tributary("statement", "show", one["no"]), rf"(?m)^ *net_payable:? +{one['net_payable']}$")
         return said
 
@@ -332,6 +334,8 @@ class Close(unittest.TestCase):
         for no in sorted(due):
             self.order("payout", no, statement=no)
         self.close("paid")
+        for what in ("close", "show"):
+            self.assertEqual(f"{MONTH} is paid; nothing is left to do\n", self.tributary("period", what, MONTH))
         self.assertIn("nothing", self.tributary("ledger", "payout", f"{MONTH}/site:dc-0", "--id", "again", code=1))
 
     # --- December ---
