@@ -104,11 +104,11 @@ std::string tables(const StatementPage& page) {
       if (line.always || !(s.*(line.amount)).zero()) out += row(line.what, s.*(line.amount));
     out += row("Base of the share", s.share_base, "sum") + "</table>";
   }
-  out += "<h2>What is owed</h2><table>";
+  out += std::string("<h2>") + (page.house ? "What it has earned" : "What is owed") + "</h2><table>";
   for (const Line& line : owed_lines)
     if (line.always || !(s.*(line.amount)).zero()) out += row(line.what, s.*(line.amount));
   out += row("Sum", s.net_payable + s.closing_carry, "sum");
-  out += row("Net payable", s.net_payable, "after pay", page.paid.zero() ? "" : "paid until now: CNY " + money(page.paid));
+  if (!page.house) out += row("Net payable", s.net_payable, "after pay", page.paid.zero() ? "" : "paid until now: CNY " + money(page.paid));
   const std::string next = ledger::period_text(ledger::next_period(s.period));
   return out + row("Carried on", s.closing_carry, "after", "to " + next) + "</table>";
 }

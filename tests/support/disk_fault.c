@@ -5,7 +5,7 @@
  *                                         full (ENOSPC for this and all that follow)
  *   TRIBUTARY_DISK_COUNT=FILE             the count so far, 8 bytes, readable while the process runs
  *
- * Calls: open that creates, write, pwrite, fsync, fdatasync, ftruncate, fallocate, rename, unlink. A write that fails
+ * Calls: open that creates, write, pwrite, fsync, fdatasync, sync_file_range, ftruncate, fallocate, rename, unlink. A write that fails
  * has written half before. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -100,6 +100,7 @@ ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) { return pwrite
 
 int fsync(int fd) { return fails(inside_fd(fd)) ? -1 : REAL(fsync)(fd); }
 int fdatasync(int fd) { return fails(inside_fd(fd)) ? -1 : REAL(fdatasync)(fd); }
+int sync_file_range(int fd, off64_t at, off64_t size, unsigned flags) { return fails(inside_fd(fd)) ? -1 : REAL(sync_file_range)(fd, at, size, flags); }
 int ftruncate64(int fd, off64_t size) { return fails(inside_fd(fd)) ? -1 : REAL(ftruncate64)(fd, size); }
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 int fallocate64(int fd, int mode, off64_t at, off64_t size) { return fails(inside_fd(fd)) ? -1 : REAL(fallocate64)(fd, mode, at, size); }
