@@ -19,7 +19,7 @@ constexpr Key rows[] = {
     {"voucher.columns[].header", Type::text, "required", "", "", "As the importing product wants it."},
     {"voucher.columns[].field", Type::text, "", "", "",
      "`date`, `period`, `word`, `number`, `line`, `summary`, `account`, `account_name`, `currency`, `debit`, `credit`, `rate`, `quantity`, `unit_price`, "
-     "`customer`, `supplier`, `project`, `attachments` or `preparer`."},
+     "`customer`, `supplier`, `project`, `attachments` or `preparer`. Quantity, unit price and project are empty, attachments 0: nothing in the books says them."},
     {"voucher.columns[].value", Type::text, "", "", "", "The same on every line, instead of a field; without either: empty."},
     {"einvoice", Type::section, "", "", "", "The batch of digital invoices, two sheets."},
     {"einvoice.kind", Type::text, "数电发票（增值税专用发票）", "", "", "发票类型"},
