@@ -24,15 +24,12 @@ std::optional<Said> read_said(const std::string& body) {
   return out;
 }
 
-std::string id_of(const std::string& site, std::size_t n) { return "assigned:" + site + ":" + std::to_string(n); }
-
-}  // namespace
-
-Assignments::Assignments(ledger::Reader& reader) {
+std::map<std::string, std::vector<Assignment>> read_assigned(ledger::Reader& reader) {
+  std::map<std::string, std::vector<Assignment>> out;
   reader.commands(kind, [&](const ledger::CommandRow& row) {
     const auto said = read_said(row.body);
     if (!said) return true;
-    auto& all = by_site_[said->site];
+    auto& all = out[said->site];
     std::int64_t from_ms = row.wall_ms;
     if (!all.empty()) {
       from_ms = std::max(from_ms, all.back().from_ms);  // the clock may have been put back
@@ -41,6 +38,14 @@ Assignments::Assignments(ledger::Reader& reader) {
     all.push_back({said->contract, from_ms, INT64_MAX});
     return true;
   });
+  return out;
+}
+
+std::string id_of(const std::string& site, std::size_t n) { return "assigned:" + site + ":" + std::to_string(n); }
+
+}  // namespace
+
+Assignments::Assignments(ledger::Reader& reader) : by_site_(read_assigned(reader)) {
   reader.commands("document", [&](const ledger::CommandRow& row) {
     constexpr std::string_view prefix = "early_exit:";  // CONTRACT:VERSION:SITE
     if (row.id.rfind(prefix, 0) != 0) return true;
@@ -95,13 +100,13 @@ std::string assign(ledger::Ledger& ledger, const std::map<std::string, std::stri
   std::string why;
   const auto reader = ledger.reader(why);
   if (reader == nullptr) return why;
-  const Assignments known(*reader);
+  const auto known = read_assigned(*reader);
   if (!reader->error().empty()) return reader->error();
   std::map<std::string, std::string> wanted = contract_by_site;
-  for (const auto& [site, all] : known.by_site()) wanted.emplace(site, "");
+  for (const auto& [site, all] : known) wanted.emplace(site, "");
   for (const auto& [site, contract] : wanted) {
-    const auto found = known.by_site().find(site);
-    const std::size_t said = found == known.by_site().end() ? 0 : found->second.size();
+    const auto found = known.find(site);
+    const std::size_t said = found == known.end() ? 0 : found->second.size();
     if (said == 0 ? contract.empty() : found->second.back().contract == contract) continue;
     const std::string body = json::object().text("contract", contract).text("site", site).close('}').take();
     const auto posting = ledger.submit({id_of(site, said + 1), std::string(kind), wall_ms, body});
