@@ -177,9 +177,10 @@ void Call::add_reserves() {
   }
 }
 
-// What was withheld and whose days are over by the end of this month, as far as the reserve still has it.
+// What was withheld and whose days are over by the end of this month, as far as the reserve still has it: without what
+// this close withholds, also where a call before this one has posted that already.
 void Call::add_releases() {
-  std::map<std::string, Amount> left;  // of each reserve
+  std::map<std::string, Amount> left, anew;  // by reserve: what it has, what this close has withheld
   struct Due {
     std::string id, party;
     Amount amount;
@@ -190,20 +191,24 @@ void Call::add_releases() {
     if (!document || document->kind != "reserve") return true;
     for (const auto& one : document->transfers) {
       if (one.doc.rfind("reserve:", 0) != 0 || one.legs.size() != 2) continue;
+      const auto& leg = one.legs[0].amount.negative() ? one.legs[0] : one.legs[1];
+      if (one.period >= period_) {
+        anew[leg.account] -= leg.amount;
+        continue;
+      }
       const std::string rest = one.doc.substr(8);
       const auto colon = rest.rfind(':');
       const auto days = std::strtoll(rest.c_str() + colon + 1, nullptr, 10);
       if (ledger::period_end_ms(one.period) + days * ledger::day_ms > ledger::period_end_ms(period_)) continue;
       const std::string id = "release:" + rest;
       if (reader_->command(id)) continue;
-      const auto& leg = one.legs[0].amount.negative() ? one.legs[0] : one.legs[1];
       due.push_back({id, ledger::party_of(leg.account), -leg.amount});
     }
     return true;
   });
   for (const Due& one : due) {
     const std::string account = ledger::reserve_account(one.party);
-    if (!left.contains(account)) left[account] = reader_->stands(account);
+    if (!left.contains(account)) left[account] = reader_->stands(account) - anew[account];
     const Amount amount = std::min(one.amount, left[account]);
     if (amount.zero() || amount.negative()) continue;
     left[account] -= amount;

@@ -495,3 +495,37 @@ TEST_CASE("a close that broke off anywhere is made again and posts nothing twice
     if (!broke) break;
   }
 }
+
+TEST_CASE("a close that broke off after it withheld releases what one that did not releases") {
+  // None of it on the very day, and no more of what a chargeback has used up than was left before.
+  for (const std::uint32_t days : {0u, 30u}) {
+    std::optional<std::map<std::string, Statement>> whole;
+    for (int n = 40; n >= 0; --n) {  // first the one that does not break off
+      Books books([&](config::ConfigSnapshot& config) {
+        for (auto& contract : config.contracts) contract.holdback = {500'000, days};
+      });
+      books.serve(30, noon);
+      const auto close = [&](Period period, std::int64_t wall_ms, std::size_t records) {
+        for (const char* state : {"grace", "reconciled", "closed", "stated"}) {
+          const bool breaks = std::string_view(state) == "closed" && records < 40;
+          books.journal.records_max = breaks ? books.journal.records.size() + records : SIZE_MAX;
+          const std::string got = books.step(period, wall_ms);
+          books.journal.records_max = SIZE_MAX;
+          if (got == state) continue;
+          REQUIRE(got.find("error: ") == 0);
+          REQUIRE(books.step(period, wall_ms) == state);
+        }
+      };
+      close(november, december_4, static_cast<std::size_t>(n));
+      const Amount used = books.stands("L211/dc-one") - Amount::pico(5);
+      REQUIRE(books.ledger->post("cb", move("chargeback", ledger::Code::chargeback, "L211/dc-one", "L200/acme", used, december, december_4), december_4) == Posting::posted);
+      books.serve(30, december_4);
+      close(december, january_4, static_cast<std::size_t>(n));
+      if (!whole) whole = books.stated(december);
+      INFO(days << " days, broken off after " << n);
+      CHECK(whole->at("site:dc-one").reserve_released == Amount::pico(5));
+      CHECK((books.stated(december) == *whole));
+      books.sound();
+    }
+  }
+}
