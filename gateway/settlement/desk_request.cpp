@@ -235,11 +235,14 @@ Entry DeskCall::chargeback() {
   std::map<std::string, Amount> due;  // by party
   charge_back(made, sold, sold.left, due, from);
   if (!cost.zero()) {
-    const auto* const contract = book_->contract(sold.left.back().contract, sold.left.back().contract_version);
+    const auto& attempts = sold.request.attempts;
+    const auto last = std::find_if(attempts.rbegin(), attempts.rend(), [](const auto& a) { return a.rated; });  // that served
+    TRIB_ASSERT(last != attempts.rend());
+    const auto* const contract = book_->contract(last->sent.contract, last->sent.contract_version);
     const auto rule = contract == nullptr ? config::ChargebackCost::platform : contract->chargeback_cost;
     Amount borne;  // by others than the platform
     if (rule == config::ChargebackCost::site) {
-      due["site:" + sold.request.attempts.back().sent.site] += cost;
+      due["site:" + last->sent.site] += cost;
       borne = cost;
     } else if (rule == config::ChargebackCost::by_split) {
       std::vector<Amount> weights;

@@ -120,9 +120,10 @@ class Desk(Books):
         period, due, legs = self.booking(request.period), collections.Counter(), collections.Counter()
         self.charge_back(request, left, due, legs, period)
         borne = 0
-        rule = left[-1].contract["chargeback_cost"]
+        served = max((p for p in left if p.bought), key=lambda p: p.attempt)
+        rule = served.contract["chargeback_cost"]
         if cost and rule == "site":
-            due["site:" + request.fact["attempts"][-1]["site"]] += cost
+            due["site:" + request.sites[served.attempt]] += cost
             borne = cost
         elif cost and rule == "by_split":
             bear = [p for p in left if p.party != "vat" and p.amount >= 0]

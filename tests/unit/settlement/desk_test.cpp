@@ -195,6 +195,52 @@ TEST_CASE("a chargeback's cost that nobody is left to bear is the platform's") {
   books.sound();
 }
 
+TEST_CASE("a chargeback's cost lies on who served last, by its own contract, and not on an attempt that brought nothing") {
+  Desk books([](config::ConfigSnapshot& config) {
+    config.contracts[0].chargeback_cost = config::ChargebackCost::site;
+    config.contracts[1].policies.pay_loser = true;
+  });
+  std::uint64_t number = 0;
+  const auto serve = [&](const auto& attempts) {
+    auto final = test::request({static_cast<std::uint64_t>(noon) << 16, ++number}, noon, {100, 0, 0, 500, 0});
+    attempts(final);
+    books.journal.append(final);
+    books.post_all();
+    return final.admit.id.text();
+  };
+  const auto cost_of = [&](const std::string& id) { return legs_of(books.must("chargeback", {{"request", id}, {"evidence", "case"}, {"cost", "0.5"}})); };
+  for (const char* site : {"dc-one", "cafe-one"}) serve([&](auto& final) { add_attempt(final, site, "nvidia", 500); });
+  for (const bool by_site : {true, false}) {
+    const std::string served = by_site ? "c" : "d", other = by_site ? "d" : "c";
+    const auto check = [&](const std::string& what, const std::string& id) {
+      INFO(what << " under " << served);
+      const Amount idle = books.worth("site:cafe-one"), fees = books.stands("E420");
+      cost_of(id);
+      CHECK(books.worth("site:cafe-one") == idle);
+      CHECK(books.stands("E420") == fees - (by_site ? Amount{} : cny("0.5")));
+    };
+    check("the last attempt failed", serve([&](auto& final) {
+      add_attempt(final, "dc-one", "nvidia", 500, "reset", served);
+      add_attempt(final, "cafe-one", "nvidia", 0, "connect", other);
+      final.outcome = metering::Outcome::partial;
+    }));
+  }
+  // The first of a hedged pair was outrun, and is paid for what it read: it has not served.
+  const std::string hedged = serve([&](auto& final) {
+    add_attempt(final, "cafe-one", "nvidia", 0, "outrun", "d");
+    add_attempt(final, "dc-one", "nvidia", 500);
+  });
+  const Amount served = books.worth("site:dc-one"), fees = books.stands("E420");
+  Amount part;
+  for (const auto& row : books.billed())
+    if (text_of(row) == hedged) part = parts_of(row).at("site:dc-one");
+  cost_of(hedged);
+  CHECK(books.worth("site:dc-one") == served - part - cny("0.5"));
+  CHECK(books.stands("E420") == fees);
+  books.guarded();
+  books.sound();
+}
+
 TEST_CASE("invariant 27: penalties stay within their cap, whatever the schedule", "[invariant]") {
   SeededRng rng(9);
   for (int round = 0; round < 12; ++round) {
