@@ -94,13 +94,16 @@ class Invoicing {
     if (!reader_ || !reader_->begin()) return {ended(Entry::Result::failed, "the store cannot be read: " + why_)};
     if (auto why = not_yet(); !why.empty()) return {ended(Entry::Result::refused, why)};
     Sums sums;
+    std::vector<std::pair<std::string, std::string>> earlier;  // tenants and invoices of months before, made after this one
     for (auto& one : invoices(*reader_)) {
+      if (one.period < period_ && one.made_ms >= ledger::period_end_ms(period_)) earlier.emplace_back(one.tenant, one.no);
       if (one.period == period_) made_.insert(one.tenant);
       if (one.period > period_) later_.insert(one.tenant);
       if (one.period < period_) last_[one.tenant] = std::move(one);
     }
     const bool read = read_sums(*reader_, period_, sums);
     for (const auto& row : reader_->trial_balance_after(period_).accounts) stands_[row.account] = row.credit - row.debit;
+    for (const auto& [tenant, no] : earlier) add_late(tenant, no);
     if (!read || !reader_->error().empty()) return {ended(Entry::Result::failed, reader_->error())};
     std::vector<std::pair<Invoice, Entry>> planned;
     for (const auto& [tenant, lines] : sums) {
@@ -123,6 +126,16 @@ class Invoicing {
     out.result = result;
     out.why = std::move(why);
     return out;
+  }
+
+  // What an invoice of an earlier month, made late, has moved since this one's end is not owed a second time.
+  void add_late(const std::string& tenant, const std::string& no) {
+    const std::string account = ledger::customer_account(tenant);
+    reader_->transfers_of(no, [&](const ledger::TransferRow& row) {
+      for (const auto& leg : row.legs)
+        if (row.period > period_ && leg.account == account) stands_[account] -= leg.amount;
+      return true;
+    });
   }
 
   std::string not_yet() {

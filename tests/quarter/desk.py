@@ -18,6 +18,7 @@ class Desk(Books):
         super().__init__()
         self.wrong = []  # orders that the ledger took otherwise
         self.settings, self.penalties, self.payouts, self.debts = {}, collections.Counter(), {}, collections.Counter()
+        self.invoiced = collections.defaultdict(list)  # by tenant: where an invoice was booked, what it credited to L200
         self.payments, self.exits = {}, set()  # what is left of each top-up, by (tenant, id)
 
     def order(self, fact):
@@ -131,6 +132,10 @@ class Desk(Books):
                 if has_accounts(part.party):
                     due[part.party] += amount
                     borne += amount
+        # Whatever the rules are: who had no part of a sale that stands bears nothing of its chargeback.
+        billed = {"site:" + request.sites[p.attempt] for p in left if p.bought}
+        assert request.disputed or set(due) <= billed | {p.party for p in left} | {"platform", "vat"}, (request.fact["id"], due)
+        assert rule != "site" or not cost or "site:" + request.sites[served.attempt] in billed
         self.collect(due, legs, period, request.final_ms)
         self.move("fee", period, request.final_ms, {"E420": cost - borne, "A100": borne - cost})
         request.disputed = False
@@ -404,8 +409,10 @@ class Desk(Books):
             else:
                 due = half_up_fen(amount * tax["percent"], 100)
                 made.update(amount=amount + due, net=amount, tax=due)
-        after, at, account = following(period), begins(following(period)) - 1, "L200/" + tenant
-        owes = -(self.stands(account, period) + accrued - made["tax"])
+        after, at, account = self.booking(following(period)), begins(following(period)) - 1, "L200/" + tenant
+        moved_since = sum(amount for booked, amount in self.invoiced[tenant] if booked > period)
+        owes = -(self.stands(account, period) + moved_since + accrued - made["tax"])
         made["receivable"] = min(made["amount"], floor_fen(max(owes, 0)))
         self.move("vat", after, at, {account: made["tax"] - accrued, "L240": accrued, "L241": -made["tax"]})
         self.move("lock", after, at, {"A110/" + tenant: made["receivable"], account: -made["receivable"]})
+        self.invoiced[tenant].append((after, made["receivable"] + accrued - made["tax"]))

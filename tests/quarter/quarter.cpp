@@ -113,6 +113,9 @@ class Quarter {
       if (made.state == ledger::PeriodState::stated) break;
     }
     fact("close", period, now);
+  }
+
+  void invoice(Period period, std::int64_t now) {
     for (const auto& one : settlement::make_invoices(*ledger_, period, now))
       if (one.result != settlement::Entry::Result::posted) stop("invoices: " + one.why);
     fact("invoice", period, now);
@@ -222,10 +225,17 @@ void run(const std::string& dir, std::uint64_t seed, unsigned requests, unsigned
     quarter.month(period, requests);
     quarter.idle(period);
     quarter.close(period);
+    // Every other quarter makes January's invoices a month late.
+    if (seed % 2 == 1 || period != 202601) {
+      const std::int64_t now = ledger::period_end_ms(period) + 4 * ledger::day_ms;
+      if (seed % 2 == 0 && period == 202602) quarter.invoice(202601, now);
+      quarter.invoice(period, now);
+    }
     quarter.late(period, 1 + requests / 100);
     quarter.pay(period);
   }
   quarter.close(202604);  // the late facts of March; every reserve's days
+  quarter.invoice(202604, ledger::period_end_ms(202604) + 4 * ledger::day_ms);
   quarter.end();
 }
 

@@ -220,3 +220,30 @@ TEST_CASE("a credit of an earlier month makes a line negative; what outweighs th
     books.sound();
   }
 }
+
+TEST_CASE("invoices that are made late, after the month after was closed, ask for what is owed once") {
+  std::optional<Amount> in_time;
+  for (const bool late : {false, true}) {
+    INFO((late ? "late" : "in time"));
+    Books books([](config::ConfigSnapshot& config) { tax(config, 6, true); });
+    set_code(books);
+    REQUIRE(enter(*books.ledger, {"refund", {{"tenant", "acme"}, {"amount", books.stands("L200/acme").text()}, {"id", "1"}}}, noon).result == Result::posted);
+    const auto invoice = [&](Period period, std::int64_t now) {
+      for (const auto& entry : make_invoices(*books.ledger, period, now)) REQUIRE(entry.result == Result::posted);
+      return invoiced(books, period).at("acme");
+    };
+    books.serve(100, noon);
+    const Amount owes = -books.stands("L200/acme");
+    books.close(november, december_4);
+    if (!late) invoice(november, december_4);
+    REQUIRE(books.ledger->topup("acme", "half", Amount::pico(owes.pico() / 2), december_4) == ledger::Posting::posted);
+    books.serve(100, december_4);
+    books.close(december, january_4);
+    if (late) invoice(november, january_4);
+    const auto second = invoice(december, january_4);
+    if (!in_time) in_time = second.receivable;
+    CHECK(second.receivable == *in_time);
+    CHECK(second.receivable < second.amount);  // some of it was paid before
+    books.sound();
+  }
+}
