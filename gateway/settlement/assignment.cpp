@@ -24,6 +24,15 @@ std::optional<Said> read_said(const std::string& body) {
   return out;
 }
 
+// Site and contract of "early_exit:CONTRACT:VERSION:SITE", with "#2" where a refused document has used the name up.
+constexpr std::string_view exit_prefix = "early_exit:";
+std::optional<std::pair<std::string, std::string>> exit_of(const std::string& id) {
+  const auto second = id.rfind(':'), first = id.rfind(':', second - 1);
+  if (id.rfind(exit_prefix, 0) != 0 || first < exit_prefix.size()) return std::nullopt;
+  const std::string site = id.substr(second + 1);
+  return std::pair(site.substr(0, site.find('#')), id.substr(exit_prefix.size(), first - exit_prefix.size()));
+}
+
 std::map<std::string, std::vector<Assignment>> read_assigned(ledger::Reader& reader) {
   std::map<std::string, std::vector<Assignment>> out;
   reader.commands(kind, [&](const ledger::CommandRow& row) {
@@ -47,12 +56,15 @@ std::string id_of(const std::string& site, std::size_t n) { return "assigned:" +
 
 Assignments::Assignments(ledger::Reader& reader) : by_site_(read_assigned(reader)) {
   reader.commands("document", [&](const ledger::CommandRow& row) {
-    constexpr std::string_view prefix = "early_exit:";  // CONTRACT:VERSION:SITE
-    if (row.id.rfind(prefix, 0) != 0) return true;
+    const bool undone = row.id.rfind("reverse_transfer:", 0) == 0;
+    if (!undone && row.id.rfind(exit_prefix, 0) != 0) return true;
     const auto document = ledger::read_document(row.body);
-    const auto second = row.id.rfind(':'), first = row.id.rfind(':', second - 1);
-    if (!document || document->transfers.empty() || first < prefix.size()) return true;
-    exits_.emplace(std::pair(row.id.substr(second + 1), row.id.substr(prefix.size(), first - prefix.size())), document->transfers[0].effective_at);
+    if (!document || document->transfers.empty()) return true;
+    const auto& transfer = document->transfers[0];
+    const auto key = exit_of(undone ? transfer.doc : row.id);
+    if (!key) return true;
+    if (undone) exits_.erase(*key);
+    else exits_.emplace(*key, transfer.effective_at);
     return true;
   });
 }

@@ -26,6 +26,8 @@ class Assignments {
   std::vector<Assignment> of(const std::string& site, const std::string& contract) const;
   // Sites and contracts that met in the period.
   std::vector<std::pair<std::string, std::string>> in(ledger::Period period) const;
+  // By an early exit that was not undone.
+  bool has_left(const std::string& site, const std::string& contract) const { return exits_.contains({site, contract}); }
   // The version by which the site stood last in the period; null: it did not, as far as is known.
   const ledger::ContractVersion* version_of(const ledger::Book& book, const std::string& site, ledger::Period period) const;
   // What is guaranteed to the site for the period: by the days of it on which a version was in force and the site stood under

@@ -391,6 +391,27 @@ TEST_CASE("a site that nobody asked gets its guarantee for the days that it stoo
     CHECK(books.stated(december).at("site:idle").guarantee_topup.zero());
     CHECK(books.stated(december).at("site:other").guarantee_topup == cny("30"));
   }
+  SECTION("an early exit that is undone has no price, so the guarantee stands; one that took a second number ends it") {
+    using settlement::Order;
+    const Order exit{"early-exit", {{"contract", "c"}, {"site", "idle"}, {"by", "site"}, {"evidence", "doc 3"}}};
+    REQUIRE(enter(*books.ledger, exit, december_4).result == Entry::Result::posted);
+    std::string number;
+    books.read()->transfers_of("early_exit:c:1:idle", [&](const ledger::TransferRow& row) {
+      number = std::to_string(row.id);
+      return false;
+    });
+    REQUIRE(enter(*books.ledger, {"reverse-transfer", {{"transfer", number}}}, december_4).result == Entry::Result::posted);
+    // A document that was refused has used up the other's name.
+    CHECK(books.ledger->post("early_exit:c:1:other", move("early_exit", ledger::Code::early_exit, "L210/other", "R300", cny("1"), november, december_4), december_4) != Posting::posted);
+    Order other = exit;
+    other.args["site"] = "other";
+    const auto left = enter(*books.ledger, other, december_4);
+    REQUIRE(left.result == Entry::Result::posted);
+    CHECK(left.id == "early_exit:c:1:other#2");
+    books.close(december, january_4);
+    CHECK(books.stated(december).at("site:idle").guarantee_topup == cny("30"));
+    CHECK(books.stated(december).at("site:other").guarantee_topup.zero());
+  }
   SECTION("a month of guarantees alone is not passed over") {
     CHECK(books.step(202701, january_4 + 31 * ledger::day_ms) == "grace");
     CHECK(books.step(202701, january_4 + 31 * ledger::day_ms) == "reconciled");
