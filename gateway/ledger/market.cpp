@@ -41,7 +41,7 @@ std::optional<money::Amount> remaining(const RiskFacts& facts, const ContractVer
   money::Amount due = contract.guarantee;
   if (const auto accrued = facts.accrued.find(site); running && accrued != facts.accrued.end())
     due = std::max(money::Amount{}, due - accrued->second);
-  return due + money::Amount::pico(contract.guarantee.pico() * months_after(first, last));
+  return due + money::Amount::pico(contract.guarantee.pico() * months_after(std::max(first, facts.closed_through), last));
 }
 
 void watch_index(const RiskFacts& facts, ContractRisk& risk) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gateway/ledger/book.h"
+#include "gateway/ledger/period.h"
 
 namespace trib::ledger {
 
@@ -41,6 +42,7 @@ struct RiskFacts {
   std::vector<std::pair<std::string, std::string>> sites;  // site, contract
   std::map<std::string, money::Amount> accrued;            // by site, what this period has brought it
   std::int64_t now_ms = 0;
+  Period closed_through = 0;  // nothing of the guarantee of a closed month remains
 };
 std::vector<ContractRisk> contract_risks(const RiskFacts& facts);  // by contract, then site
 

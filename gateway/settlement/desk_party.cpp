@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "gateway/settlement/assignment.h"
 #include "gateway/settlement/desk_call.h"
 #include "gateway/settlement/statement.h"
 
@@ -133,7 +134,8 @@ Entry DeskCall::early_exit() {
   if (agreed != config::EarlyExit::By::either && (agreed == config::EarlyExit::By::site) != (by == "site")) refused("contract " + contract_id + " asks nothing of the " + by + " for leaving");
   const std::string account = ledger::party_account("site:" + site);
   known_account(account);
-  ledger::RiskFacts facts{*book_, {}, {{site, contract_id}}, {}, when};
+  if (Assignments(*reader_).has_left(site, contract_id)) refused(site + " has left contract " + contract_id + " already; what remained of its guarantee was in that price");
+  ledger::RiskFacts facts{*book_, {}, {{site, contract_id}}, {}, when, ledger::previous_period(booking(ledger::period_of(when)))};
   facts.accrued[site] = earned_towards(*contract, site, ledger::period_of(when));
   std::optional<Amount> cost;
   for (const auto& risk : ledger::contract_risks(facts))

@@ -315,10 +315,11 @@ class Desk(Books):
         contract, versions = self.contracts[self.args["contract"]].at(when), self.contracts[self.args["contract"]].terms
         if not contract or not contract.get("early_exit") or contract["early_exit"]["by"] not in ("either", by):
             raise Refused
-        key, end = (contract["id"], contract["from_ms"], site), versions[-1].get("to_ms")
+        key, end = (contract["id"], site), versions[-1].get("to_ms")
         if key in self.exits or end is None or not any(account == "L210/" + site for account, _ in self.credit):
             raise Refused
         month, missing = period_of(when), 0
+        month_of_exit = month
         if month > self.closed_through:
             earned = sum(p.amount for r in self.by_period[month] for p in r.parts
                          if p.party == "site:" + site and r.sites[p.attempt] == site and p.contract["id"] == contract["id"])
@@ -326,10 +327,13 @@ class Desk(Books):
             missing = max(contract["guarantee"] - earned, 0)
         later, last = 0, period_of(end - 1)
         while following(month) <= last:
-            later, month = later + 1, following(month)
+            month = following(month)
+            later += month > self.closed_through
         cost = (missing + later * contract["guarantee"]) * contract["early_exit"]["ppm"] // 1_000_000
         if not cost:
             raise Refused
+        # What a site stood for is settled once: at a close, or in this price.
+        assert cost <= contract["guarantee"] * sum(1 for m in range(month_of_exit, last + 1) if 1 <= m % 100 <= 12 and m > self.closed_through), key
         self.exits.add(key)
         self.left.setdefault((site, contract["id"]), when)
         account = "L210/" + site

@@ -195,6 +195,30 @@ TEST_CASE("leaving a contract costs its part of the guarantee that remains, and 
     CHECK(books.why("early-exit", {{"contract", "d"}, {"site", "dc-one"}, {"by", "site"}, {"evidence", "e"}}).find("costs nothing") != std::string::npos);
   });
   leave("site", config::EarlyExit::By::platform, [&](Desk&, const auto& ask) { CHECK(ask().why.find("asks nothing of the site") != std::string::npos); });
+  leave("platform", config::EarlyExit::By::either, [&](Desk& books, const auto&) {  // of months that are closed, also after that of the exit
+    books.close(november, december_4);
+    books.close(december, january_4);
+    const auto legs = legs_of(books.must("early-exit", {{"contract", "c"}, {"site", "dc-one"}, {"by", "platform"}, {"evidence", "e"}, {"at", "2026-11-20"}}, january_4));
+    CHECK(legs == Legs{{"46 E410", "0.5"}, {"46 L210/dc-one", "-0.5"}});
+  });
+  {  // What remained was paid for: under the contract's next version nothing is left.
+    Desk books([](config::ConfigSnapshot& config) {
+      auto next = config.contracts[0];
+      config.contracts[0].guarantee = next.guarantee = cny("1");
+      config.contracts[0].early_exit = next.early_exit = config::EarlyExit{config::EarlyExit::By::either, 250'000};
+      next.from_ms = noon + 5 * ledger::day_ms;
+      next.to_ms = ledger::period_begin_ms(202702);
+      config.contracts.push_back(next);
+    });
+    books.serve(20, noon);
+    const std::map<std::string, std::string> exit{{"contract", "c"}, {"site", "dc-one"}, {"by", "site"}, {"evidence", "e"}};
+    books.must("early-exit", exit);
+    const std::int64_t later = noon + 9 * ledger::day_ms;
+    CHECK(books.why("early-exit", exit, later).find("has left contract c") != std::string::npos);
+    books.must("reverse-transfer", {{"transfer", number_of(books, [] { Entry out; out.id = "early_exit:c:1:dc-one"; return out; }())}});
+    CHECK(books.must("early-exit", exit, later).id == "early_exit:c:2:dc-one");
+    books.sound();
+  }
   leave("site", config::EarlyExit::By::site, [&](Desk& books, const auto&) {  // of a month that is closed, its guarantee was topped up
     books.close(november, december_4);
     CHECK(legs_of(books.must("early-exit", {{"contract", "c"}, {"site", "dc-one"}, {"by", "site"}, {"evidence", "e"}, {"at", "2026-11-20"}}, december_4))["46 L210/dc-one"] == "0.75");
