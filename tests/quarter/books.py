@@ -358,6 +358,8 @@ class Books:
             legs.pop("R300", None)
             legs["E420"] = -sum(legs.values())
             self.move("reprice", period, end - 1, legs)
+            for account, amount in legs.items():
+                self.kept[payee(account)] -= amount
         groups = collections.defaultdict(list)
         for (site, contract, _, _), use in sorted(uses.items()):
             groups[site, contract].append(use)

@@ -2,7 +2,7 @@
 import collections
 
 from arithmetic import FEN, begins, floor_fen, following, half_up_fen, period_of, pico, share
-from books import Books, Supply, accruing, reserve, stated
+from books import Books, Supply, accruing, payee, reserve, stated
 
 
 class Refused(Exception):
@@ -18,6 +18,9 @@ class Desk(Books):
         super().__init__()
         self.wrong = []  # orders that the ledger took otherwise
         self.settings, self.penalties, self.payouts, self.debts = {}, collections.Counter(), {}, collections.Counter()
+        self.kept = collections.Counter()  # by party: what it has beside its parts of the sales that stand, less what it lost
+        self.bank_took = collections.Counter()  # by tenant: of sales
+        self.billed, self.cleared, self.taxed = collections.Counter(), 0, 0  # by invoices: charges by tenant, L240, L241
         self.invoiced = collections.defaultdict(list)  # by tenant: where an invoice was booked, what it credited to L200
         self.payments, self.exits = {}, set()  # what is left of each top-up, by (tenant, id)
 
@@ -125,12 +128,14 @@ class Desk(Books):
         rule = served.contract["chargeback_cost"]
         if cost and rule == "site":
             due["site:" + request.sites[served.attempt]] += cost
+            self.kept["site:" + request.sites[served.attempt]] -= cost
             borne = cost
         elif cost and rule == "by_split":
             bear = [p for p in left if p.party != "vat" and p.amount >= 0]
             for part, amount in zip(bear, share(cost, [p.amount for p in bear]) if any(p.amount for p in bear) else []):
                 if has_accounts(part.party):
                     due[part.party] += amount
+                    self.kept[part.party] -= amount
                     borne += amount
         # Whatever the rules are: who had no part of a sale that stands bears nothing of its chargeback.
         billed = {"site:" + request.sites[p.attempt] for p in left if p.bought}
@@ -144,6 +149,7 @@ class Desk(Books):
     def charge_back(self, request, parts, due, legs, period):
         """Whose these parts are, by the contracts' rules; out of the dispute, where there is one."""
         self.charged(request, request.price, parts, -1, period)
+        self.bank_took[request.tenant] += sum(p.amount for p in parts)
         if request.disputed:
             legs["L250/disputed"] += sum(p.amount for p in parts)
             return
@@ -154,6 +160,9 @@ class Desk(Books):
                 by_split.append(part)
             own = rule == "by_split" or part.party == "vat"
             due[part.party if own else "platform" if rule == "platform" else "site:" + request.sites[part.attempt]] += part.amount
+            if not own:
+                self.kept[part.party] += part.amount
+                self.kept["platform" if rule == "platform" else "site:" + request.sites[part.attempt]] -= part.amount
         self.changed(request, by_split, -1, period)
 
     def collect(self, due, legs, period, when):
@@ -228,6 +237,8 @@ class Desk(Books):
         bears = [p._replace(amount=a) for p, a in zip(left, share(given, [p.amount for p in left]))]
         bears = [p._replace(party="platform") if p.party == "vat" else p for p in bears if p.contract["base"] == "net_of_refunds"]
         legs = self.gives([p for p in bears if p.party != "platform"])
+        for part in bears:
+            self.kept[part.party] -= part.amount if part.party != "platform" else 0
         legs["E400"] -= sum(legs.values())
         self.move("reprice", period, request.final_ms, legs)
         self.changed(request, bears, -1, period)
@@ -344,6 +355,7 @@ class Desk(Books):
         if self.stands(source) < moved:
             raise Refused
         self.simple("suspense", self.wall_ms, {source: moved, self.args["to"]: -moved})
+        self.kept[payee(self.args["to"])] += moved
 
     def order_forfeit(self):
         party, lost = self.args["party"], pico(self.args["amount"])
@@ -358,6 +370,7 @@ class Desk(Books):
         if paid > -self.stands("A120/" + party) or (self.args["by"] == "payable" and self.stands(source) < paid):
             raise Refused
         self.simple("clawback", self.wall_ms, {source: paid, "A120/" + party: -paid})
+        self.kept[party] += paid if self.args["by"] == "bank" else 0
 
     def order_manual(self):
         self.simple("manual", self.wall_ms, {account: pico(amount) for account, amount in (leg.split("=") for leg in self.args["legs"].split(","))})
@@ -394,6 +407,7 @@ class Desk(Books):
         charged = sum(gross for _, (gross, _, _) in lines)  # what was carried, too
         lines = [line for line in lines if line[1][0] or line[1][2]]
         total = floor_fen(carry + charged)
+        self.billed[tenant] += max(total, 0)
         made = self.invoices[period, tenant] = collections.Counter(amount=0, net=0, tax=0)
         if total <= 0:
             made["closing_carry"] = carry + charged
@@ -419,4 +433,43 @@ class Desk(Books):
         made["receivable"] = min(made["amount"], floor_fen(max(owes, 0)))
         self.move("vat", after, at, {account: made["tax"] - accrued, "L240": accrued, "L241": -made["tax"]})
         self.move("lock", after, at, {"A110/" + tenant: made["receivable"], account: -made["receivable"]})
+        self.cleared, self.taxed = self.cleared + accrued, self.taxed + made["tax"]
         self.invoiced[tenant].append((after, made["receivable"] + accrued - made["tax"]))
+
+    # --- what holds in the end, whatever the formulas are ---
+
+    def check_end(self):
+        """All is closed and invoiced: everything comes to the sales that stand."""
+        charged, vat, disputed, parts = collections.Counter(), 0, 0, collections.Counter()
+        for request in self.requests.values():
+            for part in request.now:
+                left = part.amount - request.taken[part.attempt, part.party]
+                charged[request.tenant] += left
+                if part.party == "vat":
+                    vat += left
+                    disputed += left if request.disputed else 0
+                parts[part.party] += 0 if request.disputed else left
+        moved = collections.defaultdict(collections.Counter)  # by code and account, credit
+        for move in self.moves:
+            for account, amount in move.legs.items():
+                moved[move.code][account] -= amount
+        # A customer: what he paid and was given, less what his bank took and the sales that stand, is what he has; his invoices and his carry are those sales.
+        for tenant, gross in charged.items():
+            accounts = "L200/" + tenant, "A110/" + tenant
+            given = sum(moved[code][a] for code in ("topup", "refund", "goodwill", "chargeback", "vat") for a in accounts)
+            assert sum(self.stands(a) for a in accounts) == given - self.bank_took[tenant] - gross, tenant
+            carry, _, carried = self.invoice_carry.get(tenant, (0, 0, []))
+            assert self.billed[tenant] + carry + sum(line[0] for _, line in carried) == gross, tenant
+        # VAT: of the invoices, and what accrued of sales that stand and are not invoiced; what is in dispute waits there.
+        assert self.stands("L241") == self.taxed
+        assert self.stands("L240") == vat - disputed - self.cleared == sum(c[1] for c in self.invoice_carry.values()) - disputed
+        # A party: its parts of the sales that stand and what else it got, in reserve, payable, paid or owed; nothing is lost or doubled.
+        for party in sorted({payee(account) for account, _ in self.credit} - {None}):
+            account = accruing(party)
+            has = sum(self.stands(a) for a in (account, reserve(party), stated(party), "A120/" + party)) - moved["payout"][stated(party)]
+            got = sum(moved[code][a] for code in ("trueup", "guarantee", "penalty", "early_exit", "forfeiture", "manual") for a in (account, reserve(party)))
+            assert has == parts[party] + self.kept[party] + got, (party, has, parts[party], self.kept[party], got)
+            due = sum(one["net_payable"] - self.payouts.get(f"{period // 100}-{period % 100:02}/{party}", 0) for (period, of), one in self.statements.items() if of == party)
+            assert self.stands(stated(party)) == due, party
+        for account in {a for a, _ in self.credit if a[:4] in ("L211", "L221", "L231", "L212", "L222", "L232")}:
+            assert self.stands(account) >= 0, account

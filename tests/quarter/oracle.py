@@ -85,6 +85,7 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as facts:
         for line in facts:
             take(books, json.loads(line))
+    books.check_end()
     with open(sys.argv[2], encoding="utf-8") as result:
         wrong, seen = compare(books, result)
     for line in wrong[:20]:
