@@ -219,7 +219,7 @@ std::vector<Link> DeskCall::chain(const std::string& prefix) {
 
 std::string DeskCall::next_id(const std::string& prefix) { return prefix + ":" + std::to_string(next_.at(prefix)); }
 
-std::string DeskCall::own_id(const std::string& prefix) {
+std::string DeskCall::own_id(const std::string& prefix, bool may_repeat) {
   std::string id = prefix;
   for (int n = 2;; ++n) {
     const auto row = reader_->command(id);
@@ -227,12 +227,15 @@ std::string DeskCall::own_id(const std::string& prefix) {
     if (row->result == "applied") {
       auto document = ledger::read_document(row->body);
       const auto attached = document ? read_attached(document->attach) : std::nullopt;
-      if (!attached || attached->asked != asked_) end(Entry::Result::conflict, "the id of " + prefix + " stands for another order; give this one an id of its own");
-      Entry entry;
-      entry.result = Entry::Result::repeated;
-      entry.id = id;
-      entry.document = std::move(*document);
-      throw Ended{std::move(entry)};
+      const bool same = attached && attached->asked == asked_;
+      if (!same && !may_repeat) end(Entry::Result::conflict, "the id of " + prefix + " stands for another order; give this one an id of its own");
+      if (same) {
+        Entry entry;
+        entry.result = Entry::Result::repeated;
+        entry.id = id;
+        entry.document = std::move(*document);
+        throw Ended{std::move(entry)};
+      }
     }
     id = prefix + "#" + std::to_string(n);
   }

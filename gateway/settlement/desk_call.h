@@ -131,8 +131,9 @@ class DeskCall {
   void from_requests(const std::string& tenant, const std::string& reference, Amount& rest, std::vector<Draft>& out);
   void from_month(const std::vector<RequestId>& requests, const std::string& reference, Amount& rest, std::vector<Draft>& out);
   Entry post_chain(const std::string& prefix, std::uint32_t number, std::vector<Draft> drafts);
-  // For orders that are known by the caller's id alone: ends when it is there.
-  std::string own_id(const std::string& prefix);
+  // For orders that are known by the caller's id alone: ends when it is there. What may be done once more after it was
+  // undone passes over other orders of that name.
+  std::string own_id(const std::string& prefix, bool may_repeat = false);
 
   ledger::Ledger& ledger_;
   const Order& order_;

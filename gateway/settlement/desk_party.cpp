@@ -128,7 +128,7 @@ Entry DeskCall::early_exit() {
   if (by != "site" && by != "platform") wrong("\"by\" is site or platform: who leaves");
   const auto* const contract = book_->contract_at(contract_id, when);
   if (contract == nullptr) wrong("contract \"" + contract_id + "\" was not in force at " + ledger::time_text(when));
-  const std::string id = own_id("early_exit:" + contract_id + ":" + std::to_string(contract->version) + ":" + site);
+  const std::string id = own_id("early_exit:" + contract_id + ":" + std::to_string(contract->version) + ":" + site, true);
   if (!contract->early_exit) refused("leaving contract " + contract_id + " costs nothing");
   const auto agreed = contract->early_exit->by;
   if (agreed != config::EarlyExit::By::either && (agreed == config::EarlyExit::By::site) != (by == "site")) refused("contract " + contract_id + " asks nothing of the " + by + " for leaving");

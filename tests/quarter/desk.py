@@ -18,6 +18,7 @@ class Desk(Books):
         super().__init__()
         self.wrong = []  # orders that the ledger took otherwise
         self.settings, self.penalties, self.payouts, self.debts = {}, collections.Counter(), {}, collections.Counter()
+        self.documents, self.charged_back = {}, set()  # what was posted, with its move; payments that were
         self.kept = collections.Counter()  # by party: what it has beside its parts of the sales that stand, less what it lost
         self.bank_took = collections.Counter()  # by tenant: of sales
         self.billed, self.cleared, self.taxed = collections.Counter(), 0, 0  # by invoices: charges by tenant, L240, L241
@@ -26,13 +27,14 @@ class Desk(Books):
 
     def order(self, fact):
         """Posts it, or raises Refused; the ledger must have done the same."""
-        self.wall_ms, self.args = fact["wall_ms"], fact["args"]
+        self.wall_ms, self.args, self.fact = fact["wall_ms"], fact["args"], fact
         before = dict(self.credit), len(self.moves)
         try:
             getattr(self, "order_" + fact["what"].replace("-", "_"))()
         except Refused:
             assert before == (dict(self.credit), len(self.moves)), "refused halfway"
             return False
+        self.documents[fact["document"]] = fact, self.moves[-1]
         return True
 
     # --- about a request ---
@@ -185,6 +187,7 @@ class Desk(Books):
     def topup(self, fact):
         self.payments[fact["tenant"], fact["id"]] = fact["pico"]
         self.simple("topup", fact["wall_ms"], {"A100": fact["pico"], "L200/" + fact["tenant"]: -fact["pico"]})
+        self.documents[f"topup:{fact['tenant']}:{fact['id']}"] = fact, self.moves[-1]
 
     def order_chargeback_payment(self):
         tenant, key = self.args["tenant"], (self.args["tenant"], self.args["payment"])
@@ -207,6 +210,7 @@ class Desk(Books):
         if rest:
             raise Refused
         self.payments[key] -= amount
+        self.charged_back.add(key)
         self.simple("chargeback", self.wall_ms, {"L200/" + tenant: balance, "A100": -balance})
         months = collections.OrderedDict()
         for one in taken:
@@ -374,6 +378,26 @@ class Desk(Books):
 
     def order_manual(self):
         self.simple("manual", self.wall_ms, {account: pico(amount) for account, amount in (leg.split("=") for leg in self.args["legs"].split(","))})
+
+    def order_reverse_transfer(self):
+        """A whole transfer of another order, or of a top-up."""
+        of, move = self.documents[self.fact["undoes"]]
+        tenant, args = next((a[5:] for a in move.legs if a.startswith("L200/")), None), of.get("args", {})
+        if of["fact"] == "topup" and (tenant, of["id"]) in self.charged_back:
+            raise Refused
+        if tenant and move.legs["L200/" + tenant] < 0 and self.stands("L200/" + tenant) + move.legs["L200/" + tenant] < 0:
+            raise Refused  # it was spent
+        period = self.booking(move.period)
+        self.move(move.code, period, move.effective, {account: -amount for account, amount in move.legs.items()})
+        if of["fact"] == "topup":
+            self.payments[tenant, of["id"]] = 0
+        elif of["what"] == "fee":
+            self.fees[period] -= move.legs["E420"]
+        elif of["what"] == "suspense":
+            self.kept[payee(args["to"])] -= pico(args["amount"])
+        elif of["what"] == "early-exit":
+            self.exits.discard((args["contract"], args["site"]))
+            del self.left[args["site"], args["contract"]]
 
     def order_set(self):
         self.settings[self.args["name"]] = self.args["value"]

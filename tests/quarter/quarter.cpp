@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "gateway/base/json_writer.h"
 #include "gateway/settlement/settlement.h"
@@ -81,6 +82,10 @@ class Quarter {
       if (rng_.below(requests) < orders_a_month) {
         post();
         order(people_.next(begin + share), begin + share);
+      }
+      if (rng_.below(requests) < undone_a_month) {
+        post();
+        undo(begin + share);
       }
       if (rng_.below(requests) < topups_a_month) {
         const bool large = rng_.below(3) == 0;  // of those that have many requests
@@ -207,6 +212,7 @@ class Quarter {
     out.text("fact", "topup").text("tenant", tenant).text("id", id).raw("pico", std::to_string(static_cast<std::int64_t>(amount.pico())));
     facts_.line(out.integer("wall_ms", wall_ms).close('}').take());
     people_.paid(tenant, id);
+    undoable_.push_back("topup:" + tenant + ":" + id);
   }
   void done(const std::string& what, ledger::Posting posting) {
     if (posting != ledger::Posting::posted) stop(what + " was not posted: " + ledger_->failure());
@@ -215,13 +221,31 @@ class Quarter {
     auto out = json::object();
     facts_.line(out.text("fact", name).integer("period", period).integer("wall_ms", wall_ms).close('}').take());
   }
-  void order(const settlement::Order& order, std::int64_t wall_ms) {
+  // A whole transfer of an order or a top-up is reversed, once; mostly a late one.
+  void undo(std::int64_t wall_ms) {
+    if (undoable_.empty()) return;
+    const auto at = undoable_.size() - 1 - rng_.below(rng_.below(4) ? std::min<std::size_t>(undoable_.size(), 12) : undoable_.size());
+    const std::string id = undoable_[at];
+    undoable_.erase(undoable_.begin() + static_cast<std::ptrdiff_t>(at));
+    std::string why, number;
+    const auto reader = ledger_->reader(why);
+    reader->transfers_of(id, [&](const ledger::TransferRow& row) {
+      number = std::to_string(row.id);
+      return false;
+    });
+    if (number.empty()) stop("no transfer of " + id);
+    order({"reverse-transfer", {{"transfer", number}, {"evidence", "it was an error"}}}, wall_ms, id);
+  }
+  void order(const settlement::Order& order, std::int64_t wall_ms, const std::string& undoes = {}) {
     using Result = settlement::Entry::Result;
     const auto entry = settlement::enter(*ledger_, order, wall_ms);
-    const bool exited = order.what == "early-exit" && entry.result == Result::conflict;  // once for a site and version
-    if (entry.result == Result::failed || (entry.result == Result::conflict && !exited) || entry.result == Result::repeated) stop("order " + order.what + ": " + entry.why);
+    if (entry.result == Result::failed || entry.result == Result::conflict || entry.result == Result::repeated) stop("order " + order.what + ": " + entry.why);
     auto out = json::object();
     out.text("fact", "order").text("what", order.what).integer("wall_ms", wall_ms).boolean("posted", entry.result == Result::posted);
+    out.text("document", entry.id).text("undoes", undoes);
+    static const std::set<std::string> whole{"penalty", "forfeit", "early-exit", "refund", "payment", "fee", "suspense", "manual"};
+    const bool alone = order.what == "goodwill" && !order.args.contains("request");
+    if (entry.result == Result::posted && (alone || whole.contains(order.what))) undoable_.push_back(entry.id);
     out.key("args").open('{');
     for (const auto& [name, value] : order.args) {
       out.text(name, value);
@@ -236,13 +260,14 @@ class Quarter {
     if (!ledger_->failure().empty()) stop("the poster: " + ledger_->failure());
   }
 
-  static constexpr unsigned orders_a_month = 120, topups_a_month = 20;
+  static constexpr unsigned orders_a_month = 120, topups_a_month = 20, undone_a_month = 15;
   const std::string dir_;
   SeededRng rng_;
   Facts facts_;
   const Terms terms_;
   People people_{rng_, terms_};
   std::map<std::string, std::string> stand_;  // contracts by site
+  std::vector<std::string> undoable_;  // documents
   const settlement::CloseRules rules_;
   std::unique_ptr<metering::Journal> journal_;
   std::unique_ptr<ledger::Ledger> ledger_;

@@ -184,7 +184,7 @@ TEST_CASE("leaving a contract costs its part of the guarantee that remains, and 
     INFO(entry.why);
     CHECK(legs_of(entry) == Legs{{"46 L210/dc-one", cost}, {"46 R300", "-" + cost}});
     CHECK(ask().result == Result::repeated);
-    CHECK(books.why("early-exit", {{"contract", "c"}, {"site", "dc-one"}, {"by", "platform"}, {"evidence", "letter"}}).find("stands for another order") != std::string::npos);
+    CHECK(books.why("early-exit", {{"contract", "c"}, {"site", "dc-one"}, {"by", "platform"}, {"evidence", "letter"}}).find("has left contract c already") != std::string::npos);
     books.close(november, december_4);
     CHECK(books.stated(november).at("site:dc-one").penalties == -cny(cost.c_str()));
     books.sound();
@@ -217,6 +217,11 @@ TEST_CASE("leaving a contract costs its part of the guarantee that remains, and 
     CHECK(books.why("early-exit", exit, later).find("has left contract c") != std::string::npos);
     books.must("reverse-transfer", {{"transfer", number_of(books, [] { Entry out; out.id = "early_exit:c:1:dc-one"; return out; }())}});
     CHECK(books.must("early-exit", exit, later).id == "early_exit:c:2:dc-one");
+    books.must("reverse-transfer", {{"transfer", number_of(books, [] { Entry out; out.id = "early_exit:c:2:dc-one"; return out; }())}}, later);
+    auto again = exit;
+    again["evidence"] = "another letter";
+    CHECK(books.must("early-exit", again, later).id == "early_exit:c:2:dc-one#2");
+    CHECK(books.why("early-exit", again, later).empty());  // it is there
     books.sound();
   }
   leave("site", config::EarlyExit::By::site, [&](Desk& books, const auto&) {  // of a month that is closed, its guarantee was topped up
