@@ -85,6 +85,12 @@ class Admin final : public AdminDoors {
   Answer statement(const std::string& period, const std::string& party, const std::string& query);
   Answer statement_page(const std::string& no);
   void moved(const settlement::Entry& entry);  // admin_ledger.cpp, and the next seven
+  struct Taken {
+    std::string tenant;
+    money::Amount amount;
+    std::string command;  // that is there when it was posted before
+  };
+  std::optional<Taken> taken_of(const settlement::Order& order);
   std::optional<money::Amount> set_aside_free(const settlement::Order& order, std::optional<tenancy::Hold>& aside);
   Answer order(const std::string& what, const AdminRequest& request);
   Answer orders();

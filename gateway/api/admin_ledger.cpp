@@ -78,6 +78,30 @@ std::optional<money::Amount> Admin::set_aside_free(const settlement::Order& orde
   return money::Amount{};
 }
 
+// What a refund, or the reversal of a top-up, takes of a customer's balance; none: this order takes nothing that is known before.
+std::optional<Admin::Taken> Admin::taken_of(const settlement::Order& order) {
+  const auto arg = [&](const char* name) {
+    const auto found = order.args.find(name);
+    return found == order.args.end() ? std::string() : found->second;
+  };
+  if (order.what == "refund") {
+    const auto amount = money::Amount::parse(arg("amount"));
+    if (!amount || amount->negative()) return std::nullopt;
+    return Taken{arg("tenant"), *amount, "refund:" + arg("tenant") + ":" + arg("id")};
+  }
+  if (order.what != "reverse-transfer") return std::nullopt;
+  std::uint64_t number = 0;
+  const std::string text = arg("transfer");
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string why;
+  const auto reader = parts_.ledger.reader(why);
+  const auto found = reader ? reader->transfer(number) : std::nullopt;
+  if (!found) return std::nullopt;
+  for (const auto& leg : found->legs)
+    if (leg.amount.negative() && leg.account.rfind("L200/", 0) == 0) return Taken{ledger::tenant_of(leg.account), -leg.amount, "reverse_transfer:" + text};
+  return std::nullopt;
+}
+
 Answer Admin::order(const std::string& what, const AdminRequest& request) {
   boost::system::error_code ec;
   const auto body = bj::parse(request.body.empty() ? "{}" : request.body, ec);
@@ -87,17 +111,16 @@ Answer Admin::order(const std::string& what, const AdminRequest& request) {
     if (!value.is_string()) return error(400, "`" + std::string(key) + "` must be a text; amounts are decimal strings in CNY.");
     order.args[std::string(key)] = std::string(value.get_string());
   }
-  // A refund leaves what running requests hold, and what it takes is set aside while it is posted.
+  // What an order takes of a balance leaves what running requests hold, and is set aside while it is posted.
   std::optional<tenancy::Hold> aside;
-  if (what == "refund") {
-    const auto tenant = parts_.live()->tenants->tenant(order.args["tenant"]);
-    const auto amount = money::Amount::parse(order.args["amount"]);
-    if (tenant && amount && !amount->negative()) aside = tenant->set_aside(*amount);
-    if (tenant && amount && !aside) {
+  if (const auto taken = taken_of(order)) {
+    const auto tenant = parts_.live()->tenants->tenant(taken->tenant);
+    if (tenant) aside = tenant->set_aside(taken->amount);
+    if (tenant && !aside) {
       const auto view = tenant->view();
       std::string why;
       const auto reader = parts_.ledger.reader(why);
-      const bool repeated = reader && reader->command("refund:" + order.args["tenant"] + ":" + order.args["id"]).has_value();
+      const bool repeated = reader && reader->command(taken->command).has_value();
       if (!repeated) return error(409, "Of the balance only " + (view.balance - view.held).text() + " is available; running requests hold the rest.", "refused");
     }
   }

@@ -137,10 +137,13 @@ Entry DeskCall::reverse_transfer() {
             (of_request ? "reverse its request: tributary ledger reverse " + found->doc_id : std::string("post what corrects it")));
   }
   for (const Leg& leg : found->legs) {
+    if (leg.account.rfind("L200/", 0) != 0) continue;
     const std::string topup = "topup:" + ledger::tenant_of(leg.account) + ":";
-    if (found->doc_id.rfind(topup, 0) != 0 || leg.account.rfind("L200/", 0) != 0) continue;
+    const bool is_topup = found->doc_id.rfind(topup, 0) == 0, is_opening = found->doc_id == "opening:" + ledger::tenant_of(leg.account);
+    if (!is_topup && !is_opening) continue;
+    const std::string payment = is_topup ? found->doc_id.substr(topup.size()) : "opening";
     for (const Link& link : payments(ledger::tenant_of(leg.account)).links)
-      if (link.attached.facts.at("payment") == found->doc_id.substr(topup.size())) refused("the top-up was charged back: " + link.row.id);
+      if (link.attached.facts.at("payment") == payment) refused("the top-up was charged back: " + link.row.id);
   }
   Draft made = draft(kind_reversal, booking(found->period));
   DocumentTransfer& legs = transfer(made, Code::reversal, found->effective_at, found->doc_id);

@@ -1,9 +1,11 @@
 """Finance's desk over real doors and the real command: orders, their repetition, what customers have left."""
+import http.client
 import json
 import unittest
+import urllib.parse
 
-from support import GatewayCase
-from demo.arithmetic import pico
+from support import MODEL, GatewayCase, wait_until
+from demo.arithmetic import cny, pico
 
 
 class Desk(GatewayCase):
@@ -67,6 +69,31 @@ class Desk(GatewayCase):
         self.assertEqual(before - pico("3"), self.balance())
         answer = self.world.customer.chat("hello")  # nothing is held any more
         self.assertEqual(before - pico("3") - pico(self.world.rated(answer.request_id)["charge"]), self.balance())
+
+    def test_a_topup_is_not_undone_under_a_running_request(self):
+        """What the request holds stays; it is let go when the customer has left."""
+        fen = 10**10
+        self.world.admin.call("POST", "/admin/v1/tenants/acme/topups", {"id": "to a fen", "amount": cny(fen - self.balance() % fen)})
+        self.tributary("ledger", "refund", "acme", cny(self.balance()), "--id", "empty")
+        self.world.admin.call("POST", "/admin/v1/tenants/acme/topups", {"id": "held", "amount": "1"})
+        number = next(t["id"] for t in self.world.admin.get("/admin/v1/ledger/transfers?limit=1000&account=L200/acme")["transfers"]
+                      if t["document"] == "topup:acme:held")
+        at = urllib.parse.urlsplit(self.world.customer.url)
+        connection = http.client.HTTPConnection(at.hostname, at.port, timeout=30)
+        body = {"model": MODEL, "stream": True, "max_tokens": 400, "messages": [{"role": "user", "content": '#script {"tokens": 400, "interval_ms": 50}'}]}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"authorization": f"Bearer {self.world.customer.key}", "content-type": "application/json"})
+        answer = connection.getresponse()
+        self.assertEqual(200, answer.status)
+        self.assertTrue(answer.readline().startswith(b"data: "))
+        self.assertIn("running requests hold the rest", self.tributary("ledger", "reverse-transfer", str(number), "--reason", "a test", code=1))
+        connection.close()
+        wait_until(lambda: self.world.admin.get("/admin/v1/tenants/acme")["in_flight"] == 0, "end of the request")
+        self.world.admin.call("POST", "/admin/v1/tenants/acme/topups", {"id": "more", "amount": "1"})  # it has cost something
+        before = self.balance()
+        self.tributary("ledger", "reverse-transfer", str(number), "--reason", "a test")
+        self.assertEqual(before - pico("1"), self.balance())
+        self.assertIn("was posted already", self.tributary("ledger", "reverse-transfer", str(number), "--reason", "a test"))
+        self.world.admin.call("POST", "/admin/v1/tenants/acme/topups", {"id": "for the others", "amount": "100"})
 
     def test_orders_say_what_they_take_and_what_is_wrong(self):
         self.assertIn("tributary ledger payout STATEMENT", self.tributary("ledger", "orders"))

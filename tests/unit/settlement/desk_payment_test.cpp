@@ -87,6 +87,12 @@ TEST_CASE("an opening balance is charged back by its name, and the payment of an
   REQUIRE(books.ledger->opening("carl", cny("7"), noon) == ledger::Posting::posted);
   books.must("chargeback-payment", {{"tenant", "carl"}, {"payment", "opening"}, {"evidence", "case 1"}});
   CHECK(books.stands("L200/carl").zero());
+  std::uint64_t opened = 0;
+  books.read()->transfers_of("opening:carl", [&](const ledger::TransferRow& one) {
+    opened = one.id;
+    return true;
+  });
+  CHECK(books.why("reverse-transfer", {{"transfer", std::to_string(opened)}, {"reason", "again"}}).find("the top-up was charged back") == 0);
   CHECK(books.why("chargeback-payment", {{"tenant", "acme"}, {"payment", "opening"}, {"evidence", "case 2"}}).find("there is no top-up opening of acme") == 0);
 
   books.must("manual", {{"legs", "A110/acme=3,L200/acme=-3"}, {"made_by", "a"}, {"approved_by", "b"}, {"evidence", std::string(64, 'a')}, {"id", "1"}});  // invoiced
