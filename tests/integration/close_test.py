@@ -130,11 +130,11 @@ class Close(unittest.TestCase):
     def order(self, what, *words, **args):
         """An order by the command, in the oracle's books too. Gives what was posted."""
         said = json.loads(self.tributary("ledger", what, *words, "--json"))
-        self.entered(what, args)
+        self.entered(what, args, said)
         return said
 
-    def entered(self, what, args):
-        self.assertTrue(self.books.order({"what": what, "wall_ms": ms(self.now()), "args": args}))
+    def entered(self, what, args, said):
+        self.assertTrue(self.books.order({"what": what, "wall_ms": ms(self.now()), "args": args, "document": said["id"]}))
 
     def the_accounts_are_the_oracles(self):
         ours = {account: self.books.stands(account) for account in {account for account, _ in self.books.credit}}
@@ -244,8 +244,8 @@ class Close(unittest.TestCase):
     def money(self, requests):
         self.tributary("tenant", "topup", "acme", "12.50", "--id", "17")
         self.books.topup({"tenant": "acme", "id": "17", "pico": pico("12.50"), "wall_ms": ms(self.now())})
-        self.post("ledger/reverse", {"request": requests[0], "amount": "0.123456789012", "reason": "half an answer"}, 201)
-        self.entered("reverse", {"request": requests[0], "amount": "0.123456789012"})
+        said = self.post("ledger/reverse", {"request": requests[0], "amount": "0.123456789012", "reason": "half an answer"}, 201)
+        self.entered("reverse", {"request": requests[0], "amount": "0.123456789012"}, said)
         self.order("set", "goodwill_budget", "5", "--id", "1", name="goodwill_budget", value="5")
         self.order("goodwill", "acme", "0.75", "--id", "outage", "--reason", "an outage", tenant="acme", amount="0.75")
 
