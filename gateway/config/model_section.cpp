@@ -36,7 +36,7 @@ constexpr Key rows[] = {
      "VAT. Default: none is said, charges carry none, and invoices are refused."},
     {"models[].price[].tax.percent", Type::count, "required", "0", "100", "Of the price without it."},
     {"models[].price[].tax.inclusive", Type::flag, "true", "", "",
-     "Whether the price holds it already; false: it comes on top, with the invoice."},
+     "Whether the price holds it already; false: it comes on top, with the invoice; no hold and no balance has it before."},
 };
 
 }  // namespace
