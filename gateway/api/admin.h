@@ -84,7 +84,7 @@ class Admin final : public AdminDoors {
   Answer statements(const std::string& query);
   Answer statement(const std::string& period, const std::string& party, const std::string& query);
   Answer statement_page(const std::string& no);
-  void moved(const settlement::Entry& entry);  // admin_ledger.cpp, and the next seven
+  void moved(const settlement::Entry& entry);  // admin_ledger.cpp, and those up to invoice()
   struct Taken {
     std::string tenant;
     money::Amount amount;

@@ -220,13 +220,13 @@ class Gateway {
   std::string reload_state_;
 };
 
-// host:port where agents reach the gateway. A port 0 stands for the one that was taken.
 std::map<std::string, std::string> contracts_of(const config::ConfigSnapshot& config) {  // by site
   std::map<std::string, std::string> out;
   for (const auto& site : config.sites) out.emplace(site.id, site.contract);
   return out;
 }
 
+// host:port where agents reach the gateway. A port 0 stands for the one that was taken.
 std::vector<std::string> site_hosts(const config::GatewayConfig& config, std::uint16_t port) {
   auto addresses = config.sites.reached_at;
   if (addresses.empty()) addresses.push_back(config.sites.listen);

@@ -97,6 +97,12 @@ const ledger::ContractVersion* Assignments::version_of(const ledger::Book& book,
   return out;
 }
 
+const ledger::ContractVersion* Assignments::terms_of(const Turnover& turnover, const ledger::Book& book, const std::string& party,
+                                                     ledger::Period period) const {
+  const auto* const latest = latest_of(turnover, book, party);
+  return latest == nullptr && party.rfind("site:", 0) == 0 ? version_of(book, party.substr(5), period) : latest;
+}
+
 money::Amount Assignments::guarantee(const ledger::Book& book, const std::string& site, const std::string& contract, ledger::Period period) const {
   money::Amount out;
   const auto exit = exits_.find({site, contract});

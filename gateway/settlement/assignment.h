@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gateway/ledger/ledger.h"
+#include "gateway/settlement/turnover.h"
 
 namespace trib::settlement {
 
@@ -30,6 +31,8 @@ class Assignments {
   bool has_left(const std::string& site, const std::string& contract) const { return exits_.contains({site, contract}); }
   // The version by which the site stood last in the period; null: it did not, as far as is known.
   const ledger::ContractVersion* version_of(const ledger::Book& book, const std::string& site, ledger::Period period) const;
+  // The version by whose terms a party's month stands: the latest under which it has a part, else a site's of version_of().
+  const ledger::ContractVersion* terms_of(const Turnover& turnover, const ledger::Book& book, const std::string& party, ledger::Period period) const;
   // What is guaranteed to the site for the period: by the days of it on which a version was in force and the site stood under
   // it. Nothing from the month of an early exit on, whose price has it.
   money::Amount guarantee(const ledger::Book& book, const std::string& site, const std::string& contract, ledger::Period period) const;

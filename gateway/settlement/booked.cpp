@@ -137,7 +137,7 @@ std::vector<SupplyChange> supply_of(const ledger::RequestRow& request, const std
     change.site = attempt->sent.site;
     change.contract = part.contract;
     change.version = part.contract_version;
-    change.referred = key_of(*attempt, part, request.row.admit_ms, book).referred;
+    change.referred = key_of(*attempt, part, book.contract(part.contract, part.contract_version), request.row.admit_ms).referred;
     change.shared = attempt->rated;
     change.gross += amount;
     change.parts[part.party] += amount;
@@ -197,7 +197,6 @@ void add(const ledger::Document& document, const Attached& attached, const ledge
   }
   for (const SupplyChange& change : attached.supply) {
     const auto* const contract = book.contract(change.contract, change.version);
-    const bool net_of_vat = contract != nullptr && contract->base == config::ShareBase::net_of_vat;
     const auto vat = change.parts.find("vat");
     ContractUse& use = to.contracts[{change.site, change.contract, change.version, change.referred}];
     for (const auto& [name, amount] : change.parts) {
@@ -205,7 +204,7 @@ void add(const ledger::Document& document, const Attached& attached, const ledge
       PartyUse& party = to.parties[name];
       (document.kind == kind_reprice ? party.gross : party.refunds) += change.gross;
       if (name == "vat") continue;
-      if (net_of_vat && vat != change.parts.end()) party.vat += vat->second;
+      if (net_of_vat(contract) && vat != change.parts.end()) party.vat += vat->second;
     }
   }
 }

@@ -111,7 +111,7 @@ bool Call::find_confirmed() {
       if (!confirmed || request.row.period != period_ || request.row.source != metering::CountSource::estimate) return;
       for (const ledger::Part& part : request.parts)
         if (part.attempt == attempt.sent.n && part.party == "site:" + attempt.sent.site)
-          confirmed_[key_of(attempt, part, request.row.admit_ms, *book_)] += part.amount;
+          confirmed_[key_of(attempt, part, book_->contract(part.contract, part.contract_version), request.row.admit_ms)] += part.amount;
     };
     const auto found = compare_days(*reader_, question);
     out_.error = found.error;
@@ -156,12 +156,7 @@ void Call::add_reserves() {
   // The adjustments of this close by the terms of the party's latest version.
   for (const auto& [party, amount] : adjusted_) {
     if (party == "platform" || party.back() == ':') continue;
-    const ContractKey* const latest = latest_of(turnover_, *book_, party);
-    const ledger::ContractVersion* contract = nullptr;
-    if (latest != nullptr)
-      contract = book_->contract(latest->contract, latest->version);
-    else if (party.rfind("site:", 0) == 0)
-      contract = assignments_->version_of(*book_, party.substr(5), period_);
+    const auto* const contract = assignments_->terms_of(turnover_, *book_, party, period_);
     if (contract != nullptr) reserve[party][contract->holdback.days] += withheld(amount, contract->holdback.ppm);
   }
   for (const auto& [party, by_days] : reserve) {

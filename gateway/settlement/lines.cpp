@@ -34,7 +34,7 @@ void Lines::add(const ledger::RequestRow& request, const ledger::Book& book) {
     Statement& line = lines_[key];
     line.gross_revenue += attempt->gross;
     const auto* const contract = book.contract(part.contract, part.contract_version);
-    if (contract != nullptr && contract->base == config::ShareBase::net_of_vat && part.party != "vat") {
+    if (net_of_vat(contract) && part.party != "vat") {
       for (const ledger::Part& other : request.parts)
         if (other.attempt == part.attempt && other.party == "vat") line.vat_excluded -= other.amount;
     }

@@ -103,11 +103,11 @@ std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Bo
   std::string seal;
   for (const auto& row : reader.periods())
     if (row.period == period) seal = row.seal;
-  std::map<std::string, ContractKey> earned_by;  // the version by which a party earned last, before this month
+  std::map<std::string, const ledger::ContractVersion*> earned_by;  // the version by which a party earned last, before this month
   for (const Statement& one : statements(reader)) {
     if (one.period >= period) continue;
     opening[one.party] = one.closing_carry;
-    if (!one.contract.empty()) earned_by[one.party] = {{}, one.contract, one.contract_version};
+    if (!one.contract.empty()) earned_by[one.party] = contracts.contract(one.contract, one.contract_version);
   }
   const Assignments assignments(reader);
   std::map<std::string, Statement> out;
@@ -117,15 +117,11 @@ std::map<std::string, Statement> reckon(ledger::Reader& reader, const ledger::Bo
     made.period = period;
     made.party = party;
     made.seal_hash = seal;
-    if (has_number(party)) {
-      const ContractKey* latest = latest_of(turnover, contracts, party);
-      const auto* const stood = latest == nullptr && party.rfind("site:", 0) == 0 ? assignments.version_of(contracts, party.substr(5), period) : nullptr;
-      const auto earlier = earned_by.find(party);
-      if (latest == nullptr && stood == nullptr && earlier != earned_by.end()) latest = &earlier->second;
-      if (latest != nullptr || stood != nullptr) {
-        made.contract = stood != nullptr ? stood->contract : latest->contract;
-        made.contract_version = stood != nullptr ? stood->version : latest->version;
-      }
+    const auto* terms = has_number(party) ? assignments.terms_of(turnover, contracts, party, period) : nullptr;
+    if (const auto earlier = earned_by.find(party); terms == nullptr && earlier != earned_by.end()) terms = earlier->second;
+    if (terms != nullptr) {
+      made.contract = terms->contract;
+      made.contract_version = terms->version;
     }
     const auto use = turnover.parties.find(party);
     if (use != turnover.parties.end()) fill(made, use->second);

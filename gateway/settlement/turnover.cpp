@@ -10,12 +10,11 @@ using money::Amount;
 
 constexpr std::uint64_t told_every = 65'536;
 
-bool net_of_vat(const ledger::ContractVersion* contract) { return contract != nullptr && contract->base == config::ShareBase::net_of_vat; }
-
 }  // namespace
 
-ContractKey key_of(const ledger::AttemptRow& attempt, const ledger::Part& part, std::int64_t admit_ms, const ledger::Book& book) {
-  const auto* const contract = book.contract(part.contract, part.contract_version);
+bool net_of_vat(const ledger::ContractVersion* contract) { return contract != nullptr && contract->base == config::ShareBase::net_of_vat; }
+
+ContractKey key_of(const ledger::AttemptRow& attempt, const ledger::Part& part, const ledger::ContractVersion* contract, std::int64_t admit_ms) {
   return {attempt.sent.site, part.contract, part.contract_version,
           contract == nullptr || ledger::referrer_shares(*contract, attempt.sent.site, admit_ms)};
 }
@@ -41,7 +40,7 @@ void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& 
     if (attempt == request.attempts.end()) continue;  // differs() tells
     const auto* const contract = book.contract(part.contract, part.contract_version);
     if (!attempt->sent.vendor.empty()) out.vendors[attempt->sent.site] = attempt->sent.vendor;
-    ContractUse& use = out.contracts[key_of(*attempt, part, row.admit_ms, book)];
+    ContractUse& use = out.contracts[key_of(*attempt, part, contract, row.admit_ms)];
     add(use, contract, part.party, part.amount, attempt->rated);
     if (row.source == metering::CountSource::estimate && part.party == "site:" + attempt->sent.site) {
       use.estimated += part.amount;
@@ -62,13 +61,10 @@ void add(const ledger::RequestRow& request, const ledger::Book& book, Turnover& 
   }
 }
 
-const ContractKey* latest_of(const Turnover& turnover, const ledger::Book& book, const std::string& party) {
-  const ContractKey* out = nullptr;
-  std::int64_t from_ms = 0;
-  versions_of(turnover, book, party, [&](const ContractKey& key, const ledger::ContractVersion& contract) {
-    if (out != nullptr && contract.from_ms <= from_ms) return;
-    out = &key;
-    from_ms = contract.from_ms;
+const ledger::ContractVersion* latest_of(const Turnover& turnover, const ledger::Book& book, const std::string& party) {
+  const ledger::ContractVersion* out = nullptr;
+  versions_of(turnover, book, party, [&](const ContractKey&, const ledger::ContractVersion& contract) {
+    if (out == nullptr || contract.from_ms > out->from_ms) out = &contract;
   });
   return out;
 }

@@ -37,7 +37,9 @@ struct ContractKey {
   bool referred = true;  // false: requests whose referrer's weight was the platform's (ledger's referrer_shares)
   friend auto operator<=>(const ContractKey&, const ContractKey&) = default;
 };
-ContractKey key_of(const ledger::AttemptRow& attempt, const ledger::Part& part, std::int64_t admit_ms, const ledger::Book& book);
+// `contract`: the part's; null where the book has none.
+ContractKey key_of(const ledger::AttemptRow& attempt, const ledger::Part& part, const ledger::ContractVersion* contract, std::int64_t admit_ms);
+bool net_of_vat(const ledger::ContractVersion* contract);  // false for null
 
 // Takes a part into account, `shared` when tokens were billed for its attempt.
 void add(ContractUse& to, const ledger::ContractVersion* contract, const std::string& party, money::Amount amount, bool shared);
@@ -64,7 +66,7 @@ void versions_of(const Turnover& turnover, const ledger::Book& book, const std::
   }
 }
 // The one of them that began last; null: none.
-const ContractKey* latest_of(const Turnover& turnover, const ledger::Book& book, const std::string& party);
+const ledger::ContractVersion* latest_of(const Turnover& turnover, const ledger::Book& book, const std::string& party);
 
 // Of the requests booked in `period`, as they were rated. False: the store failed (reader.error()).
 bool read_turnover(ledger::Reader& reader, const ledger::Book& book, ledger::Period period, Turnover& out, const Progress& progress);
